@@ -1,0 +1,1 @@
+"""Languages with exact masked-token conditionals."""

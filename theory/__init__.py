@@ -1,0 +1,1 @@
+"""The claims and their machine-checked derivations."""

@@ -1,0 +1,82 @@
+"""The registry of claims and the graph of what rests on what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+import networkx as nx
+
+from theory import (
+    flattest_brackets,
+    flattest_pairs,
+    noise_covariance,
+    plateau,
+    product_model,
+    sgd_reaches_flattest,
+    slow_flow,
+    transfer_bound,
+    transfer_brackets,
+    transfer_pairs,
+)
+from theory.claim import Claim
+
+
+class RegistryError(ValueError):
+    """The claims do not form a directed acyclic graph over known ids."""
+
+
+def register(claims: Iterable[Claim]) -> Mapping[str, Claim]:
+    """Index claims by id and check that their uses form a directed acyclic graph.
+
+    Raises:
+        RegistryError: an id is repeated or dangling, or the uses contain a cycle; the message names it.
+    """
+    table: dict[str, Claim] = {}
+    for claim in claims:
+        if claim.id in table:
+            raise RegistryError(f"two claims are called {claim.id}")
+        table[claim.id] = claim
+    graph = dependency_graph(table)
+    dangling = sorted(set(graph) - set(table))
+    if dangling:
+        raise RegistryError(f"claims use {', '.join(dangling)}, which is no claim; the claims are {', '.join(table)}")
+    if not nx.is_directed_acyclic_graph(graph):
+        cycle = " → ".join(edge[0] for edge in nx.find_cycle(graph))
+        raise RegistryError(f"claims rest on each other in a cycle: {cycle}")
+    return MappingProxyType(table)
+
+
+def dependency_graph(claims: Mapping[str, Claim]) -> nx.DiGraph:
+    """Return the graph with an edge from each claim to every claim that uses it."""
+    graph = nx.DiGraph()
+    graph.add_nodes_from(claims)
+    graph.add_edges_from((used, claim.id) for claim in claims.values() for used in claim.uses)
+    return graph
+
+
+CLAIMS: Mapping[str, Claim] = register(
+    [
+        noise_covariance.CLAIM,
+        plateau.CLAIM,
+        slow_flow.CLAIM,
+        product_model.CLAIM,
+        flattest_pairs.CLAIM,
+        transfer_pairs.CLAIM,
+        transfer_bound.CLAIM,
+        flattest_brackets.CLAIM,
+        transfer_brackets.CLAIM,
+        sgd_reaches_flattest.CLAIM,
+    ]
+)
+
+
+def find(claim_id: str) -> Claim:
+    """Return the claim of that id.
+
+    Raises:
+        KeyError: no such claim; the message lists the ids.
+    """
+    if claim_id not in CLAIMS:
+        raise KeyError(f"there is no claim {claim_id!r}; the claims are {', '.join(CLAIMS)}")
+    return CLAIMS[claim_id]

@@ -1,0 +1,1 @@
+"""Numerical verification of the claims in `theory`."""

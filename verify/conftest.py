@@ -1,0 +1,127 @@
+"""Options of `pytest verify/`, the `trial` fixture, evidence as it is found, and the closing table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from theory.claims import CLAIMS
+from verify import report
+from verify.budget import SUITE_FALSE_ALARM
+from verify.environment import DeviceError, require_device
+from verify.evidence import Evidence, append
+from verify.trial import PROFILES, Settings, Trial, require_expected
+
+_BAR = 30
+_FINISHED = pytest.StashKey[dict[str, Evidence]]()
+_TRIED = pytest.StashKey[list[str]]()
+_SETTINGS = pytest.StashKey[Settings]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the suite."""
+    group = parser.getgroup("flatproof")
+    group.addoption("--device", default="cpu", help="where the ensembles run: cpu (default), cuda or cuda:N")
+    group.addoption("--profile", choices=PROFILES, default="default", help="size of the experiments")
+    group.addoption("--root-seed", type=int, default=0, metavar="N", help="root of all random streams (default 0)")
+    group.addoption("--evidence", type=Path, metavar="FILE", help="append one JSON line for each finished claim")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Check the options before anything runs."""
+    try:
+        device = require_device(config.getoption("--device"))
+    except DeviceError as error:
+        raise pytest.UsageError(str(error)) from error
+    # Everything torch does on the CPU here is small: a second thread costs more than it gains. The compiled engine
+    # has threads of its own.
+    torch.set_num_threads(1)
+    config.stash[_SETTINGS] = Settings(config.getoption("--profile"), device, config.getoption("--root-seed"))
+    config.stash[_FINISHED] = {}
+    config.stash[_TRIED] = []
+
+
+class _Bar:
+    """A progress bar on the last line of a terminal; silent anywhere else."""
+
+    def __init__(self, reporter: Any, claim: str) -> None:
+        self._reporter = reporter if reporter is not None and reporter.isatty else None
+        self._claim = claim
+        self._start = self._last = time.monotonic()
+
+    def __call__(self, fraction: float) -> None:
+        now = time.monotonic()
+        if self._reporter is None or now - self._last < 0.2:
+            return
+        self._last = now
+        done = round(_BAR * min(max(fraction, 0.0), 1.0))
+        bar = "█" * done + "·" * (_BAR - done)
+        self._reporter.write(f"\r{self._claim:<22}{bar} {fraction:4.0%} {now - self._start:5.0f} s ", flush=True)
+
+    def clear(self) -> None:
+        if self._reporter is not None and self._last > self._start:
+            self._reporter.write("\r" + " " * 79 + "\r", flush=True)
+
+
+def _claim_of(request: pytest.FixtureRequest) -> str:
+    return Path(request.path).stem.removeprefix("test_").replace("_", "-")
+
+
+@pytest.fixture
+def trial(request: pytest.FixtureRequest) -> Iterator[Trial]:
+    """Put the claim that the test file is named after on trial; the test body measures, the fixture concludes.
+
+    The evidence is recorded before the verdict is judged, so that an unexpected verdict is recorded as well.
+    """
+    claim = CLAIMS[_claim_of(request)]
+    stash = request.config.stash
+    stash[_TRIED].append(claim.id)
+    bar = _Bar(request.config.pluginmanager.get_plugin("terminalreporter"), claim.id)
+    tried = Trial(claim, stash[_SETTINGS], bar)
+    request.node.stash[_TRIAL] = tried
+    try:
+        yield tried
+    finally:
+        bar.clear()
+
+
+_TRIAL = pytest.StashKey[Trial]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
+    """After a trial's body has run: conclude, record, then judge."""
+    result = yield
+    tried = pyfuncitem.stash.get(_TRIAL, None)
+    if tried is not None:
+        evidence = tried.conclude()
+        pyfuncitem.config.stash[_FINISHED][evidence.claim] = evidence
+        path = pyfuncitem.config.getoption("--evidence")
+        if path is not None:
+            append(path, evidence)
+        require_expected(evidence)
+    return result
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Close with the table, also after an interruption."""
+    finished, tried = config.stash[_FINISHED], config.stash[_TRIED]
+    if not tried:
+        return
+    settings = config.stash[_SETTINGS]
+    order = [claim for claim in CLAIMS if claim in tried]
+    terminalreporter.section("claims")
+    for line in report.table(
+        [finished[claim] for claim in order if claim in finished], [c for c in order if c not in finished]
+    ):
+        terminalreporter.write_line(line)
+    terminalreporter.write_line(
+        f"profile {settings.profile}, device {settings.device}, root seed {settings.root_seed}. "
+        "Intervals include systematic errors;"
+    )
+    terminalreporter.write_line(f"the probability that any true claim is refuted is at most {SUITE_FALSE_ALARM:g}.")

@@ -1,0 +1,210 @@
+"""Minimum-norm linear probes on features, evaluated by enumerating every context.
+
+A probe fits n labelled contexts with the head of least norm, h = Φ⁺ y, and no intercept. Its predictions depend on the
+features through their Gram matrix only, K = Φ Φᵀ: pred(x) = K_{x,train} K_train⁺ y, so an experiment with many draws
+costs one n × n decomposition per draw, whatever the number of features.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+_CHUNK_ELEMENTS = 2**22  # predictions held at once
+
+
+def _rank_tolerance(dtype: torch.dtype) -> float:
+    """64 √ε: below it a singular value is lost in a Gram matrix of up to 256 contexts, see `transfer_experiment`."""
+    return 64 * math.sqrt(torch.finfo(dtype).eps)
+
+
+def minimum_norm_head(
+    features: Float[Tensor, "*draw n feature"],
+    labels: Float[Tensor, "*draw n"],
+    *,
+    rank_tolerance: float | None = None,
+) -> Float[Tensor, "*draw feature"]:
+    """Return the least-squares head of least norm, h = Φ⁺ y (exact up to rounding, no intercept).
+
+    Args:
+        features: Φ, one row per labelled context.
+        labels: y.
+        rank_tolerance: singular values of Φ up to this fraction of the largest count as zero; default 64 √ε.
+
+    Returns:
+        The head, in the row space of Φ.
+
+    Raises:
+        ValueError: when there is no labelled context or the tolerance is not in [0, 1).
+    """
+    if features.shape[-2] < 1:
+        raise ValueError("expected at least one labelled context, got none; a probe needs n >= 1")
+    tolerance = _checked_tolerance(rank_tolerance, features.dtype)
+    inverse: Tensor = torch.linalg.pinv(features, rtol=tolerance)
+    return (inverse @ labels[..., None])[..., 0]
+
+
+def _checked_tolerance(rank_tolerance: float | None, dtype: torch.dtype) -> float:
+    tolerance = _rank_tolerance(dtype) if rank_tolerance is None else rank_tolerance
+    if not 0 <= tolerance < 1:
+        raise ValueError(f"expected 0 <= rank_tolerance < 1, got {tolerance}; it is relative to the largest")
+    return tolerance
+
+
+@dataclass(frozen=True)
+class ProbeScores:
+    """How well predictions match the labels of all contexts, per draw.
+
+    Attributes:
+        exact: every prediction equals its label up to `exactness`.
+        accuracy: probability that the nearest label value is the right one; a tie counts as wrong.
+        mse: mean square of prediction − label.
+    """
+
+    exact: Bool[Tensor, "*draw"]
+    accuracy: Float[Tensor, "*draw"]
+    mse: Float[Tensor, "*draw"]
+
+
+def score_predictions(
+    predictions: Float[Tensor, "*draw context"],
+    labels: Float[Tensor, " context"],
+    context_prob: Float[Tensor, " context"],
+    *,
+    exactness: float | None = None,
+) -> ProbeScores:
+    """Score predictions against deterministic labels by enumeration over contexts of positive probability.
+
+    A prediction is classified as the nearest of the values that labels take. For labels ±1 the output 0 of a probe
+    that has not seen the class of a context is a tie and counts as wrong; for labels {0, 1} the threshold is ½.
+
+    Args:
+        predictions: outputs of the probes.
+        labels: the true label of each context; at least two different values.
+        context_prob: probability of each context.
+        exactness: outputs closer than this times the largest |label| are equal (for exactness and ties); default
+            8 √ε, above the rounding ε/rank_tolerance of a probe.
+
+    Returns:
+        Exactness, accuracy and mean squared error per draw.
+
+    Raises:
+        ValueError: when all labels are equal, so that there is nothing to classify.
+    """
+    used = context_prob > 0
+    values = torch.unique(labels[used])
+    if len(values) < 2:
+        raise ValueError(f"expected at least two different labels, got {values.tolist()}; every probe is exact")
+    if exactness is None:
+        exactness = 8 * math.sqrt(torch.finfo(labels.dtype).eps)
+    slack = exactness * float(labels.abs().max())
+    error = (predictions - labels)[..., used]
+    prob = context_prob[used]
+    # nearest label values below and above each label: right means strictly nearer than the midpoints to them
+    index = torch.searchsorted(values, labels[used])
+    padded = torch.cat([values.new_tensor([-math.inf]), values, values.new_tensor([math.inf])])
+    below, above = (padded[index] - labels[used]) / 2, (padded[index + 2] - labels[used]) / 2
+    right = (error > below + slack) & (error < above - slack)
+    return ProbeScores((error.abs() <= slack).all(-1), right.to(prob.dtype) @ prob, error.square() @ prob)
+
+
+@dataclass(frozen=True)
+class TransferResult:
+    """Probes trained on random labelled contexts; one entry per draw.
+
+    Attributes:
+        exact: every context gets its label.
+        accuracy: probability of the right class, an output halfway between classes counted as wrong.
+        mse: mean squared error over contexts.
+        rank: rank of the training features.
+        contexts: indices of the labelled contexts.
+        n: labelled contexts per draw.
+        method: how predictions were computed.
+        ill_conditioned: draws recomputed from the singular value decomposition of the features, because the Gram
+            matrix had an eigenvalue that rounding might have put on the wrong side of the rank tolerance.
+    """
+
+    exact: Bool[Tensor, " draw"]
+    accuracy: Float[Tensor, " draw"]
+    mse: Float[Tensor, " draw"]
+    rank: Int[Tensor, " draw"]
+    contexts: Int[Tensor, "draw n"]
+    n: int
+    method: str
+    ill_conditioned: int
+
+
+def transfer_experiment(
+    features_of_contexts: Float[Tensor, "context feature"],
+    labels_of_contexts: Float[Tensor, " context"],
+    context_prob: Float[Tensor, " context"],
+    n: int,
+    draws: int,
+    generator: torch.Generator,
+    *,
+    rank_tolerance: float | None = None,
+) -> TransferResult:
+    """Train minimum-norm probes on n independent labelled contexts, `draws` times, and score them by enumeration.
+
+    The draws are Monte Carlo; given the labelled contexts each score is exact. Contexts are drawn with replacement
+    from `context_prob`. Singular values of Φ_train up to `rank_tolerance` ρ of the largest are zero. They are read
+    off K_train, whose eigenvalues λ are their squares, known to about n ε λ₁: above ε^{1/4} λ₁ they are kept, below
+    8 n ε λ₁ they are zero if ρ² ≥ 16 n ε, and a draw with one in between is recomputed from Φ_train itself.
+
+    Args:
+        features_of_contexts: φ(x) of every context.
+        labels_of_contexts: y(x), deterministic.
+        context_prob: law of the labelled and of the test contexts.
+        n: labelled contexts per draw.
+        draws: number of independent probes.
+        generator: source of the contexts.
+        rank_tolerance: as in `minimum_norm_head`.
+
+    Returns:
+        Exactness, accuracy, mean squared error and rank per draw.
+
+    Raises:
+        ValueError: when n or draws is not positive, or all labels are equal.
+    """
+    if n < 1 or draws < 1:
+        raise ValueError(f"expected n >= 1 labelled contexts and draws >= 1, got n={n}, draws={draws}")
+    tolerance = _checked_tolerance(rank_tolerance, features_of_contexts.dtype)
+    flat = torch.multinomial(context_prob, n * draws, replacement=True, generator=generator)
+    contexts = flat.reshape(draws, n)
+    gram = features_of_contexts @ features_of_contexts.mT
+    epsilon = torch.finfo(gram.dtype).eps
+    surely_zero = 8 * n * epsilon if tolerance**2 >= 16 * n * epsilon else -math.inf
+    parts, ranks, ill_conditioned = [], [], 0
+    for chosen in torch.split(contexts, max(1, _CHUNK_ELEMENTS // len(gram))):
+        labels = labels_of_contexts[chosen]
+        value, vector = torch.linalg.eigh(gram[chosen[:, :, None], chosen[:, None, :]])
+        top = value[:, -1:].clamp(min=0)
+        kept = value > epsilon**0.25 * top
+        unclear = (~kept & (value > surely_zero * top)).any(-1)
+        inverse = torch.where(kept, 1 / value, torch.zeros_like(value))
+        weight = torch.einsum("rnv,rv,rmv,rm->rn", vector, inverse, vector, labels)
+        predictions = torch.einsum("rn,rnx->rx", weight, gram[chosen])
+        rank = kept.sum(-1)
+        if bool(unclear.any()):
+            train = features_of_contexts[chosen[unclear]]
+            head = minimum_norm_head(train, labels[unclear], rank_tolerance=tolerance)
+            predictions[unclear] = head @ features_of_contexts.mT
+            sigma = torch.linalg.svdvals(train)
+            rank[unclear] = (sigma > tolerance * sigma[:, :1]).sum(-1)
+            ill_conditioned += int(unclear.sum())
+        parts.append(score_predictions(predictions, labels_of_contexts, context_prob))
+        ranks.append(rank)
+    return TransferResult(
+        torch.cat([part.exact for part in parts]),
+        torch.cat([part.accuracy for part in parts]),
+        torch.cat([part.mse for part in parts]),
+        torch.cat(ranks),
+        contexts,
+        n,
+        "Gram matrix",
+        ill_conditioned,
+    )
