@@ -49,6 +49,7 @@ class BracketLanguage(Language):
     tensor([[0., 1.]], dtype=torch.float64)
     """
 
+    family: ClassVar[str] = "brackets"
     vocabulary: ClassVar[tuple[str, ...]] = (")", "(")
     T: int
     alpha: float | int | None = None

@@ -40,7 +40,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any, ClassVar
 
+import networkx as nx
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -94,6 +96,9 @@ class Language(ABC):
     Probabilities are float64, logarithms natural, on the device of the tokens given; enumerations lie on the CPU.
     Source: ours.
     """
+
+    family: ClassVar[str] = ""
+    """Name of the kind of language in files (`synthetic.storage`); empty for one that is not saved."""
 
     padded: bool = False
     """Whether sentences may be shorter than `length`; they then end in PAD = −2, which is never masked."""
@@ -176,6 +181,32 @@ class Language(ABC):
     def masked_conditional(self, contexts: Int64[Tensor, "context position"]) -> Float[Tensor, "context token"]:
         """Return p*(y | x_{−t}) for every token y; rows sum to one. Same errors as the logarithmic form."""
         return self.log_masked_conditional(contexts).exp()
+
+    def log_masked_conditionals(
+        self, sentences: Int64[Tensor, "sentence position"]
+    ) -> Float[Tensor, "sentence position token"]:
+        """Return log p*(y | x_{−t}) for every position t of every sentence at once; exact to float64 rounding.
+
+        Every position counts, also one that is not among `masked_positions`; the rows of padding are −∞. The general
+        rule asks `log_masked_conditional` position by position; families with a faster pass override it.
+
+        Raises:
+            ImpossibleContextError: if some x_{−t} has probability zero. Malformed sentences: see `check_sentences`.
+        """
+        self.check_sentences(sentences)
+        found = torch.full((*sentences.shape, self.n_tokens), -math.inf, dtype=torch.float64, device=sentences.device)
+        for t in range(self.length):
+            rows = (sentences[:, t] != PAD).nonzero()[:, 0]
+            if len(rows):
+                contexts = mask(sentences[rows], torch.full_like(rows, t))
+                found[rows, t] = self.log_masked_conditional(contexts)
+        return found
+
+    def masked_conditionals(
+        self, sentences: Int64[Tensor, "sentence position"]
+    ) -> Float[Tensor, "sentence position token"]:
+        """Return p*(y | x_{−t}) for every position at once; rows of padding are 0. Errors as in logarithmic form."""
+        return self.log_masked_conditionals(sentences).exp()
 
     @property
     def n_candidates(self) -> int:
@@ -300,6 +331,36 @@ class Language(ABC):
         contexts = self.sample_masked(n, generator).contexts
         entropy = torch.special.entr(self.masked_conditional(contexts)).sum(1)
         return EntropyFloorEstimate(float(entropy.mean()), float(entropy.std()) / math.sqrt(n), n)
+
+    def graph(self) -> nx.Graph | None:
+        """Return the language's structure as a graph for analysis and pictures; None if it has none to show.
+
+        Attributes of a node: `label`, and perhaps `weight` in [0, 1] (its area) and `group` (a small integer, its
+        colour); of an edge: perhaps `weight` in [0, 1] (its width) and `label`.
+        """
+        return None
+
+    def state(self) -> dict[str, Any]:
+        """Return what `from_state` rebuilds an equal language from: the fields, for a dataclass.
+
+        Values are None, bool, int, finite float, str, Fraction, Tensor, Language, and lists, tuples and
+        string-keyed dicts of these.
+
+        Raises:
+            TypeError: if the language is no dataclass and does not say what its state is.
+        """
+        declared = getattr(type(self), "__dataclass_fields__", None)
+        if declared is None:
+            raise TypeError(
+                f"expected a dataclass or an own state(), got {type(self).__name__}; "
+                "define state() and from_state() to save this language"
+            )
+        return {name: getattr(self, name) for name in declared}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Language:
+        """Rebuild a language from its `state`; tuples may have become lists. Raises what the constructor raises."""
+        return cls(**state)
 
     def _empty(self) -> EmptyLanguageError:
         return EmptyLanguageError(

@@ -37,6 +37,7 @@ class PairLanguage(Language):
             [0.8176, 0.1824]], dtype=torch.float64)
     """
 
+    family: ClassVar[str] = "pairs"
     vocabulary: ClassVar[tuple[str, ...]] = ("-1", "+1")
     d: int
     alpha: float | int

@@ -13,7 +13,7 @@ import torch
 
 from synthetic.enumeration import EnumerationTooLargeError, ImpossibleContextError, float_rows, log_fraction
 from synthetic.oracle import RELATIVE, SMALLEST_NORMAL, Case, Failure, Skip, close, require
-from synthetic.tokens import MASK, PAD, fill
+from synthetic.tokens import MASK, PAD, fill, mask
 
 MONTE_CARLO_CONTEXTS = 256
 """Sampled contexts on which a language too large to enumerate is checked locally."""
@@ -112,6 +112,25 @@ def _bayes_locally(case: Case) -> None:
     gap = (language.masked_conditional(contexts) - bayes).abs()
     bad = (gap > RELATIVE * size * bayes + SMALLEST_NORMAL).any(1)
     require(not bad.any(), f"p*(. | {contexts[bad][:1].tolist()}) is {float(gap.max()):.3g} from Bayes on log_prob")
+
+
+def _all_positions(case: Case) -> None:
+    """One call for all positions says what one call per context says."""
+    language = case.language
+    sentences = torch.unique(case.sentences[:MONTE_CARLO_CONTEXTS], dim=0)
+    every = language.log_masked_conditionals(sentences)
+    require(tuple(every.shape) == (*sentences.shape, language.n_tokens), f"shape is {tuple(every.shape)}")
+    for t in range(language.length):
+        inside = sentences[:, t] != PAD
+        require(bool(every[~inside, t].isneginf().all()), f"a row of padding at position {t} is not -inf")
+        if inside.any():
+            rows = sentences[inside]
+            one = language.log_masked_conditional(mask(rows, torch.full((len(rows),), t)))
+            both = torch.stack([one, every[inside, t]])
+            gap = (both[0].exp() - both[1].exp()).abs()
+            scale = both.nan_to_num(neginf=0.0).abs().amax(0).clamp(min=1.0) * one.exp()
+            bad = ~(gap <= RELATIVE * scale + SMALLEST_NORMAL)
+            require(not bad.any(), f"at position {t} all positions at once are {float(gap.max()):.3g} off")
 
 
 def _rejects_bad_contexts(case: Case) -> None:
@@ -213,6 +232,7 @@ PROPERTIES: Mapping[str, Callable[[Case], None]] = {
     "probabilities sum to one": _total_probability,
     "conditionals sum to one": _conditionals_sum_to_one,
     "conditionals obey Bayes": _bayes,
+    "all positions at once": _all_positions,
     "bad contexts are rejected": _rejects_bad_contexts,
     "sampling frequencies": _frequencies,
     "masked sampling frequencies": _masked_frequencies,

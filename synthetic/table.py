@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -28,6 +29,8 @@ class TableLanguage(Language):
     >>> language.masked_conditional(torch.tensor([[0, -1]]))
     tensor([[0.3333, 0.6667]], dtype=torch.float64)
     """
+
+    family: ClassVar[str] = "table"
 
     def __init__(self, vocabulary: tuple[str, ...], weights: Mapping[tuple[int, ...], int | Fraction]) -> None:
         """Normalise the weights.
@@ -78,6 +81,17 @@ class TableLanguage(Language):
     def candidates(self) -> Int64[Tensor, "sentence position"]:
         """Return the sentences of positive weight."""
         return torch.tensor(list(self._prob), dtype=torch.int64)
+
+    def state(self) -> dict[str, Any]:
+        """Return the vocabulary and the normalised weights."""
+        rows = [[v for v in row if v != PAD] for row in self._prob]
+        return {"vocabulary": self._vocabulary, "sentences": rows, "weights": list(self._prob.values())}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> TableLanguage:
+        """Rebuild the table."""
+        rows = [tuple(row) for row in state["sentences"]]
+        return cls(tuple(state["vocabulary"]), dict(zip(rows, state["weights"], strict=True)))
 
     def __repr__(self) -> str:
         return f"TableLanguage({self._vocabulary!r}, {len(self._prob)} sentences of length <= {self._length})"

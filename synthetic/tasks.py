@@ -43,15 +43,17 @@ def check_sample_size(n: int) -> None:
 
 
 class DownstreamTask(ABC):
-    """A law of inputs (token rows, perhaps with a MASK) and a label that is a function of the input.
+    """A law of inputs (token rows, perhaps with a MASK) and a label that is a function of the input."""
 
-    Attributes:
-        name: the task's key in `Language.downstream`.
-        label_values: the labels that occur.
-    """
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The task's key in `Language.downstream`."""
 
-    name: ClassVar[str]
-    label_values: ClassVar[tuple[float, ...]]
+    @property
+    @abstractmethod
+    def label_values(self) -> tuple[float, ...]:
+        """The labels that may occur, in increasing order."""
 
     @abstractmethod
     def label(self, inputs: Int64[Tensor, "example position"]) -> Float[Tensor, " example"]:

@@ -114,6 +114,11 @@ class WrongLogConditional(Honest):
         return super().log_masked_conditional(contexts) + 1e-10
 
 
+class WrongEverywhereAtOnce(Honest):
+    def log_masked_conditionals(self, sentences: Tensor) -> Tensor:
+        return super().log_masked_conditionals(sentences) + 1e-10
+
+
 class AcceptsAnything(Honest):
     def masked_conditional(self, contexts: Tensor) -> Tensor:
         return super().masked_conditional(contexts.clamp(max=1).where(contexts.ge(0).any(1, True), 0))
@@ -205,6 +210,7 @@ MUTANTS = [
     (ConditionalWithNan, "conditionals sum to one", "NaN"),
     (WrongConditional, "conditionals obey Bayes", "by Bayes"),
     (WrongLogConditional, "conditionals obey Bayes", "log p"),
+    (WrongEverywhereAtOnce, "all positions at once", "at position 0"),
     (AcceptsAnything, "bad contexts are rejected", "accepted"),
     (BiasedSampler, "sampling frequencies", "DKWM band"),
     (BiasedTargets, "masked sampling frequencies", "DKWM band"),
