@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -21,6 +24,7 @@ _BAR = 30
 _FINISHED = pytest.StashKey[dict[str, Evidence]]()
 _TRIED = pytest.StashKey[list[str]]()
 _SETTINGS = pytest.StashKey[Settings]()
+_INTERRUPTED = threading.Event()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,6 +48,25 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SETTINGS] = Settings(config.getoption("--profile"), device, config.getoption("--root-seed"))
     config.stash[_FINISHED] = {}
     config.stash[_TRIED] = []
+    _remember_interruption(config)
+
+
+def _remember_interruption(config: pytest.Config) -> None:
+    """Keep note of Ctrl-C: where it falls, other code may turn it into an ordinary error or swallow it."""
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler) or threading.current_thread() is not threading.main_thread():
+        return
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        _INTERRUPTED.set()
+        handler(number, frame)
+
+    def forget() -> None:
+        _INTERRUPTED.clear()
+        signal.signal(signal.SIGINT, handler)
+
+    signal.signal(signal.SIGINT, remember)
+    config.add_cleanup(forget)
 
 
 class _Bar:
@@ -95,8 +118,17 @@ _TRIAL = pytest.StashKey[Trial]()
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
-    """After a trial's body has run: conclude, record, then judge."""
-    result = yield
+    """After a trial's body has run: conclude, record, then judge; what fails on Ctrl-C is not judged.
+
+    Raises:
+        KeyboardInterrupt: the body was interrupted, whatever became of the exception inside it.
+    """
+    try:
+        result = yield
+    except BaseException as error:
+        if _INTERRUPTED.is_set():
+            raise KeyboardInterrupt from error
+        raise
     tried = pyfuncitem.stash.get(_TRIAL, None)
     if tried is not None:
         evidence = tried.conclude()
@@ -106,6 +138,16 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
             append(path, evidence)
         require_expected(evidence)
     return result
+
+
+def pytest_runtest_logfinish() -> None:
+    """Stop after an interruption that was swallowed.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed.
+    """
+    if _INTERRUPTED.is_set():
+        raise KeyboardInterrupt
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

@@ -47,6 +47,34 @@ def test_an_unknown_profile_lists_the_valid_ones() -> None:
     assert "full" in done.stderr
 
 
+@pytest.mark.parametrize("outcome", ["raise AssertionError('took it for a failure')", "pass"])
+def test_an_interruption_ends_the_run_even_if_the_running_code_swallows_it(tmp_path: Path, outcome: str) -> None:
+    # Hypothesis turns one that falls into its own bookkeeping into an AssertionError.
+    (tmp_path / "test_it.py").write_text(
+        f"""import os, signal
+def test_first():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        import time; time.sleep(10)
+    except KeyboardInterrupt:
+        {outcome}
+def test_second():
+    raise AssertionError("must not run")
+"""
+    )
+    done = subprocess.run(
+        [*PYTEST, "-p", "verify.conftest", f"--rootdir={tmp_path}", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+    )
+    assert done.returncode == pytest.ExitCode.INTERRUPTED, done.stdout + done.stderr
+    assert "must not run" not in done.stdout
+
+
 def test_an_interrupted_run_keeps_the_evidence_of_finished_claims(tmp_path: Path) -> None:
     path = tmp_path / "evidence.jsonl"
     command = [*PYTEST, "verify/", "--profile=quick", f"--evidence={path}"]
