@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
 
+import networkx as nx
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -108,6 +109,15 @@ class PairLanguage(Language):
     def contexts(self) -> Float[Tensor, "context feature"]:
         """Return every z ∈ {±1}^d, in the order of `enumerate_contexts()`, each of probability 2^{−d}."""
         return self.features(self.enumerate_contexts().contexts)
+
+    def graph(self) -> nx.Graph:
+        """Return the tokens, with z₁, z₂ and y joined by the interaction α/2 · y z₁z₂."""
+        graph = nx.Graph()
+        graph.add_node("interaction", label=f"{self.alpha / 2:g}", weight=0.1, group=1)
+        for name in [*(f"z{i + 1}" for i in range(self.d)), "y"]:
+            graph.add_node(name, label=name, weight=0.5, group=0)
+        graph.add_edges_from((("interaction", name) for name in ("z1", "z2", "y")), weight=0.5)
+        return graph
 
     def _triple(self, s: Float[Tensor, "row position"]) -> Float[Tensor, " row"]:
         return s[:, 0] * s[:, 1] * s[:, -1]

@@ -21,6 +21,7 @@ from theory.claim import Claim
 from theory.claims import CLAIMS, dependency_graph, find
 from theory.formula import ParameterError
 from theory.kernel import Derivation
+from verify import cli_language
 
 SCHEMA = 1
 PROFILES = ("quick", "default", "full")
@@ -87,17 +88,20 @@ def _lemmas(derivation: Derivation) -> list[Derivation]:
     return found
 
 
-def _predict(arguments: argparse.Namespace) -> int:
-    claim = find(arguments.id)
+def _assignments(pairs: Sequence[str], example: str) -> dict[str, str]:
     values: dict[str, str] = {}
-    for pair in arguments.values:
+    for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name or name in values:
             problem = "is given twice" if name in values else "is not of the form name=value"
-            raise ParameterError(
-                f"{pair!r} {problem}; write for example: flatproof predict product-model alpha=1 tau=2"
-            )
+            raise ParameterError(f"{pair!r} {problem}; write for example: {example}")
         values[name] = value
+    return values
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    claim = find(arguments.id)
+    values = _assignments(arguments.values, "flatproof predict product-model alpha=1 tau=2")
     variant = claim.select_variant(values)
     formula = claim.formula(variant)
     parsed = formula.parse(values)
@@ -184,6 +188,19 @@ def _report(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _language(arguments: argparse.Namespace) -> int:
+    try:
+        values = _assignments(arguments.values, "flatproof language pairs d=4 alpha=1.5")
+        found = cli_language.describe(arguments, values)
+    except cli_language.LanguageError as error:
+        return _usage_error(str(error))
+    if arguments.json:
+        _print_json("language", found)
+    else:
+        print(cli_language.as_text(found))
+    return 0
+
+
 def _usage_error(message: str) -> int:
     print(f"flatproof: error: {message}", file=sys.stderr)
     return 2
@@ -215,6 +232,9 @@ def parser() -> argparse.ArgumentParser:
     report = verb("report", _report, "print the table of a file of evidence; the latest line of each claim counts")
     report.add_argument("file", type=Path, metavar="FILE")
     report.add_argument("--markdown", action="store_true", help="print it as the README shows it")
+    cli_language.add_arguments(
+        verb("language", _language, "show a language: sentences, entropy floor, picture; without NAME, list them")
+    )
     draw = verb("graph", _graph, "print the graph of which claim rests on which")
     draw.add_argument("--format", choices=("dot", "mermaid", "both"), default="both")
     return top
