@@ -38,7 +38,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any, ClassVar
 
@@ -349,13 +349,13 @@ class Language(ABC):
         Raises:
             TypeError: if the language is no dataclass and does not say what its state is.
         """
-        declared = getattr(type(self), "__dataclass_fields__", None)
-        if declared is None:
+        if not hasattr(self, "__dataclass_fields__"):
             raise TypeError(
                 f"expected a dataclass or an own state(), got {type(self).__name__}; "
                 "define state() and from_state() to save this language"
             )
-        return {name: getattr(self, name) for name in declared}
+        instance: Any = self
+        return {field.name: getattr(self, field.name) for field in fields(instance)}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Language:

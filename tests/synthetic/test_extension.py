@@ -1,6 +1,7 @@
 """The worked example of a language of one's own runs as documented and stays short."""
 
 import doctest
+from pathlib import Path
 
 import synthetic.language
 from synthetic.language import Language
@@ -22,3 +23,11 @@ def test_own_language_takes_at_most_thirty_lines_and_conforms() -> None:
     assert isinstance(report, ConformanceReport)
     # No downstream task is the only thing that a minimal language leaves unchecked.
     assert set(report.skipped) <= {"downstream tasks"}
+
+
+def test_the_guide_to_adding_a_family_runs_as_written() -> None:
+    guide = Path(synthetic.language.__file__).with_name("adding_a_family.md")
+
+    result = doctest.testfile(str(guide), module_relative=False, optionflags=doctest.ELLIPSIS)
+    assert result.failed == 0
+    assert result.attempted > 25
