@@ -56,7 +56,7 @@ def exact_channel(rows: Sequence[Sequence[Fraction | float | int]], n_tokens: in
     return tuple(exact_distribution(row, f"row {v} of the channel") for v, row in enumerate(rows))
 
 
-def symmetric_channel(n_tokens: int, keep: Fraction | float) -> Channel:
+def symmetric_channel(n_tokens: int, keep: Fraction | float | int) -> Channel:
     """Return the channel that keeps a token with probability `keep`, else draws one of the c − 1 others uniformly.
 
     Raises:

@@ -40,13 +40,10 @@ class Mixture(Language):
         weights: probabilities of the components; Fractions are taken as they are, floats as the exact numbers they
             are, all divided by their sum.
 
-    >>> from synthetic.nested_brackets import NestedBrackets
-    >>> flat, deep = NestedBrackets(4, k=2, D=1), NestedBrackets(6, k=2)
-    >>> mixture = Mixture((flat, deep), (0.25, 0.75))
-    >>> mixture.sample(1, torch.Generator().manual_seed(0)).tolist()
-    [[2, 0, 1, 2, 3, 3]]
-    >>> mixture.log_prob(torch.tensor([[0, 1, 2, 3, -2, -2]])).exp()  # 1/4 · 1/2²
-    tensor([0.0625], dtype=torch.float64)
+    >>> from synthetic.pairs import PairLanguage
+    >>> mixture = Mixture((PairLanguage(2, 2.0), PairLanguage(2, -1.0)), (0.25, 0.75))
+    >>> mixture.masked_conditional(torch.tensor([[1, 1, -1]]))  # 0.25 σ(2) + 0.75 σ(−1) for +1
+    tensor([[0.5781, 0.4219]], dtype=torch.float64)
     """
 
     family: ClassVar[str] = "mixture"

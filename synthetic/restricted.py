@@ -61,8 +61,8 @@ class Restricted(Language):
     >>> from synthetic.table import TableLanguage
     >>> table = TableLanguage(("a", "b"), {(0,): 5, (0, 1): 1, (1, 1): 3})
     >>> pairs = Restricted(table, (2,))
-    >>> pairs.padded, pairs.log_prob(torch.tensor([[1, 1]])).exp().tolist()
-    (False, [0.75])
+    >>> pairs.log_prob(torch.tensor([[1, 1]])).exp()
+    tensor([0.7500], dtype=torch.float64)
     """
 
     family: ClassVar[str] = "restricted"

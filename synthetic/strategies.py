@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from hypothesis import strategies as st
@@ -22,6 +23,8 @@ from synthetic.table import TableLanguage
 from synthetic.target_noise import TargetNoise
 from synthetic.token_noise import TokenNoise
 from synthetic.tokens import mask
+
+R = TypeVar("R")
 
 
 def noise_parameters(max_alpha: float = 30.0) -> st.SearchStrategy[float]:
@@ -71,7 +74,7 @@ def mixture_languages() -> st.SearchStrategy[Mixture]:
     components: st.SearchStrategy[list[Language]] = st.one_of(tables, pairs, brackets)
     return components.flatmap(
         lambda parts: st.lists(st.integers(1, 9), min_size=len(parts), max_size=len(parts)).map(
-            lambda weights: Mixture(parts, [Fraction(weight, sum(weights)) for weight in weights])
+            _steady(lambda weights: Mixture(parts, [Fraction(weight, sum(weights)) for weight in weights]))
         )
     )
 
@@ -81,7 +84,7 @@ def concatenation_languages() -> st.SearchStrategy[Concatenation]:
     shapes = st.tuples(st.integers(1, 3), st.integers(1, 2), st.integers(1, 2), st.booleans())
     return shapes.flatmap(
         lambda shape: st.tuples(_tables(shape[0], shape[1], False), _tables(shape[0], shape[2], shape[3]))
-    ).map(Concatenation)
+    ).map(_steady(Concatenation))
 
 
 def target_noise_languages() -> st.SearchStrategy[TargetNoise]:
@@ -89,13 +92,17 @@ def target_noise_languages() -> st.SearchStrategy[TargetNoise]:
     inner: st.SearchStrategy[Language] = st.one_of(
         table_languages(max_length=3), nested_brackets_languages(4, 2), bracket_languages(6)
     )
-    return inner.flatmap(lambda language: channels(language.n_tokens).map(lambda k: TargetNoise(language, k)))
+    return inner.flatmap(
+        _steady(lambda language: channels(language.n_tokens).map(_steady(lambda k: TargetNoise(language, k))))
+    )
 
 
 def token_noise_languages() -> st.SearchStrategy[TokenNoise]:
     """Draw a small language and noise on all its tokens."""
     inner: st.SearchStrategy[Language] = st.one_of(table_languages(3, 3), pair_languages(3))
-    return inner.flatmap(lambda language: channels(language.n_tokens).map(lambda k: TokenNoise(language, k)))
+    return inner.flatmap(
+        _steady(lambda language: channels(language.n_tokens).map(_steady(lambda k: TokenNoise(language, k))))
+    )
 
 
 def restricted_languages() -> st.SearchStrategy[Restricted]:
@@ -104,9 +111,9 @@ def restricted_languages() -> st.SearchStrategy[Restricted]:
     def restricted(language: TableLanguage) -> st.SearchStrategy[Restricted]:
         lengths = sorted(set((language.candidates() >= 0).sum(1).tolist()))
         wanted = st.lists(st.sampled_from(lengths), min_size=1, unique=True)
-        return wanted.map(lambda sizes: Restricted(language, sizes))
+        return wanted.map(_steady(lambda sizes: Restricted(language, sizes)))
 
-    return table_languages().flatmap(restricted)
+    return table_languages().flatmap(_steady(restricted))
 
 
 def languages() -> st.SearchStrategy[Language]:
@@ -143,20 +150,27 @@ def _tables(n_tokens: int, length: int, varying: bool) -> st.SearchStrategy[Tabl
     row = st.lists(token, min_size=1 if varying else length, max_size=length).map(tuple)
     vocabulary = tuple(f"w{v}" for v in range(n_tokens))
     table = st.dictionaries(row, weight, min_size=1, max_size=12)
-    return table.map(lambda weights: _table(vocabulary, weights))
+    return table.map(_steady(lambda weights: TableLanguage(vocabulary, weights)))
 
 
 def _lists(components: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Language]]:
     return st.lists(components, min_size=1, max_size=3)
 
 
-def _table(vocabulary: Any, weights: Any) -> TableLanguage:
-    # Runtime type checkers spot-check containers with `random`; hypothesis objects to a strategy that moves it.
-    state = random.getstate()
-    try:
-        return TableLanguage(vocabulary, weights)
-    finally:
-        random.setstate(state)
+def _steady(build: Callable[..., R]) -> Callable[..., R]:
+    """Return `build` with the global random state put back after each call.
+
+    Runtime type checkers spot-check containers with `random`; hypothesis objects to a strategy that moves it.
+    """
+
+    def steadily(*arguments: Any) -> R:
+        state = random.getstate()
+        try:
+            return build(*arguments)
+        finally:
+            random.setstate(state)
+
+    return steadily
 
 
 def _as_language(language: Language) -> Language:
