@@ -20,6 +20,7 @@ from synthetic.enumeration import (
     ENUMERATION_LIMIT,
     EXACT_ENUMERATION_LIMIT,
     EmptyLanguageError,
+    Enumeration,
     all_strings,
     check_size,
 )
@@ -29,6 +30,9 @@ from synthetic.tokens import PAD, mask
 
 MAX_DRAWS = 1000
 """Inner sentences drawn for each one wanted (and for ten more) before sampling gives up."""
+
+LISTED = 2**16
+"""Candidate sentences up to which they are listed and drawn from, without rejection."""
 
 BATCH = 2**16
 """Inner sentences drawn at once, or as many as are wanted if that is more."""
@@ -51,8 +55,8 @@ class Restricted(Language):
     """A language conditioned on its sentences having one of some lengths: P(x | length) = P(x)/Pr(length wanted).
 
     A context shows the length, so the conditionals are the inner language's own, at any size. `log_prob` needs
-    Pr(length wanted): from the inner language's `length_law()` if it has one, else by enumeration. Sampling is by
-    rejection. Source: ours.
+    Pr(length wanted): from the inner language's `length_law()` if it has one, else by enumeration. Samples come from
+    the list of sentences if it is short, else from the inner language by rejection. Source: ours.
 
     Attributes:
         language: the inner language.
@@ -172,6 +176,10 @@ class Restricted(Language):
         self._refuse_other_lengths(mask(sentences, torch.zeros_like(sentences[:, 0])))
         return self.language.log_masked_conditionals(self._widened(sentences))[:, : self.length]
 
+    def enumerate(self) -> Enumeration:
+        """Return every sentence with its probability, as `Language.enumerate`; kept for the next call."""
+        return self._whole
+
     @property
     def n_candidates(self) -> int:
         """Number of strings of the wanted lengths, or of the inner candidates (of any length) if these are fewer."""
@@ -188,12 +196,16 @@ class Restricted(Language):
     def sample(
         self, n: int, generator: torch.Generator, device: torch.device | str | None = None
     ) -> Int64[Tensor, "sentence position"]:
-        """Draw n sentences from the inner language, dropping those of other lengths. ValueError if n is negative.
+        """Draw n sentences: from a list of all if there are at most LISTED candidates, else by rejection.
+
+        ValueError if n is negative.
 
         Raises:
             LowAcceptanceError: after MAX_DRAWS · (n + 10) inner sentences, when fewer than n had a wanted length.
         """
         check_sample_size(n)
+        if self.n_candidates <= LISTED:
+            return super().sample(n, generator, device)
         kept, found, drawn = [self.language.sample(0, generator)], 0, 0
         while found < n:
             # As many as the acceptance so far asks for, and some to spare.
@@ -217,6 +229,10 @@ class Restricted(Language):
     def from_state(cls, state: Mapping[str, Any]) -> Restricted:
         """Rebuild the language."""
         return cls(state["language"], tuple(state["lengths"]))
+
+    @cached_property
+    def _whole(self) -> Enumeration:
+        return super().enumerate()
 
     def _widened(self, tokens: Int64[Tensor, "row position"]) -> Int64[Tensor, "row inner_position"]:
         return resized(tokens, self.language.length)
