@@ -139,9 +139,9 @@ class TokenNoise(Language):
                 rows = (tokens[:, t] != PAD).nonzero()[:, 0]
                 if len(rows):
                     contexts = mask(tokens[rows], torch.full_like(rows, t))
-                    # The mask's own factor is one on a hidden token and zero on padding.
-                    others = before[t][:, rows] + after[:, rows] + self._log_factor(contexts, t)
-                    found[part.start + rows, t] = self._conditional(others, contexts, t)
+                    others = before[t] + after
+                    log_joint = others if len(rows) == len(tokens) else others[:, rows]
+                    found[part.start + rows, t] = self._conditional(log_joint, contexts, t)
                 after = after + self._log_factor(tokens, t)
         return found
 
@@ -210,6 +210,7 @@ class TokenNoise(Language):
     def _conditional(
         self, log_joint: Float[Tensor, "hidden context"], contexts: Int64[Tensor, "context position"], t: int
     ) -> Float[Tensor, "context token"]:
+        """Return log p*(y | y_{−t}) from the joint law of x and y_{−t}; an x that has no token at t does not count."""
         hidden = self._hidden[:, t].to(contexts.device)
         shape = (len(contexts), self.n_tokens)
         log_token = torch.full(shape, -math.inf, dtype=torch.float64, device=contexts.device)
