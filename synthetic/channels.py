@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 import torch
@@ -84,18 +85,31 @@ def compose(first: Channel, second: Channel) -> Channel:
     )
 
 
-def log_through(log_prob: Float[Tensor, "*batch token"], channel: Channel) -> Float[Tensor, "*batch token"]:
+@dataclass(frozen=True, eq=False)
+class FloatChannel:
+    """A channel rounded to float64: its probabilities and, separately, their logarithms."""
+
+    prob: Float[Tensor, "token token"]
+    log_prob: Float[Tensor, "token token"]
+
+    @classmethod
+    def of(cls, channel: Channel) -> FloatChannel:
+        """Return the rounded channel, on the CPU."""
+        return cls(float_rows(channel), log_rows(channel))
+
+
+def log_through(log_prob: Float[Tensor, "*batch token"], channel: FloatChannel) -> Float[Tensor, "*batch token"]:
     """Return log Σ_v p(v) K(v, y): the law of a token after the channel. Exact to float64 rounding.
 
     A matrix product of non-negative numbers, accurate to c units of rounding; rows that come near underflow are summed
     again in logarithms, one target token at a time.
     """
-    rows = log_prob.reshape(-1, len(channel))
-    log_channel = log_rows(channel).to(rows.device)
-    out = (rows.exp() @ float_rows(channel).to(rows.device)).log()
+    rows = log_prob.reshape(-1, log_prob.shape[-1])
+    log_channel = channel.log_prob.to(rows.device)
+    out = (rows.exp() @ channel.prob.to(rows.device)).log()
     # An entry may be −∞ because nothing leads there; only the others need the second look.
     reached = (rows > -math.inf).to(torch.float64) @ (log_channel > -math.inf).to(torch.float64) > 0
     low = (reached & (out < UNDERFLOW)).any(1)
-    for y in range(len(channel)) if bool(low.any()) else ():
+    for y in range(rows.shape[1]) if bool(low.any()) else ():
         out[low, y] = (rows[low] + log_channel[:, y]).logsumexp(1)
     return out.reshape(log_prob.shape)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, ClassVar
 
 import networkx as nx
@@ -13,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from synthetic.channels import Channel, exact_distribution, log_through
+from synthetic.channels import Channel, FloatChannel, exact_distribution, log_through
 from synthetic.combinators import log_joint, log_joints, resized, shared_channel, shared_vocabulary, side_by_side
 from synthetic.enumeration import all_strings, log_rows, n_strings
 from synthetic.language import Language
@@ -206,6 +207,11 @@ class Mixture(Language):
         """Rebuild the mixture."""
         return cls(tuple(state["components"]), tuple(state["weights"]))
 
+    @cached_property
+    def _float(self) -> FloatChannel | None:
+        channel = self.target_channel()
+        return None if channel is None else FloatChannel.of(channel)
+
     def _weighted(self) -> Iterator[tuple[Language, float]]:
         weights = [Fraction(weight) for weight in self.weights]
         return zip(self.components, log_rows([weights])[0].tolist(), strict=True)
@@ -214,8 +220,7 @@ class Mixture(Language):
         return sum(part.n_candidates for part in self.components)
 
     def _noisy(self, log_clean: Float[Tensor, "*batch token"]) -> Float[Tensor, "*batch token"]:
-        channel = self.target_channel()
-        return log_clean if channel is None else log_through(log_clean, channel)
+        return log_clean if self._float is None else log_through(log_clean, self._float)
 
 
 def _fits(part: Language, tokens: Int64[Tensor, "row position"]) -> Bool[Tensor, " row"]:

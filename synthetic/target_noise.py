@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, ClassVar
 
 import networkx as nx
@@ -12,7 +13,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from synthetic.channels import Channel, compose, exact_channel, log_through
+from synthetic.channels import Channel, FloatChannel, compose, exact_channel, log_through
 from synthetic.enumeration import EnumerationTooLargeError
 from synthetic.language import Language
 from synthetic.tasks import DownstreamTask
@@ -40,7 +41,7 @@ class TargetNoise(Language):
 
     family: ClassVar[str] = "target-noise"
     language: Language
-    channel: Sequence[Sequence[Fraction | float | int]]
+    channel: Sequence[Sequence[Fraction | float | int]] = field(repr=False)
 
     def __post_init__(self) -> None:
         """Check the channel and keep it as Fractions.
@@ -73,8 +74,7 @@ class TargetNoise(Language):
 
     def target_channel(self) -> Channel:
         """Return K, after the inner channel where there is one."""
-        inner = self.language.target_channel()
-        return self._own() if inner is None else compose(inner, self._own())
+        return self._whole
 
     def log_prob(self, sentences: Int64[Tensor, "sentence position"]) -> Float[Tensor, " sentence"]:
         """Return the inner log-probability: sentences are clean."""
@@ -86,13 +86,13 @@ class TargetNoise(Language):
 
     def log_masked_conditional(self, contexts: Int64[Tensor, "context position"]) -> Float[Tensor, "context token"]:
         """Return the inner conditionals sent through K. Errors of the inner language."""
-        return log_through(self.language.log_masked_conditional(contexts), self._own())
+        return log_through(self.language.log_masked_conditional(contexts), self._float)
 
     def log_masked_conditionals(
         self, sentences: Int64[Tensor, "sentence position"]
     ) -> Float[Tensor, "sentence position token"]:
         """Return the inner conditionals sent through K, in one inner pass. Errors of the inner language."""
-        return log_through(self.language.log_masked_conditionals(sentences), self._own())
+        return log_through(self.language.log_masked_conditionals(sentences), self._float)
 
     @property
     def n_candidates(self) -> int:
@@ -127,6 +127,15 @@ class TargetNoise(Language):
     def from_state(cls, state: Mapping[str, Any]) -> TargetNoise:
         """Rebuild the language."""
         return cls(state["language"], tuple(tuple(row) for row in state["channel"]))
+
+    @cached_property
+    def _whole(self) -> Channel:
+        inner = self.language.target_channel()
+        return self._own() if inner is None else compose(inner, self._own())
+
+    @cached_property
+    def _float(self) -> FloatChannel:
+        return FloatChannel.of(self._own())
 
     def _own(self) -> Channel:
         return self.channel  # type: ignore[return-value]  # Fractions since __post_init__

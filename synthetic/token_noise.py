@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from typing import Any, ClassVar
@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from synthetic.channels import Channel, exact_channel, log_through
-from synthetic.enumeration import EnumerationTooLargeError, float_rows, log_rows
+from synthetic.channels import Channel, FloatChannel, exact_channel, log_through
+from synthetic.enumeration import EnumerationTooLargeError
 from synthetic.language import Language
 from synthetic.tasks import check_sample_size
 from synthetic.tokens import MASK, PAD, mask
@@ -49,7 +49,7 @@ class TokenNoise(Language):
 
     family: ClassVar[str] = "token-noise"
     language: Language
-    channel: Sequence[Sequence[Fraction | float | int]]
+    channel: Sequence[Sequence[Fraction | float | int]] = field(repr=False)
 
     def __post_init__(self) -> None:
         """Check the channel and keep it as Fractions.
@@ -150,9 +150,9 @@ class TokenNoise(Language):
     ) -> Int64[Tensor, "sentence position"]:
         """Draw n hidden sentences and send their tokens through the channel. ValueError if n is negative."""
         check_sample_size(n)
-        sentences = self.language.sample(n, generator)
+        sentences = self.language.sample(n, generator).clone()
         inside = sentences != PAD
-        law = float_rows(self._channel()).to(generator.device)
+        law = self._float.prob.to(generator.device)
         if n:
             sentences[inside] = torch.multinomial(law[sentences[inside]], 1, generator=generator)[:, 0]
         return sentences.to(device or generator.device)
@@ -180,11 +180,15 @@ class TokenNoise(Language):
         return self.language.enumerate_exact()
 
     @cached_property
+    def _float(self) -> FloatChannel:
+        return FloatChannel.of(self._channel())
+
+    @cached_property
     def _log_factors(self) -> Float[Tensor, "hidden observed"]:
         """Log K with two more rows and columns, so that PAD = −2 and MASK = −1 index it: a mask hides any token."""
         c = self.n_tokens
         factors = torch.full((c + 2, c + 2), -math.inf, dtype=torch.float64)
-        factors[:c, :c] = log_rows(self._channel())
+        factors[:c, :c] = self._float.log_prob
         factors[:c, MASK] = 0.0
         factors[PAD, PAD] = 0.0
         return factors
@@ -219,4 +223,4 @@ class TokenNoise(Language):
         log_context = log_token.logsumexp(1, keepdim=True)
         if log_context.isneginf().any():
             raise self.impossible(contexts[int(log_context[:, 0].isneginf().nonzero()[0])])
-        return log_through(log_token - log_context, self._channel())
+        return log_through(log_token - log_context, self._float)

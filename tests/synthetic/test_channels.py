@@ -8,7 +8,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthetic.channels import compose, exact_channel, exact_distribution, log_through, symmetric_channel
+from synthetic.channels import (
+    FloatChannel,
+    compose,
+    exact_channel,
+    exact_distribution,
+    log_through,
+    symmetric_channel,
+)
 from synthetic.enumeration import log_fraction, log_rows
 from synthetic.strategies import channels
 
@@ -47,14 +54,14 @@ TINY = Fraction(1, 10**300)
 def test_the_law_after_the_channel_keeps_its_digits(law: tuple[Fraction, ...], leak: Fraction) -> None:
     channel = ((1 - leak, leak, Fraction(0)), (Fraction(0), Fraction(1, 2), HALF), (Fraction(0), leak, 1 - leak))
     exact = [sum((law[v] * channel[v][y] for v in range(3)), Fraction(0)) for y in range(3)]
-    got = log_through(log_rows([law]), channel)[0].tolist()
+    got = log_through(log_rows([law]), FloatChannel.of(channel))[0].tolist()
     for value, expected in zip(got, map(log_fraction, exact), strict=True):
         assert value == expected or abs(value - expected) <= 1e-13 * max(1.0, abs(expected))
 
 
 def test_rows_of_padding_stay_impossible() -> None:
     nothing = torch.full((2, 3, 2), -math.inf, dtype=torch.float64)
-    assert torch.equal(log_through(nothing, symmetric_channel(2, 0.75)), nothing)
+    assert torch.equal(log_through(nothing, FloatChannel.of(symmetric_channel(2, 0.75))), nothing)
 
 
 def test_bad_probabilities_are_refused() -> None:
