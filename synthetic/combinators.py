@@ -1,7 +1,8 @@
 """What the languages built from other languages share: agreement of their parts, and how sentences change size.
 
 The combinators are `mixture.Mixture`, `concatenation.Concatenation`, `target_noise.TargetNoise`,
-`token_noise.TokenNoise` and `restricted.Restricted`. Each keeps exact conditionals, or refuses and says why.
+`token_noise.TokenNoise`, `restricted.Restricted` and `restricted.Satisfying`. Each keeps exact conditionals, or refuses
+and says why.
 """
 
 from __future__ import annotations

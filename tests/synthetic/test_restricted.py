@@ -1,8 +1,9 @@
-"""Restriction to lengths: conditionals unchanged, exact renormalisation by several routes, rejection, refusals."""
+"""Restriction to lengths or by a predicate: enumeration, several routes to the share, rejection, refusals."""
 
 import math
 from collections.abc import Mapping
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +17,9 @@ from synthetic.language import MASK, PAD, Language
 from synthetic.mixture import Mixture
 from synthetic.nested_brackets import NestedBrackets
 from synthetic.pairs import PairLanguage
-from synthetic.restricted import LowAcceptanceError, Restricted
+from synthetic.restricted import Restricted, Satisfying
+from synthetic.restriction import LowAcceptanceError
+from synthetic.storage import save
 from synthetic.strategies import restricted_languages
 from synthetic.table import TableLanguage
 from synthetic.target_noise import TargetNoise
@@ -83,7 +86,7 @@ def test_the_share_comes_from_the_law_of_lengths_or_from_the_strings_of_these_le
     # 3 coins: eight strings are enough, however large the inner language.
     assert Restricted(Coins(), (3, 2)).log_share == pytest.approx(math.log(2 / 30), rel=1e-14)
     assert Restricted(Coins(), (3, 2)).n_candidates == 12
-    with pytest.raises(EnumerationTooLargeError, match="candidate sentences of the wanted lengths"):
+    with pytest.raises(EnumerationTooLargeError, match="candidate sentences for the share of a restriction"):
         Restricted(Coins(), (30,)).log_prob(torch.zeros(1, 30, dtype=torch.int64))
     with pytest.raises(EnumerationTooLargeError, match="exact probabilities"):
         Restricted(Coins(), (30,)).prob_exact((0,) * 30)
@@ -99,18 +102,73 @@ def test_conditionals_and_samples_need_no_share() -> None:
 
 
 def test_rejection_draws_from_the_same_law_as_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("synthetic.restricted.LISTED", 0)
+    monkeypatch.setattr("synthetic.restriction.LISTED", 0)
     assert "sampling frequencies" in conformance(Restricted(VARYING, (2, 4)), n=3000).passed
 
 
 def test_rejection_gives_up_on_rare_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
     rare = Restricted(TableLanguage(("a",), {(0,): 10**7, (0, 0): 1}), (2,))
     assert rare.sample(2, torch.Generator()).tolist() == [[0, 0], [0, 0]]
-    monkeypatch.setattr("synthetic.restricted.LISTED", 0)
-    message = r"at least one sentence in 1000 of length \(2,\), got 0 in 11000 draws of .*; choose likelier lengths"
+    monkeypatch.setattr("synthetic.restriction.LISTED", 0)
+    message = (
+        r"expected one sentence in 1000 to be kept, got 0 of 11000 for Restricted.*; choose a likelier restriction"
+    )
     with pytest.raises(LowAcceptanceError, match=message):
         rare.sample(1, torch.Generator().manual_seed(0))
     assert rare.sample(0, torch.Generator()).shape == (0, 2)
+
+
+def first_is_last(sentences: Tensor) -> Tensor:
+    sizes = (sentences != PAD).sum(1, keepdim=True)
+    return sentences.gather(1, sizes - 1)[:, 0] == sentences[:, 0]
+
+
+@pytest.mark.parametrize(
+    "language",
+    [
+        Satisfying(VARYING, first_is_last),
+        Satisfying(TableLanguage(("a", "b"), {(0, 0): 1, (0, 1): 2, (1, 1): 3}), first_is_last),
+        Satisfying(BracketLanguage(6, 1.5), lambda words: words[:, 2] == 1),
+        Satisfying(PairLanguage(3, 1.5), lambda words: words.sum(1) > 1),
+        Satisfying(Restricted(VARYING, (1, 4)), first_is_last),
+    ],
+)
+def test_predicates_conform(language: Satisfying) -> None:
+    conformance(language, n=3000)
+
+
+def test_a_big_batch_goes_through_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    language = Satisfying(VARYING, first_is_last)
+    contexts = language.sample_masked(50, torch.Generator().manual_seed(0)).contexts
+    whole = language.log_masked_conditional(contexts)
+    monkeypatch.setattr("synthetic.restricted.CHUNK", 30)
+    assert torch.equal(language.log_masked_conditional(contexts), whole)
+
+
+def test_a_predicate_needs_no_share_for_conditionals_and_samples() -> None:
+    words = NestedBrackets(40, 2)
+    language = Satisfying(words, lambda rows: rows[:, 0] == 2)
+    sample = language.sample(100, torch.Generator().manual_seed(0))
+    assert bool((sample[:, 0] == 2).all())
+    assert torch.equal(language.masked_conditionals(sample), words.masked_conditionals(sample))
+    with pytest.raises(EnumerationTooLargeError, match="share of a restriction"):
+        language.log_prob(sample)
+
+
+def test_a_predicate_rules_contexts_out_and_may_decide_a_token() -> None:
+    coins = TableLanguage(("a", "b"), {(0, 0): 1, (0, 1): 2, (1, 0): 3, (1, 1): 4})
+    language = Satisfying(coins, lambda rows: rows[:, 0] <= rows[:, 1])
+    assert language.masked_conditional(torch.tensor([[MASK, 0]])).tolist() == [[1.0, 0.0]]
+    with pytest.raises(ImpossibleContextError, match="got 'a _'"):
+        Satisfying(coins, lambda rows: rows[:, 0] == 1).log_masked_conditional(torch.tensor([[0, MASK]]))
+
+
+def test_a_predicate_is_checked_and_not_saved(tmp_path: Path) -> None:
+    for predicate in (lambda rows: rows[:, 0], lambda rows: rows == 1):
+        with pytest.raises(ValueError, match=r"expected the predicate to return 5 truth values of shape \(5,\)"):
+            Satisfying(VARYING, predicate).candidates()
+    with pytest.raises(TypeError, match="expected a language of a family"):
+        save(Satisfying(VARYING, first_is_last), tmp_path / "x.json")
 
 
 def test_contexts_of_other_lengths_are_impossible() -> None:
@@ -155,7 +213,7 @@ def test_lengths_out_of_reach_are_refused(language: Language, lengths: tuple[int
 
 def test_a_length_that_never_occurs_or_holds_no_masked_position_is_refused() -> None:
     gap = TableLanguage(("a",), {(0,): 1, (0, 0, 0): 1})
-    with pytest.raises(EmptyLanguageError, match=r"expected sentences of length \(2,\)"):
+    with pytest.raises(EmptyLanguageError, match=r"expected a sentence of positive probability in Restricted"):
         _ = Restricted(gap, (2,)).log_share
 
     class Late(TableLanguage):
