@@ -31,7 +31,7 @@ DISJOINT = Mixture((NestedBrackets(4, 2, 1), NestedBrackets(6, 2), TWO), (0.5, 0
 
 
 @given(mixture_languages())
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None, derandomize=True)
 def test_random_mixtures_conform(language: Mixture) -> None:
     conformance(language, n=500, level=1e-9)
 

@@ -29,7 +29,7 @@ VARYING = TableLanguage(("a", "b"), {(0,): 3, (0, 1): 2, (1, 1): 1, (1, 1, 0): 4
 
 
 @given(restricted_languages())
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None, derandomize=True)
 def test_random_restrictions_conform(language: Restricted) -> None:
     conformance(language, n=500, level=1e-9)
 

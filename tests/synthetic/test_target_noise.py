@@ -21,7 +21,7 @@ from synthetic.testing import conformance
 
 
 @given(target_noise_languages())
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None, derandomize=True)
 def test_random_noise_conforms(language: TargetNoise) -> None:
     conformance(language, n=500, level=1e-9)
 

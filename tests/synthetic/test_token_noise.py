@@ -24,7 +24,7 @@ LEAKY = ((0.75, 0.25, 0.0), (0.0, 1.0, 0.0), (0.125, 0.375, 0.5))
 
 
 @given(token_noise_languages())
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None, derandomize=True)
 def test_random_noise_conforms(language: TokenNoise) -> None:
     conformance(language, n=500, level=1e-9)
 
