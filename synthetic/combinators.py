@@ -65,7 +65,7 @@ def resized(tokens: Int64[Tensor, "sentence position"], length: int) -> Int64[Te
 def side_by_side(languages: Sequence[Language]) -> nx.Graph | None:
     """Return the languages' graphs beside each other, the nodes of the i-th renamed (i, node), with group i.
 
-    None if one of them has no graph. Directed if all are.
+    None if one of them has no graph. Directed if all are. Positions `at` are dropped: they would coincide.
     """
     graphs = [language.graph() for language in languages]
     shown = [graph for graph in graphs if graph is not None]
@@ -73,7 +73,8 @@ def side_by_side(languages: Sequence[Language]) -> nx.Graph | None:
         return None
     whole = nx.DiGraph() if all(graph.is_directed() for graph in shown) else nx.Graph()
     for i, graph in enumerate(shown):
-        whole.add_nodes_from(((i, node), {**data, "group": i}) for node, data in graph.nodes(data=True))
+        for node, data in graph.nodes(data=True):
+            whole.add_node((i, node), **{key: value for key, value in data.items() if key != "at"} | {"group": i})
         whole.add_edges_from(((i, a), (i, b), data) for a, b, data in graph.edges(data=True))
     return whole
 

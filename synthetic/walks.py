@@ -21,6 +21,7 @@ def count_walks(T: int, end: int = 0, *, nonnegative: bool = False, ceiling: int
     C(T, (T + end)/2) of them; of the non-negative ones with end ≥ 0, by the ballot theorem,
     (end + 1)/(T + 1) · C(T + 1, (T − end)/2), the Catalan number when end = 0; below a ceiling C, by reflection at
     −1 and C + 1, Σ_j C(T, i + j(C + 2)) − C(T, i + 1 + j(C + 2)) with i = (T + end)/2 and j over the integers.
+    ValueError, here and below, for a ceiling that is less than 1 or not on non-negative walks.
 
     >>> count_walks(6), count_walks(6, nonnegative=True), count_walks(6, nonnegative=True, ceiling=2)
     (20, 5, 4)

@@ -46,7 +46,10 @@ def test_conforms(language: Concatenation) -> None:
 
 
 def test_a_large_one_conforms() -> None:
-    assert "conditionals obey Bayes" in conformance(Concatenation((NestedBrackets(20, 3), NestedBrackets(12, 3))), n=300).passed
+    assert (
+        "conditionals obey Bayes"
+        in conformance(Concatenation((NestedBrackets(20, 3), NestedBrackets(12, 3))), n=300).passed
+    )
 
 
 def test_probability_and_conditionals_are_those_of_the_parts() -> None:
