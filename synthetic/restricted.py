@@ -16,7 +16,8 @@ from synthetic.channels import FloatChannel, log_through
 from synthetic.combinators import CHUNK, log_joint, resized
 from synthetic.enumeration import all_strings
 from synthetic.language import Language
-from synthetic.restriction import KnowsLengths, Restriction
+from synthetic.restriction import DrawsByLength, KnowsLengths, Restriction
+from synthetic.tasks import check_sample_size
 from synthetic.tokens import PAD, fill, mask
 
 
@@ -26,7 +27,8 @@ class Restricted(Restriction):
 
     A context shows the length, so the conditionals are the inner language's own, at any size. `log_prob` needs
     Pr(length wanted): from the inner language's `length_law()` if it has one, else by enumeration. Samples come from
-    the list of sentences if it is short, else from the inner language by rejection. Source: ours.
+    its `sample_length` if it has that (for several lengths, with the law); else from the list of sentences if it is
+    short, else by rejection. Source: ours.
 
     Attributes:
         language: the inner language.
@@ -99,6 +101,25 @@ class Restricted(Restriction):
         blocks = [all_strings(self.n_tokens, size, padded=False) for size in self.lengths]
         return torch.cat([resized(block, self.length) for block in blocks])
 
+    def sample(
+        self, n: int, generator: torch.Generator, device: torch.device | str | None = None
+    ) -> Int64[Tensor, "sentence position"]:
+        """Draw n sentences: lengths first where the inner language draws by length, else as `Restriction.sample`."""
+        weights = self._length_weights()
+        if weights is None or not isinstance(self.language, DrawsByLength):
+            return super().sample(n, generator, device)
+        check_sample_size(n)
+        sentences = torch.empty(n, self.length, dtype=torch.int64, device=generator.device)
+        if n:
+            law = torch.tensor(weights, dtype=torch.float64, device=generator.device)
+            place = torch.multinomial(law, n, replacement=True, generator=generator)
+            for i, size in enumerate(self.lengths):
+                rows = (place == i).nonzero()[:, 0]
+                if len(rows):
+                    drawn = self.language.sample_length(len(rows), size, generator)
+                    sentences[rows] = resized(drawn, self.length)
+        return sentences.to(device or generator.device)
+
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Restricted:
         """Rebuild the language."""
@@ -110,6 +131,16 @@ class Restricted(Restriction):
         law = self.language.length_law()
         share = math.fsum(float(law.get(size, 0.0)) for size in self.lengths)
         return math.log(share) if share > 0 else -math.inf
+
+    def _length_weights(self) -> list[float] | None:
+        """Return weights of the wanted lengths; None if they are needed and unknown."""
+        if len(self.lengths) == 1:
+            return [1.0]
+        if not isinstance(self.language, KnowsLengths):
+            return None
+        # The share raises the error for lengths that never occur.
+        _, law = self.log_share, self.language.length_law()
+        return [float(law.get(size, 0.0)) for size in self.lengths]
 
     def _refuse_other_lengths(self, contexts: Int64[Tensor, "context position"]) -> None:
         other = ~self.wanted(contexts)

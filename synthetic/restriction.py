@@ -48,6 +48,14 @@ class KnowsLengths(Protocol):
         """Return Pr(length = ℓ) for every ℓ of positive probability."""
 
 
+@runtime_checkable
+class DrawsByLength(Protocol):
+    """A language that draws sentences of a given length directly."""
+
+    def sample_length(self, n: int, length: int, generator: torch.Generator) -> Int64[Tensor, "sentence position"]:
+        """Draw n sentences from the language given their length."""
+
+
 class Restriction(Language):
     """The law P(x | x ∈ A) = P(x) 1{x ∈ A}/P(A) of an inner language P and an event A that a subclass defines.
 

@@ -93,6 +93,37 @@ def test_the_share_comes_from_the_law_of_lengths_or_from_the_strings_of_these_le
     conformance(Restricted(CoinsWithLaw(), (29, 30)), n=500)
 
 
+class CoinsOfAnyLength(Coins):
+    def sample_length(self, n: int, length: int, generator: torch.Generator) -> Tensor:
+        coins = torch.randint(0, 2, (n, 30), generator=generator)
+        return coins.where(torch.arange(30) < length, PAD)
+
+    def sample(self, n: int, generator: torch.Generator, device: torch.device | str | None = None) -> Tensor:
+        assert n == 0, "not asked for rejection"
+        return super().sample(n, generator, device)
+
+
+class CoinsKnownByLength(CoinsOfAnyLength, CoinsWithLaw):
+    pass
+
+
+def test_a_language_that_draws_by_length_is_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    for language in (
+        Restricted(CoinsOfAnyLength(), (3,)),
+        Restricted(CoinsKnownByLength(), (1, 3)),
+        Restricted(CoinsKnownByLength(), (2, 3, 4)),
+    ):
+        assert "sampling frequencies" in conformance(language, n=3000).passed
+        assert language.sample(0, torch.Generator()).shape == (0, language.length)
+        with pytest.raises(ValueError, match="expected a sample size n >= 0, got -1"):
+            language.sample(-1, torch.Generator())
+    assert bool((Restricted(CoinsOfAnyLength(), (30,)).sample(5, torch.Generator()) >= 0).all())
+    # Several lengths of unknown weight: back to the list, or to rejection.
+    monkeypatch.setattr("synthetic.restriction.LISTED", 0)
+    with pytest.raises(AssertionError, match="not asked for rejection"):
+        Restricted(CoinsOfAnyLength(), (1, 3)).sample(5, torch.Generator())
+
+
 def test_conditionals_and_samples_need_no_share() -> None:
     language = Restricted(Coins(), (30,))
     heads = torch.zeros(1, 30, dtype=torch.int64)
