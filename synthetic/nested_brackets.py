@@ -171,7 +171,7 @@ class NestedBrackets(Language):
         return 0.0
 
     def graph(self) -> nx.DiGraph:
-        """Return the automaton of the depth: nodes 0 … min(D, T/2), edges that open and close.
+        """Return the automaton of the depth: nodes 0 … min(D, T/2); an edge up opens a bracket, one down closes it.
 
         A node's weight is the expected share of the T steps that start there; an edge's is the share of these steps
         that take it. Quotients of exact integers.
@@ -186,8 +186,8 @@ class NestedBrackets(Language):
             graph.add_node(h, label=str(h), weight=visits[h] / (self.T * count[self.T][0]))
         for h in range(self.height):
             # A word comes down from h + 1 as often as it goes up there.
-            graph.add_edge(h, h + 1, label="open", weight=opening[h] / visits[h])
-            graph.add_edge(h + 1, h, label="close", weight=opening[h] / visits[h + 1])
+            graph.add_edge(h, h + 1, weight=opening[h] / visits[h])
+            graph.add_edge(h + 1, h, weight=opening[h] / visits[h + 1])
         return graph
 
     def _matched(

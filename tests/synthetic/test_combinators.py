@@ -70,7 +70,7 @@ def test_graphs_side_by_side_keep_what_they_show() -> None:
     whole = side_by_side((Placed(4, 1), NestedBrackets(2, 1)))
     assert whole is not None
     assert whole.nodes[0, 2] == {"label": "2", "weight": NestedBrackets(4, 1).graph().nodes[2]["weight"], "group": 0}
-    assert whole.edges[(1, 0), (1, 1)] == {"label": "open", "weight": 1.0}
+    assert whole.edges[(1, 0), (1, 1)] == {"weight": 1.0}
 
     class Undirected(NestedBrackets):
         def graph(self) -> nx.Graph:
