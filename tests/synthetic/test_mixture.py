@@ -103,6 +103,13 @@ def test_an_impossible_context_is_named_with_its_position() -> None:
         DISJOINT.log_masked_conditionals(torch.tensor([[0, 1, PAD, PAD, PAD, PAD], [0, 3, 2, 3, PAD, PAD]]))
 
 
+def test_a_big_batch_of_impossible_sentences_goes_through_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = DISJOINT.sample(40, torch.Generator().manual_seed(0))
+    whole = DISJOINT.log_masked_conditionals(words)
+    monkeypatch.setattr("synthetic.combinators.CHUNK", 50)
+    assert torch.equal(DISJOINT.log_masked_conditionals(words), whole)
+
+
 def test_the_joint_law_is_the_same_by_conditionals_and_by_completions() -> None:
     language = PairLanguage(3, 700.0)
     batch = torch.tensor([[1, 1, 0, MASK], [1, MASK, 0, 0], [1, 1, MASK, 0]])
