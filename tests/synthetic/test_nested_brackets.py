@@ -60,6 +60,11 @@ def test_words_are_those_of_all_strings_that_cancel_away(T: int, k: int, D: int 
     assert sorted(map(tuple, language.candidates().tolist())) == expected
     assert language.n_words == language.n_candidates == len(expected)
     assert language.enumerate_exact() == dict.fromkeys(expected, Fraction(1, len(expected)))
+    if (2 * k) ** T <= 4096:
+        strings = list(itertools.product(range(2 * k), repeat=T))
+        inside = [string in set(expected) for string in strings]
+        assert (language.log_prob(torch.tensor(strings)) > -math.inf).tolist() == inside
+        assert [language.prob_exact(string) > 0 for string in strings] == inside
 
 
 @pytest.mark.parametrize(("T", "k", "D"), [(2, 2, None), (4, 2, None), (4, 2, 1), (6, 1, 2)])
