@@ -5,14 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from synthetic.brackets import BracketLanguage
+from synthetic.concatenation import Concatenation
 from synthetic.language import Language
+from synthetic.mixture import Mixture
+from synthetic.nested_brackets import NestedBrackets
 from synthetic.pairs import PairLanguage
+from synthetic.restricted import Restricted
 from synthetic.table import TableLanguage
+from synthetic.target_noise import TargetNoise
+from synthetic.token_noise import TokenNoise
 
 _CLASSES: tuple[type[Language], ...] = (
     BracketLanguage,
+    Concatenation,
+    Mixture,
+    NestedBrackets,
     PairLanguage,
+    Restricted,
     TableLanguage,
+    TargetNoise,
+    TokenNoise,
 )
 
 FAMILIES: Mapping[str, type[Language]] = {cls.family: cls for cls in _CLASSES}

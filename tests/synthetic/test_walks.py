@@ -8,7 +8,14 @@ import pytest
 import torch
 
 from synthetic.oracle import dkwm_half_width
-from synthetic.walks import count_walks, enumerate_walks, sample_walks, up_probability
+from synthetic.walks import (
+    capped_up_probability,
+    count_completions,
+    count_walks,
+    enumerate_walks,
+    sample_walks,
+    up_probability,
+)
 
 
 def naive(T: int, end: int, nonnegative: bool) -> list[list[int]]:
@@ -85,3 +92,56 @@ def test_long_walks_are_valid_without_rejection(nonnegative: bool) -> None:
 def test_walks_that_do_not_exist_are_refused(T: int, end: int, nonnegative: bool) -> None:
     with pytest.raises(ValueError, match=rf"parity of T = {T}.*got \[{end}\]"):
         sample_walks(T, torch.tensor([end]), torch.Generator(), nonnegative=nonnegative)
+
+
+def naive_capped(T: int, ceiling: int) -> list[list[int]]:
+    return [row for row in naive(T, 0, True) if max(itertools.accumulate(2 * v - 1 for v in row)) <= ceiling]
+
+
+@pytest.mark.parametrize("T", range(1, 11))
+def test_count_and_enumeration_below_a_ceiling_match_filtering_all_strings(T: int) -> None:
+    for ceiling in range(1, T + 2):
+        expected = naive_capped(T, ceiling)
+        assert count_walks(T, nonnegative=True, ceiling=ceiling) == len(expected)
+        assert count_completions(T, ceiling)[T][0] == len(expected)
+        assert enumerate_walks(T, nonnegative=True, ceiling=ceiling).tolist() == expected
+
+
+@pytest.mark.parametrize(("T", "ceiling"), [(60, 3), (61, 7), (120, 1)])
+def test_reflection_at_two_barriers_agrees_with_the_recursion(T: int, ceiling: int) -> None:
+    # By symmetry the walks from 0 to h are as many as those from h to 0.
+    last = count_completions(T, ceiling)[T]
+    assert [count_walks(T, end, nonnegative=True, ceiling=ceiling) for end in range(ceiling + 1)] == last
+
+
+def test_step_probability_below_a_ceiling_is_the_ratio_of_completions() -> None:
+    T, ceiling = 10, 3
+    capped = capped_up_probability(T, ceiling)
+    for step in range(T):
+        for height in range(ceiling + 1):
+            total = count_completions(T - step, ceiling)[T - step][height]
+            above = count_completions(T, ceiling)[T - step - 1][height + 1] if height < ceiling else 0
+            expected = float(Fraction(above, total)) if total else 0.0
+            assert float(capped[step, height]) == expected
+
+
+def test_sampled_walks_below_a_ceiling_stay_in_the_band_of_the_uniform_law() -> None:
+    n, T, ceiling = 40_000, 10, 3
+    generator = torch.Generator().manual_seed(7)
+    walks = sample_walks(T, torch.zeros(n, dtype=torch.int64), generator, nonnegative=True, ceiling=ceiling)
+    order = {tuple(row): i for i, row in enumerate(naive_capped(T, ceiling))}
+    index = torch.tensor([order[tuple(row)] for row in walks.tolist()])
+    empirical = torch.bincount(index, minlength=len(order)).double().cumsum(0) / n
+    uniform = torch.arange(1, len(order) + 1).double() / len(order)
+    assert float((empirical - uniform).abs().max()) <= dkwm_half_width(n, 1e-9)
+
+
+@pytest.mark.parametrize(("nonnegative", "ceiling"), [(True, 0), (False, 2)])
+def test_a_ceiling_that_makes_no_sense_is_refused(nonnegative: bool, ceiling: int) -> None:
+    end = torch.zeros(1, dtype=torch.int64)
+    with pytest.raises(ValueError, match=f"expected a ceiling >= 1 on non-negative walks, got ceiling {ceiling}"):
+        count_walks(4, nonnegative=nonnegative, ceiling=ceiling)
+    with pytest.raises(ValueError, match="expected a ceiling"):
+        enumerate_walks(4, nonnegative=nonnegative, ceiling=ceiling)
+    with pytest.raises(ValueError, match="expected a ceiling"):
+        sample_walks(4, end, torch.Generator(), nonnegative=nonnegative, ceiling=ceiling)
