@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
 
+import networkx as nx
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from synthetic.language import Language
+from synthetic.nested_brackets import NestedBrackets
 from synthetic.noise import check_alpha, sigmoid_exact, sign_entropy
 from synthetic.tasks import DownstreamTask, SumSignTask, check_sample_size
 from synthetic.tokens import signs
@@ -148,6 +150,28 @@ class BracketLanguage(Language):
     def contexts(self) -> Float[Tensor, "context feature"]:
         """Return every z, in the order of `enumerate_contexts()`, each of probability 1/(T · number of words)."""
         return self.features(self.enumerate_contexts().contexts)
+
+    def graph(self) -> nx.Graph:
+        """Return the automaton of the height: nodes −T/2 … T/2, nested 0 … T/2; an edge up opens, one down closes.
+
+        A node's weight is the expected share of the T steps that start there, an edge's the share of these steps that
+        take it. Quotients of exact integers.
+        """
+        if self.nested:
+            return NestedBrackets(self.T, k=1).graph()
+        graph, half = nx.DiGraph(), self.T // 2
+
+        def ways(steps: int, height: int) -> int:
+            return math.comb(steps, (steps + height) // 2) if (steps + height) % 2 == 0 and steps >= abs(height) else 0
+
+        for h in range(-half, half + 1):
+            visits = sum(ways(t, h) * ways(self.T - t, h) for t in range(self.T))
+            graph.add_node(h, label=str(h), weight=visits / (self.T * self.n_words))
+            for above in (h + 1, h - 1):
+                taken = sum(ways(t, h) * ways(self.T - t - 1, above) for t in range(self.T))
+                if taken:
+                    graph.add_edge(h, above, weight=taken / visits)
+        return graph
 
     def _is_word(self, s: Float[Tensor, "row position"]) -> Tensor:
         height = s.cumsum(1)

@@ -1,6 +1,8 @@
 """The bracket language: closed forms, exact counts, enumeration, what noise means, refusals."""
 
+import itertools
 import math
+from collections import Counter
 from fractions import Fraction
 
 import mpmath
@@ -134,3 +136,19 @@ def test_negative_sample_size_is_refused() -> None:
         BracketLanguage(4).sample(-2, torch.Generator())
     assert BracketLanguage(4).sample(0, torch.Generator()).shape == (0, 4)
     assert BracketLanguage(4, 1.0).sample_masked(0, torch.Generator()).targets.shape == (0,)
+
+
+@pytest.mark.parametrize(("T", "nested"), [(2, False), (6, False), (6, True)])
+def test_enumeration_gives_the_weights_of_the_graph(T: int, nested: bool) -> None:
+    steps: Counter[tuple[int, int]] = Counter()
+    words = BracketLanguage(T, nested=nested).enumerate().sentences.tolist()
+    for word in words:
+        heights = list(itertools.accumulate((2 * token - 1 for token in word), initial=0))
+        steps.update(itertools.pairwise(heights))
+    graph = BracketLanguage(T, nested=nested).graph()
+    assert {(u, v) for u, v in graph.edges} == set(steps)
+    for h in graph:
+        visits = sum(count for (start, _), count in steps.items() if start == h)
+        assert graph.nodes[h]["weight"] == pytest.approx(visits / (T * len(words)), rel=1e-14)
+        for above in graph[h]:
+            assert graph[h][above]["weight"] == pytest.approx(steps[h, above] / visits, rel=1e-14)
