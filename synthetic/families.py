@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from synthetic.brackets import BracketLanguage
 from synthetic.language import Language
 from synthetic.pairs import PairLanguage
+from synthetic.pcfg import PCFG
 from synthetic.table import TableLanguage
 
 _CLASSES: tuple[type[Language], ...] = (
     BracketLanguage,
     PairLanguage,
+    PCFG,
     TableLanguage,
 )
 

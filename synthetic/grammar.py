@@ -139,8 +139,8 @@ class Grammar:
             "lexical": torch.tensor(rows["lexical"], dtype=torch.int64).reshape(-1, 2),
             "unary": torch.tensor(rows["unary"], dtype=torch.int64).reshape(-1),
         }
-        prob = {f"{kind}_prob": torch.tensor(row, dtype=torch.float64) for kind, row in probs.items()}
-        return cls(tuple(nonterminals), tuple(terminals), **table, **prob)
+        table |= {f"{kind}_prob": torch.tensor(row, dtype=torch.float64) for kind, row in probs.items()}
+        return cls(tuple(nonterminals), tuple(terminals), **table)
 
     @property
     def start(self) -> str:

@@ -122,7 +122,8 @@ def expected_uses(grammar: Grammar) -> Float64[Tensor, " nonterminal"]:
     """
     start = torch.zeros(len(grammar.nonterminals), dtype=torch.float64)
     start[0] = 1.0
-    return torch.linalg.solve(_resolvent(grammar).T, start)
+    uses: Tensor = torch.linalg.solve(_resolvent(grammar).T, start)
+    return uses
 
 
 def expected_length(grammar: Grammar) -> float:
@@ -162,7 +163,10 @@ def grammar_graph(grammar: Grammar, lengths: LengthLaw) -> nx.DiGraph:
     unary rules have the uses that their share of S has.
     """
     uses = lengths.spans.sum(1)
-    share = {(0, a): p * float(lengths.spans[0].sum()) for a, p in zip(grammar.unary.tolist(), grammar.unary_prob.tolist(), strict=True)}
+    share = {
+        (0, a): p * float(lengths.spans[0].sum())
+        for a, p in zip(grammar.unary.tolist(), grammar.unary_prob.tolist(), strict=True)
+    }
     edges: dict[tuple[int, int], float] = dict(share)
     for (a, *children), use in zip(lengths.rules.binary.tolist(), lengths.uses.tolist(), strict=True):
         for child in children:

@@ -103,7 +103,9 @@ def parse_nltk(text: str) -> Iterator[Line]:
     for number, line in _lines(text):
         lhs, arrow, rest = line.partition("->")
         if not arrow or len(lhs.split()) != 1:
-            raise GrammarFileError(f"line {number}: expected `LHS -> RHS… [probability]`, got {line!r}; write one arrow")
+            raise GrammarFileError(
+                f"line {number}: expected `LHS -> RHS… [probability]`, got {line!r}; write one arrow"
+            )
         rhs: list[str] = []
         closed, position = False, 0
         rest = rest.rstrip()
@@ -123,7 +125,9 @@ def parse_nltk(text: str) -> Iterator[Line]:
                 rhs.append(value if kind == "name" else f"'{value}")
             closed = kind == "prob"
         if not closed:
-            raise GrammarFileError(f"line {number}: expected a probability in brackets at the end, got {line!r}; add it")
+            raise GrammarFileError(
+                f"line {number}: expected a probability in brackets at the end, got {line!r}; add it"
+            )
 
 
 def _read(path: str | Path, parse: object, start: str | None, renormalise: bool) -> Grammar:
@@ -185,6 +189,6 @@ def _nltk_name(name: str) -> str:
 
 
 def _nltk_quoted(name: str) -> str:
-    if "'" in name and '"' in name or "\n" in name:
+    if ("'" in name and '"' in name) or "\n" in name:
         raise GrammarError(f"expected a terminal without both kinds of quotes, got {name!r}; rename it for NLTK")
     return f'"{name}"' if "'" in name else f"'{name}'"

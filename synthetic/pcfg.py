@@ -24,7 +24,7 @@ from synthetic.pcfg_rules import NormalForm, derivable_widths, normal_form, usef
 from synthetic.pcfg_sampling import Sampler
 from synthetic.pcfg_tasks import RootTask, SpanTask
 from synthetic.tasks import DownstreamTask, check_sample_size
-from synthetic.tokens import MASK, PAD, mask
+from synthetic.tokens import PAD, mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,8 +190,9 @@ class PCFG(Language):
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> PCFG:
         """Rebuild the language; GrammarError for what is no grammar."""
-        parts = {name: tuple(part) if isinstance(part, list) else part for name, part in state["grammar"].items()}
-        return cls(Grammar(**parts), state["T"], state["fixed_length"])
+        grammar = dict(state["grammar"])
+        names = {part: tuple(grammar.pop(part)) for part in ("nonterminals", "terminals")}
+        return cls(Grammar(**names, **grammar), state["T"], state["fixed_length"])
 
     def __repr__(self) -> str:
         return f"PCFG({self.grammar!r}, T={self.T}{', fixed_length=True' if self.fixed_length else ''})"

@@ -66,9 +66,7 @@ def outside(plan: Plan, chart: Chart, lengths: Int64[Tensor, " sentence"]) -> Ch
                 total = rule.empty(length - k + 1, n, ring)
                 for w in as_right:
                     places, m = block.places(w, length), w - k
-                    rule.multiply_add(
-                        total[:, m : m + places], found[w][:, :places], chart[m][:, :places], ring
-                    )
+                    rule.multiply_add(total[:, m : m + places], found[w][:, :places], chart[m][:, :places], ring)
                 _accumulate(plan, found[k], rule.out, ring.apply(rule.matrix, total))
     return found
 

@@ -16,8 +16,8 @@ from synthetic.pcfg_rules import NormalForm
 from synthetic.pcfg_semiring import Linear, Log, Semiring
 from synthetic.tokens import MASK, PAD
 
-CHUNK = {"cpu": 2**21}
-"""Numbers that the charts of one chunk may hold, by type of device: what stays in the caches of a CPU."""
+CHUNK = {"cpu": 2**23}
+"""Numbers that the charts of one chunk may hold, by type of device: 64 MiB; more is no faster on a CPU."""
 
 CHUNK_ELSEWHERE = 2**27
 """The same for other devices: a gigabyte."""
@@ -61,7 +61,9 @@ class Parser:
         self.fill(found, tokens, part)
         return found
 
-    def log_conditionals(self, tokens: Int64[Tensor, "sentence position"]) -> Float64[Tensor, "sentence position token"]:
+    def log_conditionals(
+        self, tokens: Int64[Tensor, "sentence position"]
+    ) -> Float64[Tensor, "sentence position token"]:
         """Return log p*(v | x_{−t}) for all positions: −∞ at PAD, NaN where no token completes x_{−t}.
 
         p*(v | x_{−t}) ∝ Σ_A α(A, t, 1) P(A → v): the outside probability of a leaf does not depend on its own token.
@@ -101,7 +103,7 @@ class Parser:
             if not len(todo):
                 return
             plan, again = self.plan(ring, tokens.device), []
-            for rows in todo.split(self.chunk(tokens, ring)):
+            for rows in torch.split(todo, self.chunk(tokens, ring)):
                 longest = int(lengths[rows].max())
                 values, lost = part(plan, tokens[rows, :longest], lengths[rows])
                 if values.ndim == 3:

@@ -26,23 +26,21 @@ class Contraction:
 
     Attributes:
         out: rows of the chart that receive.
-        first: rows of the chart that x is read from.
-        second: rows of the chart that y is read from.
+        first: rows of the chart that x is read from; a slice if they are consecutive, which spares a copy.
+        second: rows of the chart that y is read from, likewise.
         pairs: which rows of `first` and of `second` are multiplied; None for all pairs.
         matrix: the rules' probabilities, as the semiring writes them.
     """
 
     out: Int64[Tensor, " out"]
-    first: Int64[Tensor, " first"]
-    second: Int64[Tensor, " second"]
+    first: Int64[Tensor, " first"] | slice
+    second: Int64[Tensor, " second"] | slice
     pairs: Int64[Tensor, "2 pair"] | None
     matrix: Float64[Tensor, "out pair"]
 
     def empty(self, places: int, n: int, ring: Semiring) -> Float64[Tensor, "pair place sentence"]:
         """Return a sum of no products."""
-        return torch.full(
-            (self.matrix.shape[1], places, n), ring.zero, dtype=torch.float64, device=self.matrix.device
-        )
+        return torch.full((self.matrix.shape[1], places, n), ring.zero, dtype=torch.float64, device=self.matrix.device)
 
     def multiply_add(
         self,
@@ -52,9 +50,9 @@ class Contraction:
         ring: Semiring,
     ) -> None:
         """Add the products of the rows of two charts to `total` in place."""
-        x, y = x.index_select(0, self.first), y.index_select(0, self.second)
+        x, y = x[self.first], y[self.second]
         if self.pairs is None:
-            ring.multiply_add(total.unflatten(0, (len(x), len(y))), x[:, None], y[None])
+            ring.multiply_add(total.view(len(x), len(y), *x.shape[1:]), x[:, None], y[None])
         else:
             ring.multiply_add(total, x.index_select(0, self.pairs[0]), y.index_select(0, self.pairs[1]))
 
@@ -78,7 +76,7 @@ def contraction(
         pairs, column, n_pairs = None, i * width + j, len(first_rows) * width
     matrix = torch.zeros(len(out_rows), n_pairs, dtype=torch.float64, device=prob.device)
     matrix.index_put_((o, column), prob, accumulate=True)
-    return Contraction(out_rows, first_rows, second_rows, pairs, ring.write(matrix))
+    return Contraction(out_rows, _consecutive(first_rows), _consecutive(second_rows), pairs, ring.write(matrix))
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,8 +159,8 @@ def make_plan(
             for w in range(widths.shape[1])
         )
         ra, rb, rc = (row_of[symbol].to(device) for symbol in (a, b, c))
-        maps = (contraction(o, i, j, p, ring) for o, i, j in ((ra, rb, rc), (rb, ra, rc), (rc, ra, rb)))
-        blocks.append(Block(*maps, splits, bool(whole[a].all())))
+        up, left, right = (contraction(*rows, p, ring) for rows in ((ra, rb, rc), (rb, ra, rc), (rc, ra, rb)))
+        blocks.append(Block(up, left, right, splits, bool(whole[a].all())))
     emission = rules.emission()[symbols]
     scaled = emission / scale
     leaves = torch.cat([scaled, torch.zeros(len(symbols), 1), emission.sum(1, keepdim=True)], 1)
@@ -186,6 +184,11 @@ def make_plan(
         safe,
         (bound, 1e145),
     )
+
+
+def _consecutive(rows: Int64[Tensor, " row"]) -> Int64[Tensor, " row"] | slice:
+    first, last = int(rows[0]), int(rows[-1])
+    return slice(first, last + 1) if last - first + 1 == len(rows) else rows
 
 
 def levels(n_symbols: int, binary: Sequence[Sequence[int]]) -> Int64[Tensor, " symbol"]:

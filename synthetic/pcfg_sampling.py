@@ -21,9 +21,9 @@ CHUNK = 2**17
 class Lottery:
     """Categorical laws, one for each row, drawn by one binary search in integer thresholds of all rows together.
 
-    Row r owns the integers [r · 2^b, (r + 1) · 2^b), b = 62 − ⌈log₂(rows)⌉, and outcome j of it a part of them
-    proportional to its weight, rounded: probabilities are exact to an absolute 2^−b, and an outcome of weight 0 is never
-    drawn.
+    Row r owns the integers [r · 2^b, (r + 1) · 2^b), b = 62 − ⌈log₂(rows)⌉, and each of its outcomes a part
+    of them proportional to its weight, rounded: probabilities are exact to an absolute 2^−b, and an outcome of weight 0
+    is never drawn.
     """
 
     upper: Int64[Tensor, " outcome"]
@@ -74,7 +74,7 @@ class Sampler:
         """Draw one sentence for each length, padded to T, on the generator's device; lengths must be possible."""
         if not len(lengths):
             return torch.empty(0, T, dtype=torch.int64, device=generator.device)
-        return torch.cat([self._draw(part, T, generator) for part in lengths.split(CHUNK)])
+        return torch.cat([self._draw(part, T, generator) for part in torch.split(lengths, CHUNK)])
 
     def draw_lengths(
         self, n: int, prob: Float64[Tensor, " length"], generator: torch.Generator

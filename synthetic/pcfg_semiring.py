@@ -74,7 +74,7 @@ class Linear(Semiring):
         self, matrix: Float64[Tensor, "out inner"], x: Float64[Tensor, "inner *rest"]
     ) -> Float64[Tensor, "out *rest"]:
         """Return the matrix product over the first axis of x."""
-        return (matrix @ x.flatten(1)).unflatten(1, x.shape[1:])
+        return (matrix @ x.flatten(1)).reshape(-1, *x.shape[1:])
 
     def log(self, x: Tensor) -> Tensor:
         """Return natural logarithms."""
