@@ -16,7 +16,8 @@ from pathlib import Path
 from synthetic.grammar import Grammar, GrammarError, rule_form
 
 _NLTK_TOKEN = re.compile(
-    r"""\s*(?:'(?P<single>[^']+)' | "(?P<double>[^"]+)" | \[(?P<prob>[^\]]*)\] | (?P<bar>\|) | (?P<name>[^\s'"\[\]|]+))""",
+    r"""\s*(?:'(?P<single>[^']+)' | "(?P<double>[^"]+)" | \[(?P<prob>[^\]]*)\] | (?P<bar>\|)
+    | (?P<name>[^\s'"\[\]|]+))""",
     re.VERBOSE,
 )
 _NLTK_NAME = re.compile(r"[\w/][\w/^<>-]*")

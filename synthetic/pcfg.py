@@ -191,7 +191,7 @@ class PCFG(Language):
     def from_state(cls, state: Mapping[str, Any]) -> PCFG:
         """Rebuild the language; GrammarError for what is no grammar."""
         grammar = dict(state["grammar"])
-        names = {part: tuple(grammar.pop(part)) for part in ("nonterminals", "terminals")}
+        names: dict[str, Any] = {part: tuple(grammar.pop(part)) for part in ("nonterminals", "terminals")}
         return cls(Grammar(**names, **grammar), state["T"], state["fixed_length"])
 
     def __repr__(self) -> str:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from synthetic.pcfg_plan import Plan
 
-Chart = list[Float64[Tensor, "row place sentence"]]
+Chart = list[Float64[Tensor, "row _ sentence"]]
 """Chart[w] holds the spans of w tokens, w ≥ 1; Chart[0] is empty."""
 
 

@@ -147,7 +147,7 @@ def make_plan(
     kept = widths.any(1)[rules.binary].all(1)
     binary, prob = rules.binary[kept], rules.binary_prob[kept]
     level = levels(rules.n_symbols, binary.tolist())[binary[:, 0]]
-    whole = ~torch.isin(torch.arange(rules.n_symbols), binary[:, 1:])
+    whole = ~torch.isin(torch.arange(rules.n_symbols), binary[:, 1:].flatten())
     blocks = []
     for index in torch.unique(level).tolist():
         of_level = level == index
