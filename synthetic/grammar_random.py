@@ -56,10 +56,10 @@ def layered_grammar(
     names = [[f"A{depth}_{i}" for i in range(size)] for depth, size in enumerate(levels, start=1)]
     tops = [f"S{r}" for r in range(1, roots + 1)]
     found = [Rule("S", (top,), p) for top, p in zip(tops, _dirichlet(generator, roots, concentration), strict=True)]
-    for top, pair in zip(tops, _pairs(generator, names[0], roots), strict=False):
-        found.append(Rule(top, pair, 1.0))
-    for top in tops[len(names[0]) ** 2 :]:
-        found.append(Rule(top, _pairs(generator, names[0], 1)[0], 1.0))
+    # One shuffled round of the first level after another: every symbol of it is reached if 2·roots suffice.
+    rounds = -(-2 * roots // len(names[0]))
+    below = [names[0][int(i)] for _ in range(rounds) for i in generator.permutation(len(names[0]))]
+    found += [Rule(top, (below[2 * r], below[2 * r + 1]), 1.0) for r, top in enumerate(tops)]
     emitting = stop if words else 0.0
     for level, below in pairwise(names):
         for symbol in level:

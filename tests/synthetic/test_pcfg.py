@@ -12,7 +12,7 @@ from torch import Tensor
 
 from synthetic.enumeration import ImpossibleContextError
 from synthetic.grammar import Grammar, GrammarError
-from synthetic.grammar_random import layered_grammar, random_grammar
+from synthetic.grammar_random import layered_grammar
 from synthetic.language import MASK, PAD, Language
 from synthetic.pcfg import PCFG
 from synthetic.pcfg_exact import inside_exact
@@ -66,8 +66,8 @@ def test_enumeration_conforms(T: int, fixed: bool) -> None:
 
 
 def test_a_large_language_conforms() -> None:
-    language = PCFG(layered_grammar(np.random.default_rng(0), terminals=50, leaf_words=20), 16)
-    skipped = set(conformance(language, n=200).skipped)
+    language = PCFG(layered_grammar(np.random.default_rng(0), terminals=20, leaf_words=9, levels=(4, 5, 6)), 8)
+    skipped = set(conformance(language, n=100).skipped)
     too_large = {"probabilities sum to one", "sampling frequencies", "masked sampling frequencies", "entropy floor"}
     assert skipped == too_large
 
@@ -108,9 +108,10 @@ def test_tiny_probabilities_keep_their_digits(least: float) -> None:
 
 @pytest.mark.parametrize("T", [40, 64])
 def test_long_sentences_stay_finite_and_exact(T: int) -> None:
-    language = PCFG(
-        random_grammar(np.random.default_rng(1), nonterminals=4, terminals=3, unary=1), T, fixed_length=True
-    )
+    # Dyadic probabilities keep the Fractions short.
+    rules = [("S", ("A", "S"), 3 / 8), ("S", ("S", "B"), 1 / 8), ("S", ("A",), 1 / 2)]
+    rules += [("A", ("a",), 1 / 2), ("A", ("b",), 1 / 2), ("B", ("b",), 3 / 4), ("B", ("A", "S"), 1 / 4)]
+    language = PCFG(Grammar.from_rules(rules), T, fixed_length=True)
     x = language.sample(3, torch.Generator().manual_seed(0))
     tokens = tuple(x[0].tolist())
     exact = inside_exact(language.grammar, tokens) / start_lengths_exact(language.grammar, T)[T]
