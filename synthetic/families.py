@@ -10,6 +10,7 @@ from synthetic.language import Language
 from synthetic.mixture import Mixture
 from synthetic.nested_brackets import NestedBrackets
 from synthetic.pairs import PairLanguage
+from synthetic.pcfg import PCFG
 from synthetic.restricted import Restricted
 from synthetic.table import TableLanguage
 from synthetic.target_noise import TargetNoise
@@ -21,6 +22,7 @@ _CLASSES: tuple[type[Language], ...] = (
     Mixture,
     NestedBrackets,
     PairLanguage,
+    PCFG,
     Restricted,
     TableLanguage,
     TargetNoise,
