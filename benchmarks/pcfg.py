@@ -3,8 +3,8 @@
 Usage: python benchmarks/pcfg.py [--threads N] [--device cpu] [--sentences 8192] [--grammar FILE]
 
 A layered grammar of the authors' size (50 nonterminals, 200 terminals, sentences of 2 to 16 tokens), or one read from
-a plain file. The baseline is what one writes first: one chart (CYK, plain numpy) for each position and token. Everything
-is timed in one run, best of several, because other processes can only slow it down; nothing is asserted.
+a plain file. The baseline is what one writes first: one chart (CYK, plain numpy) for each position and token. All is
+timed in one run, best of several, because other processes can only slow it down; nothing is asserted.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ def layered_grammar(
     rules: int = 20,
     words: int = 1,
     leaf_words: int = 100,
-    stop: float = 0.05,
+    stop: float = 0.17,
     concentration: float = 1.0,
     ambiguity: float = 1.0,
 ) -> Grammar:

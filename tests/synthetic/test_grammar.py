@@ -135,7 +135,7 @@ def test_rules_that_are_no_grammar_are_refused() -> None:
     }
     lexical = torch.tensor([[0, 0]])
     Grammar(("S",), ("a",), lexical=lexical, lexical_prob=one, **none)
-    for finding, build in {
+    refused: dict[str, Callable[[], Grammar]] = {
         "at least one nonterminal and one terminal": lambda: Grammar(
             ("S",), (), lexical=lexical, lexical_prob=one, **none
         ),
@@ -157,6 +157,7 @@ def test_rules_that_are_no_grammar_are_refused() -> None:
         "rules for the start symbol 'Q'": lambda: Grammar.from_rules([("S", ("a",), 1.0)], start="Q"),
         "a rule of positive probability for 'S'": lambda: Grammar.from_rules([("S", ("a",), 0.0)], renormalise=True),
         "a probability >= 0 of S -> a, got -1": lambda: Grammar.from_rules([("S", ("a",), -1.0)]),
-    }.items():
+    }
+    for finding, build in refused.items():
         with pytest.raises(GrammarError, match=finding):
             build()
