@@ -39,7 +39,7 @@ def mixture_of_hmms(components: Sequence[HMM], weights: Tensor, state_positions:
             )
     start = torch.cat([weight * part.start for weight, part in zip(weights, components, strict=True)])
     return HMM(
-        torch.block_diag(*(part.transition for part in components)),
+        torch.block_diag(*(part.transition for part in components)),  # type: ignore[no-untyped-call] # torch's own
         torch.cat([part.emission for part in components]),
         start,
         one.lengths,

@@ -55,10 +55,7 @@ def sticky_hmm(
 ) -> HMM:
     """Draw a Dirichlet model whose states last: A = stay · 1 + (1 − stay) · Dirichlet rows, 1/(1 − stay) steps or more.
 
-    Arguments and errors of `dirichlet_hmm`; also:
-
-    Args:
-        stay: least probability of staying, in [0, 1].
+    `stay` is the least probability of staying, in [0, 1]. Other arguments and errors: `dirichlet_hmm`.
 
     Raises:
         ValueError: if `stay` is no probability.
@@ -83,12 +80,9 @@ def block_hmm(
     """Draw a Dirichlet model whose states form blocks of consecutive states that the chain seldom leaves.
 
     With D the Dirichlet transitions, A ∝ (1 − leave) · D inside the block + leave · D overall, row by row, each part
-    normalised first. With leave = 0 the model is a mixture of its blocks, and they are its `groups`. Arguments and
-    errors of `dirichlet_hmm`; also:
-
-    Args:
-        blocks: their number, of nearly equal size.
-        leave: probability of a step that ignores the blocks, in [0, 1].
+    normalised first: `leave` in [0, 1] is the probability of a step that ignores the blocks, which are of nearly equal
+    size. With leave = 0 the model is a mixture of its blocks, and they are its `groups`. Other arguments and errors:
+    `dirichlet_hmm`.
 
     Raises:
         ValueError: if `leave` is no probability, or there are fewer states than blocks.

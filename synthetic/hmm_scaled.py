@@ -136,7 +136,7 @@ class ScaledArithmetic:
         mass = (message.value * self.factors[tokens]) @ self.start
         exponent = message.exponent + self.shifts[tokens]
         low = message.low.log2() + self.factor_low[tokens] + _lowest(self.start[None]).log2()
-        return mass.log() + exponent * math.log(2), message.sound & ((mass >= SAFE) | (low >= SMALLEST))
+        return mass.log() + exponent.double() * math.log(2), message.sound & ((mass >= SAFE) | (low >= SMALLEST))
 
     def _fresh(self, value: Float[Tensor, "row state"]) -> Scaled:
         zero = torch.zeros(len(value), dtype=torch.int64, device=value.device)

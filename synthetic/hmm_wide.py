@@ -74,7 +74,7 @@ class WideArithmetic:
         """Return log Σ_s start(s) E(s, first token) message(s), and which rows are sound."""
         mass = (message * self.factors[tokens] * self.start[None]).sum(1)
         sound = torch.ones_like(tokens, dtype=torch.bool)
-        return mass.mantissa.log() + mass.exponent * math.log(2), sound
+        return mass.mantissa.log() + mass.exponent.double() * math.log(2), sound
 
     def _read(self, joint: Wide, out: Float[Tensor, "row column"]) -> tuple[Tensor, Tensor]:
         mass = joint.sum(1)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from synthetic.brackets import BracketLanguage
+from synthetic.hmm import HMM
 from synthetic.language import Language
 from synthetic.pairs import PairLanguage
 from synthetic.table import TableLanguage
@@ -48,12 +49,30 @@ def table_languages(max_tokens: int = 4, max_length: int = 4) -> st.SearchStrate
     return st.tuples(st.integers(1, max_tokens), st.integers(1, max_length), st.booleans()).flatmap(tables)
 
 
+def hmm_languages(max_states: int = 3, max_tokens: int = 3, max_length: int = 4) -> st.SearchStrategy[HMM]:
+    """Draw a hidden Markov language: any zeros, entries down to 1e-160, fixed or varying length."""
+    weight = st.sampled_from([0.0, 1.0, 2.0, 5.0, 0.3, 1e-3, 1e-160])
+
+    def rows(n: int, columns: int) -> st.SearchStrategy[Tensor]:
+        row = st.lists(weight, min_size=columns, max_size=columns).filter(any)
+        return st.lists(row, min_size=n, max_size=n).map(lambda table: torch.tensor(table, dtype=torch.float64))
+
+    def models(shape: tuple[int, int, int]) -> st.SearchStrategy[HMM]:
+        states, tokens, length = shape
+        start, law = rows(1, states).map(lambda table: table[0]), rows(1, length).map(lambda table: table[0])
+        return st.tuples(rows(states, states), rows(states, tokens), start, st.just(length) | law).map(_hmm)
+
+    sizes = (st.integers(1, max_states), st.integers(1, max_tokens), st.integers(1, max_length))
+    return st.tuples(*sizes).flatmap(models)
+
+
 def languages() -> st.SearchStrategy[Language]:
     """Draw a small language of any family; each is small enough to be enumerated with Fractions."""
     families: list[st.SearchStrategy[Language]] = [
         pair_languages().map(_as_language),
         bracket_languages().map(_as_language),
         table_languages().map(_as_language),
+        hmm_languages().map(_as_language),
     ]
     return st.one_of(families)
 
@@ -75,6 +94,14 @@ def _table(vocabulary: Any, weights: Any) -> TableLanguage:
     state = random.getstate()
     try:
         return TableLanguage(vocabulary, weights)
+    finally:
+        random.setstate(state)
+
+
+def _hmm(parameters: Any) -> HMM:
+    state = random.getstate()
+    try:
+        return HMM.normalised(*parameters)
     finally:
         random.setstate(state)
 

@@ -64,7 +64,7 @@ class Wide:
 
     def log_ratio(self, larger: Wide) -> Tensor:
         """Return log(self/larger), −∞ for self = 0; exact to rounding of max(1, |log|)."""
-        return (self.mantissa / larger.mantissa).log() + (self.exponent - larger.exponent) * math.log(2)
+        return (self.mantissa / larger.mantissa).log() + (self.exponent - larger.exponent).double() * math.log(2)
 
 
 def _power(exponent: Tensor) -> Tensor:
