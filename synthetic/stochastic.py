@@ -40,13 +40,14 @@ def check_rows(name: str, rows: Float[Tensor, "row column"]) -> None:
         ProbabilityError: naming the entry, or the row and its sum, and the remedy.
     """
     _check_weights(name, rows)
-    gap = rows.sum(1) - 1
+    total = rows.sum(1)
+    gap = total - 1
     bad = gap.abs() > 4 * rows.shape[1] * EPS
     if bad.any():
         row = int(bad.nonzero()[0])
         raise ProbabilityError(
-            f"expected every row of {name} to sum to one, got 1 {float(gap[row]):+.3g} in row {row}; "
-            "correct it, or build with the classmethod normalised(...), which divides every row by its sum"
+            f"expected every row of {name} to sum to one, got {float(total[row]):.6g}, off by {float(gap[row]):+.3g}, "
+            f"in row {row}; correct it, or build with normalised(...), which divides every row by its sum"
         )
 
 
