@@ -16,6 +16,7 @@ from torch import Tensor
 from synthetic.chains import chain_graph, reversed_transition, stationary_law
 from synthetic.enumeration import ImpossibleContextError
 from synthetic.hmm_checks import check_groups, check_names, check_parameters, check_positions
+from synthetic.hmm_exact import ExactLaw, Support
 from synthetic.hmm_passes import Passes
 from synthetic.hmm_sampling import HMMSampler
 from synthetic.language import Language
@@ -133,16 +134,7 @@ class HMM(Language):
 
     def prob_exact(self, sentence: tuple[int, ...]) -> Fraction:
         """Return P(x) of the parameters as they are, by the forward recursion in Fractions."""
-        transition, emission, start, lengths = self._exact
-        words = [v for v in sentence if v != PAD]
-        reach = [start[s] * emission[s][words[0]] for s in range(self.n_states)]
-        for v in words[1:]:
-            moved = (
-                sum((p * row[s] for p, row in zip(reach, transition, strict=True)), Fraction(0))
-                for s in range(self.n_states)
-            )
-            reach = [p * emission[s][v] for s, p in enumerate(moved)]
-        return sum(reach, Fraction(0)) * lengths[len(words) - 1]
+        return self._exact.prob(sentence)
 
     def masked_conditional(self, contexts: Int64[Tensor, "context position"]) -> Float[Tensor, "context token"]:
         """Return p*(v | x_{−t}) by the messages from both ends to t; relative accuracy also of tiny entries."""
@@ -197,6 +189,25 @@ class HMM(Language):
         self._require(sentences, possible)
         return posterior
 
+    @property
+    def n_candidates(self) -> int:
+        """Number of possible sentences; of all strings where there are too many to count (beyond 2^53)."""
+        counts = self._support.counts
+        if counts is None:
+            return super().n_candidates
+        return sum(counts[size - 1] for size in self._possible_lengths())
+
+    def candidates(self) -> Int64[Tensor, "sentence position"]:
+        """Return the possible sentences, the shorter ones first."""
+        if self._support.counts is None:
+            return super().candidates()
+        found = self._support.sentences()
+        parts = [
+            torch.nn.functional.pad(found[size - 1], (0, self.length - size), value=PAD)
+            for size in self._possible_lengths()
+        ]
+        return torch.cat(parts)
+
     def sample(
         self, n: int, generator: torch.Generator, device: torch.device | str | None = None
     ) -> Int64[Tensor, "sentence position"]:
@@ -249,11 +260,16 @@ class HMM(Language):
         return HMMSampler.of(self.transition, self.emission, self.start, self.lengths)
 
     @cached_property
-    def _exact(self) -> tuple[list[list[Fraction]], list[list[Fraction]], list[Fraction], list[Fraction]]:
-        fixed = [0.0] * (self.length - 1) + [1.0]
-        lengths = self.lengths.tolist() if isinstance(self.lengths, Tensor) else fixed
-        rows = [[[Fraction(p) for p in row] for row in m.tolist()] for m in (self.transition, self.emission)]
-        return rows[0], rows[1], [Fraction(p) for p in self.start.tolist()], [Fraction(p) for p in lengths]
+    def _exact(self) -> ExactLaw:
+        return ExactLaw(self.transition, self.emission, self.start, self.lengths)
+
+    @cached_property
+    def _support(self) -> Support:
+        return Support(self.transition, self.emission, self.start, self.longest)
+
+    def _possible_lengths(self) -> list[int]:
+        law = self.lengths.tolist() if isinstance(self.lengths, Tensor) else [0.0] * (self.length - 1) + [1.0]
+        return [size for size, prob in enumerate(law, start=1) if prob > 0]
 
     def _conditional(
         self, contexts: Int64[Tensor, "context position"], *, logarithmic: bool

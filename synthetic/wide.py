@@ -25,7 +25,7 @@ class Wide:
 
     >>> tiny = Wide.of(torch.tensor([1e-300, 0.0], dtype=torch.float64))
     >>> power = tiny * tiny * tiny
-    >>> power.ratio(tiny * tiny).tolist()
+    >>> power.ratio((tiny * tiny).sum(0)).tolist()
     [1e-300, 0.0]
     """
 

@@ -64,7 +64,7 @@ def paths_exact(language: HMM, sentence: tuple[int, ...]) -> dict[tuple[int, ...
 
 CYCLE = HMM(f64([[0, 1, 0], [0, 0, 1], [1, 0, 0]]), f64([[1, 0], [0.5, 0.5], [0, 1]]), f64([0.5, 0.5, 0]), 4)
 VARYING = random_hmm(1, 3, 3, f64([0.25, 0.0, 0.5, 0.25]), zeros=0.3)
-EXTREME = [random_hmm(seed, 3, 2, 6, zeros=0.3, size=300) for seed in range(6)]
+EXTREME = [random_hmm(seed, 3, 2, 6, zeros=0.3, size=300) for seed in range(4)]
 MIXTURE = mixture_of_hmms([random_hmm(k, 2, 2, 4) for k in (2, 3)], f64([0.25, 0.75]), (2,))
 
 
@@ -78,7 +78,7 @@ MIXTURE = mixture_of_hmms([random_hmm(k, 2, 2, 4) for k in (2, 3)], f64([0.25, 0
         CYCLE,
         VARYING,
         MIXTURE,
-        *EXTREME[:2],
+        EXTREME[0],
     ],
     ids=repr,
 )
@@ -95,7 +95,7 @@ def test_paper_scale_conforms() -> None:
 
 
 @given(hmm_languages(max_length=3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_enumeration_of_hidden_paths(language: HMM) -> None:
     sentences = language.candidates()
     joint = [paths_exact(language, tuple(row)) for row in sentences.tolist()]
@@ -114,7 +114,7 @@ def test_enumeration_of_hidden_paths(language: HMM) -> None:
 
 
 @given(hmm_languages(), st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_property_every_route_gives_one_conditional(language: HMM, data: st.DataObject) -> None:
     batch = data.draw(contexts(language))
     one = language.log_masked_conditional(batch)

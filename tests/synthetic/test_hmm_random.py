@@ -1,5 +1,7 @@
 """Random hidden Markov languages: their structure, moments, reproducibility and refusals."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -12,7 +14,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 @pytest.mark.parametrize("build", [dirichlet_hmm, sticky_hmm, block_hmm])
-def test_one_seed_gives_one_model_of_the_size_asked_for(build: type[HMM]) -> None:
+def test_one_seed_gives_one_model_of_the_size_asked_for(build: Callable[..., HMM]) -> None:
     state = torch.get_rng_state()
     one, same, other = (build(generator(seed), 10, 7, 4) for seed in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), state)
