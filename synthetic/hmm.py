@@ -68,6 +68,8 @@ class HMM(Language):
     def __post_init__(self) -> None:
         """Check the parameters (see `synthetic.hmm_checks` for what is raised); fill in the names of tokens."""
         check_parameters(self.transition, self.emission, self.start, self.lengths)
+        if not isinstance(self.lengths, Tensor):
+            object.__setattr__(self, "lengths", int(self.lengths))
         n_tokens = self.emission.shape[1]
         object.__setattr__(self, "padded", isinstance(self.lengths, Tensor))
         object.__setattr__(self, "vocabulary", self.vocabulary or tuple(f"w{v}" for v in range(n_tokens)))
@@ -192,21 +194,11 @@ class HMM(Language):
     @property
     def n_candidates(self) -> int:
         """Number of possible sentences; of all strings where there are too many to count (beyond 2^53)."""
-        counts = self._support.counts
-        if counts is None:
-            return super().n_candidates
-        return sum(counts[size - 1] for size in self._possible_lengths())
+        return super().n_candidates if self._support.size is None else self._support.size
 
     def candidates(self) -> Int64[Tensor, "sentence position"]:
         """Return the possible sentences, the shorter ones first."""
-        if self._support.counts is None:
-            return super().candidates()
-        found = self._support.sentences()
-        parts = [
-            torch.nn.functional.pad(found[size - 1], (0, self.length - size), value=PAD)
-            for size in self._possible_lengths()
-        ]
-        return torch.cat(parts)
+        return super().candidates() if self._support.size is None else self._support.sentences()
 
     def sample(
         self, n: int, generator: torch.Generator, device: torch.device | str | None = None
@@ -265,11 +257,7 @@ class HMM(Language):
 
     @cached_property
     def _support(self) -> Support:
-        return Support(self.transition, self.emission, self.start, self.longest)
-
-    def _possible_lengths(self) -> list[int]:
-        law = self.lengths.tolist() if isinstance(self.lengths, Tensor) else [0.0] * (self.length - 1) + [1.0]
-        return [size for size, prob in enumerate(law, start=1) if prob > 0]
+        return Support(self.transition, self.emission, self.start, self.lengths)
 
     def _conditional(
         self, contexts: Int64[Tensor, "context position"], *, logarithmic: bool

@@ -118,6 +118,7 @@ def _dirichlet(generator: torch.Generator, rows: int, columns: int, alpha: float
         raise ValueError(f"expected a concentration > 0, got {alpha}; 1 draws uniformly from the simplex")
     shape = torch.full((rows, columns), alpha, dtype=torch.float64, device=generator.device)
     # Gamma(α) = Gamma(α + 1)·U^{1/α}, in logarithms: at small α the gammas themselves would all underflow.
+    # What torch.distributions draws from as well; only this form takes a generator.
     log_gamma = torch._standard_gamma(shape + 1, generator=generator).log()
     uniform = 1 - torch.rand(shape.shape, generator=generator, device=generator.device, dtype=torch.float64)
     return torch.softmax(log_gamma + uniform.log() / alpha, 1)

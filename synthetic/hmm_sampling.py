@@ -11,8 +11,8 @@ from torch import Tensor
 from synthetic.stochastic import RowSampler
 from synthetic.tokens import PAD
 
-SAMPLE_CHUNK = 2**15
-"""Sentences drawn at a time; part of what a seed means."""
+SAMPLE_CHUNK = 2**19
+"""Tokens drawn at a time; part of what a seed means."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,8 @@ class HMMSampler:
         self, n: int, generator: torch.Generator, device: torch.device | str
     ) -> Int64[Tensor, "sentence position"]:
         """Draw n sentences on the generator's device, and put them on another."""
-        sizes = [SAMPLE_CHUNK] * (n // SAMPLE_CHUNK) + [n % SAMPLE_CHUNK]
+        most = max(1, SAMPLE_CHUNK // self.length)
+        sizes = [most] * (n // most) + [n % most]
         return torch.cat([self._draw(size, generator).to(device) for size in sizes])
 
     def _draw(self, n: int, generator: torch.Generator) -> Int64[Tensor, "sentence position"]:

@@ -71,8 +71,8 @@ class ScaledArithmetic:
         self.transition = transition.contiguous()
         self.transposed = transition.T
         self.row_sums = emission.sum(1)
-        mantissa, shift = _frexp(emission.amax(0))
-        factors = emission * torch.where(mantissa > 0, mantissa / emission.amax(0), 1.0)
+        scale, shift = _scale(emission.amax(0))
+        factors = emission * scale
         ones = torch.ones(len(start), 1, dtype=torch.float64, device=start.device)
         self.factors = torch.cat([factors, ones], 1).T.contiguous()
         self.shifts = torch.nn.functional.pad(shift, (0, 1))
@@ -150,15 +150,16 @@ class ScaledArithmetic:
             return Scaled(value, exponent, least, v.sound)
         low = v.low.log2() + self.factor_low[tokens] + self.transition_low
         sound = v.sound & ((least >= SAFE) | (low >= SMALLEST))
-        top = value.amax(1)
-        mantissa, shift = _frexp(top)
-        value = value * torch.where(top > 0, mantissa / top, 1.0)[:, None]
+        scale, shift = _scale(value.amax(1))
+        value = value * scale[:, None]
         return Scaled(value, exponent + shift, _lowest(value), sound)
 
 
-def _frexp(values: Tensor) -> tuple[Tensor, Tensor]:
-    mantissa, exponent = torch.frexp(values)
-    return mantissa, exponent.to(torch.int64)
+def _scale(top: Float[Tensor, " row"]) -> tuple[Float[Tensor, " row"], Int64[Tensor, " row"]]:
+    """Return the power of two 2^{−k} that takes each number to [½, 1), and k; 1 and 0 for what is next to nothing."""
+    mantissa, shift = torch.frexp(top)
+    usable = top >= 2.0**-1000
+    return torch.where(usable, mantissa / top, 1.0), torch.where(usable, shift.to(torch.int64), 0)
 
 
 def _lowest(rows: Float[Tensor, "row column"]) -> Float[Tensor, " row"]:

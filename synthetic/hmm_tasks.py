@@ -11,6 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from synthetic.hmm import HMM
+from synthetic.hmm_checks import check_positions
 from synthetic.tasks import DownstreamTask, LabelledEnumeration
 from synthetic.tokens import PAD
 
@@ -69,6 +70,10 @@ class HiddenStateTask(_PosteriorTask):
     language: HMM
     position: int
 
+    def __post_init__(self) -> None:
+        """Check that some sentence reaches the position; ValueError otherwise, see `check_positions`."""
+        check_positions((self.position,), self.language.longest)
+
     @property
     def name(self) -> str:
         """`hidden-state-at-t`."""
@@ -105,6 +110,18 @@ class MixtureComponentTask(_PosteriorTask):
 
     name: ClassVar[str] = "mixture-component"
     language: HMM
+
+    def __post_init__(self) -> None:
+        """Check that there are components.
+
+        Raises:
+            ValueError: if the language has no `groups`.
+        """
+        if self.language.groups is None:
+            raise ValueError(
+                f"expected a language with groups, got {self.language!r}; build it with mixture_of_hmms(components, "
+                "weights), or give the component of each state as groups"
+            )
 
     @property
     def label_values(self) -> tuple[float, ...]:

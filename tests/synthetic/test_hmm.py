@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from synthetic.chains import StationaryError
-from synthetic.enumeration import ImpossibleContextError, log_fraction
+from synthetic.enumeration import ImpossibleContextError, all_strings, log_fraction
 from synthetic.hmm import HMM
 from synthetic.hmm_mixture import mixture_of_hmms
 from synthetic.hmm_random import dirichlet_hmm
@@ -126,6 +126,22 @@ def test_property_every_route_gives_one_conditional(language: HMM, data: st.Data
         torch.testing.assert_close(row, expected, rtol=1e-12, atol=1e-12)
 
 
+@given(hmm_languages())
+@settings(max_examples=20, deadline=None)
+def test_enumeration_the_candidates_are_the_support(language: HMM) -> None:
+    strings = all_strings(language.n_tokens, language.length, padded=language.padded)
+    support = [row for row in strings.tolist() if language.prob_exact(tuple(row)) > 0]
+    assert language.candidates().tolist() == support
+    assert language.n_candidates == len(support)
+
+
+def test_the_support_is_counted_where_strings_are_too_many() -> None:
+    assert replace(CYCLE, lengths=40).n_candidates == len(replace(CYCLE, lengths=40).candidates()) < 2**16
+    assert not replace(CYCLE, lengths=9).log_prob(replace(CYCLE, lengths=9).candidates()).isinf().any()
+    # Beyond 2^53 sentences, all strings are counted.
+    assert rare(0.5, 60).n_candidates == 2**60
+
+
 def test_closed_form_of_one_state_and_of_visible_states() -> None:
     law = f64([[0.1, 0.2, 0.7]])
     independent = HMM(f64([[1]]), law, f64([1]), 5)
@@ -194,6 +210,16 @@ def test_underflow_is_told_apart_from_impossibility() -> None:
     with pytest.raises(ImpossibleContextError, match=r"\[1, -1, 0, 0, 0, 0\]"):
         language.log_masked_conditionals(torch.tensor([[0, 1, 1, 1, 1, 0], [1, 1, 0, 0, 0, 0]]))
     assert language.log_prob(torch.tensor([[1, 0, 0, 0, 0, 0]])).tolist() == [-math.inf]
+
+
+def test_subnormal_emissions_keep_all_digits() -> None:
+    language = HMM(f64([[0.25, 0.75], [0.5, 0.5]]), f64([[1, 1e-310], [1, 2e-310]]), f64([0.5, 0.5]), 3)
+    sentence = torch.tensor([[1, 1, 1]])
+    exact = log_fraction(language.prob_exact((1, 1, 1)))
+    assert language.log_prob(sentence).tolist() == pytest.approx([exact], rel=1e-15)
+    mass = [language.prob_exact((1, v, 1)) for v in range(2)]
+    got = language.log_masked_conditionals(sentence)[0, 1]
+    torch.testing.assert_close(got, f64([log_fraction(m / sum(mass)) for m in mass]), rtol=1e-15, atol=EPS)
 
 
 def test_long_sentences_agree_with_wide_numbers_and_with_bayes() -> None:

@@ -99,3 +99,11 @@ def test_impossible_inputs_are_refused() -> None:
     certain = HMM(f64([1]).view(1, 1), f64([1, 0]).view(1, 2), f64([1]), 2)
     with pytest.raises(ImpossibleContextError, match=r"positive probability, got 'w0 w1' = \[0, 1\]"):
         HiddenStateTask(certain, 1).label(torch.tensor([[0, 1]]))
+
+
+def test_unreachable_positions_and_missing_components_are_refused() -> None:
+    for position in (0, 3):
+        with pytest.raises(ValueError, match=rf"among 1\.\.2, got {position}"):
+            HiddenStateTask(small(0, f64([0.5, 0.5, 0])), position)
+    with pytest.raises(ValueError, match="expected a language with groups, got HMM"):
+        MixtureComponentTask(small(0))
