@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from synthetic.brackets import BracketLanguage
 from synthetic.concatenation import Concatenation
+from synthetic.hmm import HMM
 from synthetic.language import Language
 from synthetic.mixture import Mixture
 from synthetic.nested_brackets import NestedBrackets
@@ -19,6 +20,7 @@ from synthetic.token_noise import TokenNoise
 _CLASSES: tuple[type[Language], ...] = (
     BracketLanguage,
     Concatenation,
+    HMM,
     Mixture,
     NestedBrackets,
     PairLanguage,

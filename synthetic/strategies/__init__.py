@@ -25,6 +25,7 @@ from synthetic.strategies.combined import (
     token_noise_languages,
 )
 from synthetic.strategies.grammars import grammars, pcfg_languages
+from synthetic.strategies.hidden_markov import hmm_languages
 from synthetic.tokens import mask
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "concatenation_languages",
     "contexts",
     "grammars",
+    "hmm_languages",
     "languages",
     "mixture_languages",
     "nested_brackets_languages",
@@ -57,6 +59,7 @@ FAMILIES: tuple[Any, ...] = (
     target_noise_languages,
     token_noise_languages,
     restricted_languages,
+    hmm_languages,
 )
 """The strategies of languages, one for each family."""
 

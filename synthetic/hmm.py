@@ -1,0 +1,300 @@
+"""The hidden Markov language: tokens emitted by the states of a Markov chain that is not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+from typing import Any, ClassVar
+
+import networkx as nx
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from synthetic.chains import chain_graph, reversed_transition, stationary_law
+from synthetic.enumeration import ImpossibleContextError
+from synthetic.hmm_checks import check_groups, check_names, check_parameters, check_positions
+from synthetic.hmm_exact import ExactLaw, Support
+from synthetic.hmm_passes import Passes
+from synthetic.hmm_sampling import HMMSampler
+from synthetic.language import Language
+from synthetic.stochastic import normalise_rows
+from synthetic.tasks import DownstreamTask, check_sample_size
+from synthetic.tokens import PAD, mask
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class HMM(Language):
+    """Sentences of a chain s_1, s_2, … with s_1 ~ start, s_{t+1} ~ A(s_t, ·), each state emitting x_t ~ E(s_t, ·).
+
+    P(x_1 … x_ℓ) = λ(ℓ) Σ_s start(s_1) E(s_1, x_1) Π_{t<ℓ} A(s_t, s_{t+1}) E(s_{t+1}, x_{t+1}), with a length ℓ that is
+    fixed or independent of the rest with law λ. The length is seen, so it cancels from the conditionals
+
+        p*(v | x_{−t}) ∝ Σ_s f_t(s) b_t(s) E(s, v),
+
+    f_t the prediction of s_t from the tokens before t and b_t the likelihood of those after (`synthetic.hmm_passes`).
+    Exact to float64 rounding relative, also where products underflow. Source: the standard model; its use for
+    masked-token pretraining after the paper's HMM experiments (second-hand).
+
+    Attributes:
+        transition: A, state × state, float64; rows sum to one, as in `emission` and `start`.
+        emission: E, state × token.
+        start: law of the first state.
+        lengths: the fixed length T, or the probabilities λ(1), …, λ(T) of the lengths.
+        vocabulary: the tokens' names; w0, w1, … by default.
+        groups: mixture component of each state, 0 … K−1, in a model whose transitions never leave a component.
+        state_positions: positions, counted from 1, whose hidden state is a downstream task; by default the paper's 6
+            and 10 as far as sentences reach them, else the middle.
+
+    >>> half = torch.tensor([0.5, 0.5], dtype=torch.float64)
+    >>> stay = torch.tensor([[0.75, 0.25], [0.25, 0.75]], dtype=torch.float64)
+    >>> language = HMM(stay, torch.eye(2, dtype=torch.float64), half, 3)  # states are seen: a Markov chain
+    >>> language.masked_conditional(torch.tensor([[0, -1, 0], [0, -1, 1]]))
+    tensor([[0.9000, 0.1000],
+            [0.5000, 0.5000]], dtype=torch.float64)
+    """
+
+    family: ClassVar[str] = "hmm"
+    transition: Float[Tensor, "..."]
+    emission: Float[Tensor, "..."]
+    start: Float[Tensor, "..."]
+    lengths: int | Float[Tensor, "..."]
+    vocabulary: tuple[str, ...] = ()
+    groups: tuple[int, ...] | None = None
+    state_positions: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the parameters (see `synthetic.hmm_checks` for what is raised); fill in the names of tokens."""
+        check_parameters(self.transition, self.emission, self.start, self.lengths)
+        if not isinstance(self.lengths, Tensor):
+            object.__setattr__(self, "lengths", int(self.lengths))
+        n_tokens = self.emission.shape[1]
+        object.__setattr__(self, "padded", isinstance(self.lengths, Tensor))
+        object.__setattr__(self, "vocabulary", self.vocabulary or tuple(f"w{v}" for v in range(n_tokens)))
+        check_names(self.vocabulary, n_tokens)
+        if self.groups is not None:
+            check_groups(self.groups, self.transition)
+        check_positions(self.state_positions or (), self.longest)
+
+    @classmethod
+    def normalised(
+        cls,
+        transition: Float[Tensor, "..."],
+        emission: Float[Tensor, "..."],
+        start: Float[Tensor, "..."],
+        lengths: int | Float[Tensor, "..."],
+        **more: Any,
+    ) -> HMM:
+        """Return the model of non-negative weights, each row divided by its sum; in any floating type.
+
+        Raises:
+            ProbabilityError: naming a row without a positive finite sum. The rest: see the constructor.
+        """
+        law = normalise_rows("lengths", lengths[None])[0] if isinstance(lengths, Tensor) else lengths
+        return cls(
+            normalise_rows("transition", transition),
+            normalise_rows("emission", emission),
+            normalise_rows("start", start[None])[0],
+            law,
+            **more,
+        )
+
+    @property
+    def n_states(self) -> int:
+        """Number S of hidden states."""
+        return len(self.start)
+
+    @property
+    def length(self) -> int:
+        """T, the (greatest) number of tokens."""
+        return self.lengths.numel() if isinstance(self.lengths, Tensor) else int(self.lengths)
+
+    @property
+    def longest(self) -> int:
+        """The greatest length of positive probability."""
+        return int(self.lengths.nonzero().max()) + 1 if isinstance(self.lengths, Tensor) else self.length
+
+    @property
+    def downstream(self) -> Mapping[str, DownstreamTask]:
+        """The tasks `hidden-state-at-t` for each of `state_positions`, and `mixture-component` if there are groups."""
+        # The tasks hold a language and import this module.
+        from synthetic.hmm_tasks import HiddenStateTask, MixtureComponentTask, default_positions
+
+        positions = default_positions(self) if self.state_positions is None else self.state_positions
+        tasks: list[DownstreamTask] = [HiddenStateTask(self, t) for t in positions]
+        if self.groups is not None:
+            tasks.append(MixtureComponentTask(self))
+        return {task.name: task for task in tasks}
+
+    def log_prob(self, sentences: Int64[Tensor, "sentence position"]) -> Float[Tensor, " sentence"]:
+        """Return log P(x), by the backward pass; −∞ only for a probability of exactly zero."""
+        self.check_sentences(sentences)
+        log_prob = self._on(sentences.device).log_prob(sentences)
+        return log_prob if not self.padded else log_prob + self._length_prob(sentences).log()
+
+    def prob_exact(self, sentence: tuple[int, ...]) -> Fraction:
+        """Return P(x) of the parameters as they are, by the forward recursion in Fractions."""
+        return self._exact.prob(sentence)
+
+    def masked_conditional(self, contexts: Int64[Tensor, "context position"]) -> Float[Tensor, "context token"]:
+        """Return p*(v | x_{−t}) by the messages from both ends to t; relative accuracy also of tiny entries."""
+        return self._conditional(contexts, logarithmic=False)
+
+    def log_masked_conditional(self, contexts: Int64[Tensor, "context position"]) -> Float[Tensor, "context token"]:
+        """Return log p*(v | x_{−t}); finite also where the probability underflows, −∞ only for exactly zero."""
+        return self._conditional(contexts, logarithmic=True)
+
+    def masked_conditionals(
+        self, sentences: Int64[Tensor, "sentence position"]
+    ) -> Float[Tensor, "sentence position token"]:
+        """Return p*(v | x_{−t}) for every position by one pass in each direction; rows of padding are 0."""
+        return self._conditionals(sentences, logarithmic=False)
+
+    def log_masked_conditionals(
+        self, sentences: Int64[Tensor, "sentence position"]
+    ) -> Float[Tensor, "sentence position token"]:
+        """Return log p*(v | x_{−t}) for every position by one pass in each direction; rows of padding are −∞."""
+        return self._conditionals(sentences, logarithmic=True)
+
+    def state_posterior(
+        self, sentences: Int64[Tensor, "sentence position"]
+    ) -> Float[Tensor, "sentence position state"]:
+        """Return Pr(s_t = s | x) ∝ f_t(s) b_t(s) E(s, x_t) for every position; rows of padding are 0.
+
+        Exact to float64 rounding relative. Raises ImpossibleContextError for a sentence of probability zero.
+        """
+        self._check_possible(sentences)
+        posterior, possible = self._on(sentences.device).every_position(sentences, "states", logarithmic=False)
+        self._require(sentences, possible.all(1))
+        return posterior
+
+    def state_posterior_at(
+        self, sentences: Int64[Tensor, "sentence position"], positions: Int64[Tensor, " sentence"]
+    ) -> Float[Tensor, "sentence state"]:
+        """Return Pr(s_t = s | x) at one position t (from 0) of each sentence, inside it; else as `state_posterior`.
+
+        Raises:
+            ValueError: if a position lies outside its sentence.
+        """
+        self._check_possible(sentences)
+        inside = (positions >= 0) & (positions < (sentences != PAD).sum(1))
+        if not inside.all():
+            row = int((~inside).nonzero()[0])
+            raise ValueError(
+                f"expected a position inside the sentence, got {int(positions[row])} for row {row}: "
+                f"{sentences[row].tolist()}; positions count from 0"
+            )
+        passes = self._on(sentences.device)
+        posterior, possible = passes.one_position(sentences, positions, "states", logarithmic=False)
+        self._require(sentences, possible)
+        return posterior
+
+    @property
+    def n_candidates(self) -> int:
+        """Number of possible sentences; of all strings where there are too many to count (beyond 2^53)."""
+        return super().n_candidates if self._support.size is None else self._support.size
+
+    def candidates(self) -> Int64[Tensor, "sentence position"]:
+        """Return the possible sentences, the shorter ones first."""
+        return super().candidates() if self._support.size is None else self._support.sentences()
+
+    def sample(
+        self, n: int, generator: torch.Generator, device: torch.device | str | None = None
+    ) -> Int64[Tensor, "sentence position"]:
+        """Draw n sentences from the generator's stream: lengths, states and tokens by inversion (`RowSampler`)."""
+        check_sample_size(n)
+        return self._sampler.sample(n, generator, device or generator.device)
+
+    def stationary_start(self) -> Float[Tensor, " state"]:
+        """Return the stationary law π = πA of the states, to be used as `start`; see `stationary_law`."""
+        return stationary_law(self.transition)
+
+    def reversed(self) -> HMM:
+        """Return the law of the sentences read backwards: transitions Ā(s', s) = π(s) A(s, s') / π(s'), π the start.
+
+        A state that is never visited gets a loop. Raises StationaryError unless the start is stationary (1e-12).
+        """
+        return replace(self, transition=reversed_transition(self.transition, self.start))
+
+    def graph(self) -> nx.DiGraph:
+        """Return the hidden chain: states with their mean occupation, and transitions at least as likely as 1/S.
+
+        See `chain_graph`; a node's group is its mixture component.
+        """
+        return chain_graph(self.transition, self.start, self.length, self.groups)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> HMM:
+        """Rebuild the model."""
+        tuples: dict[str, Any] = {key: tuple(part) if isinstance(part, list) else part for key, part in state.items()}
+        return cls(**tuples)
+
+    def __repr__(self) -> str:
+        size = f"<= {self.length}" if self.padded else self.length
+        return f"HMM({self.n_states} states, {self.n_tokens} tokens, length {size})"
+
+    @cached_property
+    def _passes(self) -> dict[torch.device, Passes]:
+        return {}
+
+    def _on(self, device: torch.device) -> Passes:
+        """Return the passes with their tables on a device."""
+        if device not in self._passes:
+            transition, emission, start = (part.to(device) for part in (self.transition, self.emission, self.start))
+            self._passes[device] = Passes(transition, emission, start, padded=self.padded)
+        return self._passes[device]
+
+    @cached_property
+    def _sampler(self) -> HMMSampler:
+        return HMMSampler.of(self.transition, self.emission, self.start, self.lengths)
+
+    @cached_property
+    def _exact(self) -> ExactLaw:
+        return ExactLaw(self.transition, self.emission, self.start, self.lengths)
+
+    @cached_property
+    def _support(self) -> Support:
+        return Support(self.transition, self.emission, self.start, self.lengths)
+
+    def _conditional(
+        self, contexts: Int64[Tensor, "context position"], *, logarithmic: bool
+    ) -> Float[Tensor, "context token"]:
+        positions = self.check_contexts(contexts)
+        passes = self._on(contexts.device)
+        found, possible = passes.one_position(contexts, positions, "tokens", logarithmic=logarithmic)
+        if self.padded:
+            possible &= self._length_prob(contexts) > 0
+        if not possible.all():
+            raise self.impossible(contexts[int((~possible).nonzero()[0])])
+        return found
+
+    def _conditionals(
+        self, sentences: Int64[Tensor, "sentence position"], *, logarithmic: bool
+    ) -> Float[Tensor, "sentence position token"]:
+        self.check_sentences(sentences)
+        found, possible = self._on(sentences.device).every_position(sentences, "tokens", logarithmic=logarithmic)
+        if self.padded:
+            possible &= self._length_prob(sentences)[:, None] > 0
+        if not possible.all():
+            row, t = (~possible).nonzero()[0]
+            raise self.impossible(mask(sentences[row][None], t[None])[0])
+        return found
+
+    def _length_prob(self, sentences: Int64[Tensor, "sentence position"]) -> Float[Tensor, " sentence"]:
+        assert isinstance(self.lengths, Tensor)
+        return self.lengths.to(sentences.device)[(sentences != PAD).sum(1) - 1]
+
+    def _check_possible(self, sentences: Int64[Tensor, "sentence position"]) -> None:
+        self.check_sentences(sentences)
+        if self.padded:
+            self._require(sentences, self._length_prob(sentences) > 0)
+
+    def _require(self, sentences: Int64[Tensor, "sentence position"], possible: Tensor) -> None:
+        if not possible.all():
+            row = sentences[int((~possible).nonzero()[0])]
+            raise ImpossibleContextError(
+                f"expected a sentence of positive probability, got {self.render(row)!r} = {row.tolist()}: its hidden "
+                "states have no posterior; use sampled sentences"
+            )

@@ -1,0 +1,190 @@
+"""Forward and backward passes of a hidden Markov model over batches: conditionals, posteriors, likelihoods.
+
+With e_t(s) = E(s, x_t), or one where x_t is masked, the prediction and the backward message are
+
+    f_1 = start,  f_{t+1} = (f_t ∘ e_t) A,      b_ℓ = 1,  b_{t−1} = A (e_t ∘ b_t),      ℓ the sentence's length,
+
+so that P(x_{−t}, v) = Σ_s f_t(s) b_t(s) E(s, v) and P(x, s_t = s) = f_t(s) b_t(s) e_t(s). They are computed in scaled
+float64; sentences in which a digit might have been lost to underflow are computed again in wide numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from synthetic.hmm_scaled import ScaledArithmetic
+from synthetic.hmm_wide import WideArithmetic
+from synthetic.tokens import PAD
+
+Reading = Literal["tokens", "states"]
+"""What is read off the messages at a position: the law of its token given the others, or of its state given all."""
+
+CHUNK = 2**20
+"""Numbers in the largest temporary array of a chunk of rows: some of the second cache, little of the memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class Passes:
+    """The passes of one model on one device.
+
+    Attributes:
+        transition: A(s, s') = Pr(next state s' | state s).
+        emission: E(s, v) = Pr(token v | state s).
+        start: law of the first state.
+        padded: whether sentences may end in PAD.
+    """
+
+    transition: Float[Tensor, "state state"]
+    emission: Float[Tensor, "state token"]
+    start: Float[Tensor, " state"]
+    padded: bool
+
+    @cached_property
+    def scaled(self) -> ScaledArithmetic:
+        """The fast arithmetic."""
+        return ScaledArithmetic(self.transition, self.emission, self.start)
+
+    def wide(self, *, logarithmic: bool) -> WideArithmetic:
+        """The arithmetic without underflow."""
+        return WideArithmetic(self.transition, self.emission, self.start, logarithmic=logarithmic)
+
+    def every_position(
+        self, rows: Int64[Tensor, "row position"], reading: Reading, *, logarithmic: bool
+    ) -> tuple[Float[Tensor, "row position outcome"], Bool[Tensor, "row position"]]:
+        """Return the reading at every position, and where it is defined; rows of padding are 0 (−∞) and defined."""
+        out = self.start.new_empty((*rows.shape, self._outcomes(reading)))
+        possible = torch.ones_like(rows, dtype=torch.bool)
+        for chunk in _chunks(len(rows), rows.shape[1] * len(self.start), least=64):
+            tokens, part = rows[chunk], out[chunk]
+            defined, sound = self._sweep(self.scaled, tokens, reading, part)
+            if logarithmic:
+                part.log_()
+            for bad in self._lost(sound):
+                again = torch.empty_like(part[bad])
+                defined[bad], _ = self._sweep(self.wide(logarithmic=logarithmic), tokens[bad], reading, again)
+                part[bad] = again
+            if self.padded:
+                part.masked_fill_((tokens == PAD)[:, :, None], -torch.inf if logarithmic else 0.0)
+            possible[chunk] = defined
+        return out, possible
+
+    def one_position(
+        self,
+        rows: Int64[Tensor, "row position"],
+        positions: Int64[Tensor, " row"],
+        reading: Reading,
+        *,
+        logarithmic: bool,
+    ) -> tuple[Float[Tensor, "row outcome"], Bool[Tensor, " row"]]:
+        """Return the reading at one position of each row, and where it is defined."""
+        out = self.start.new_empty((len(rows), self._outcomes(reading)))
+        possible = torch.ones_like(positions, dtype=torch.bool)
+        # In the order of the positions, those whose message has arrived are always at one end of the batch.
+        order = positions.argsort(stable=True)
+        for chunk in _chunks(len(rows), max(out.shape[1], len(self.start)), least=64):
+            index = order[chunk]
+            tokens, at = rows[index], positions[index]
+            part = torch.empty_like(out[chunk])
+            defined, sound = self._meet(self.scaled, tokens, at, reading, part)
+            if logarithmic:
+                part.log_()
+            for bad in self._lost(sound):
+                again = torch.empty_like(part[bad])
+                wide = self.wide(logarithmic=logarithmic)
+                defined[bad], _ = self._meet(wide, tokens[bad], at[bad], reading, again)
+                part[bad] = again
+            out[index], possible[index] = part, defined
+        return out, possible
+
+    def log_prob(self, rows: Int64[Tensor, "row position"]) -> Float[Tensor, " row"]:
+        """Return log Σ_s start(s) e_1(s) b_1(s), the log-probability given the length."""
+        out = self.start.new_empty(len(rows))
+        for chunk in _chunks(len(rows), len(self.start), least=64):
+            tokens = rows[chunk]
+            out[chunk], sound = self._total(self.scaled, tokens)
+            for bad in self._lost(sound):
+                out[chunk.start + bad], _ = self._total(self.wide(logarithmic=True), tokens[bad])
+        return out
+
+    def _sweep(
+        self, arithmetic: Any, rows: Int64[Tensor, "row position"], reading: Reading, out: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """One pass forward that is kept, and one backward that reads off every position."""
+        tokens, pad = self._factors(rows), rows == PAD
+        read: Callable[..., tuple[Tensor, Tensor]] = getattr(arithmetic, f"read_{reading}")
+        predicted = [arithmetic.first(len(rows))]
+        for t in range(rows.shape[1] - 1):
+            predicted.append(arithmetic.forward(predicted[t], tokens[t]))
+        message = arithmetic.last(len(rows))
+        possible = torch.ones_like(rows, dtype=torch.bool)
+        sound = possible[:, 0].clone()
+        for t in reversed(range(rows.shape[1])):
+            here, kept = read(predicted.pop(), message, tokens[t], out[:, t])
+            possible[:, t] = here | pad[:, t]
+            sound &= kept | pad[:, t]
+            if t > 0:
+                message = self._back(arithmetic, message, tokens[t], pad[:, t])
+        return possible, sound
+
+    def _meet(
+        self, arithmetic: Any, rows: Int64[Tensor, "row position"], at: Tensor, reading: Reading, out: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Messages from both ends to the position of each row, rows in increasing order of it."""
+        tokens, pad = self._factors(rows), rows == PAD
+        counts = torch.bincount(at, minlength=rows.shape[1]).tolist()
+        moving, arrived, done = arithmetic.first(len(rows)), [], 0
+        for t, count in enumerate(counts):
+            arrived.append(moving[:count])
+            moving, done = moving[count:], done + count
+            if done == len(rows):
+                break
+            moving = arithmetic.forward(moving, tokens[t, done:])
+        moving, parts, left = arithmetic.last(len(rows)), [], len(rows)
+        for t in reversed(range(len(counts))):
+            parts.append(moving[left - counts[t] :])
+            left -= counts[t]
+            if left == 0:
+                break
+            moving = self._back(arithmetic, moving[:left], tokens[t, :left], pad[:left, t])
+        read: Callable[..., tuple[Tensor, Tensor]] = getattr(arithmetic, f"read_{reading}")
+        here = tokens.gather(0, at[None])[0]
+        kind = type(moving)
+        return read(kind.cat(arrived), kind.cat(parts[::-1]), here, out)
+
+    def _total(self, arithmetic: Any, rows: Int64[Tensor, "row position"]) -> tuple[Tensor, Tensor]:
+        tokens, pad = self._factors(rows), rows == PAD
+        message = arithmetic.last(len(rows))
+        for t in reversed(range(1, rows.shape[1])):
+            message = self._back(arithmetic, message, tokens[t], pad[:, t])
+        total: tuple[Tensor, Tensor] = arithmetic.log_total(message, tokens[0])
+        return total
+
+    def _back(self, arithmetic: Any, message: Any, tokens: Tensor, pad: Tensor) -> Any:
+        earlier = arithmetic.backward(message, tokens)
+        return arithmetic.reset(earlier, pad) if self.padded else earlier
+
+    def _factors(self, rows: Int64[Tensor, "row position"]) -> Int64[Tensor, "position row"]:
+        """Return the row of each token in the tables of factors; that of ones for MASK and PAD."""
+        return torch.where(rows < 0, self.emission.shape[1], rows).T.contiguous()
+
+    def _outcomes(self, reading: Reading) -> int:
+        return self.emission.shape[1] if reading == "tokens" else len(self.start)
+
+    def _lost(self, sound: Bool[Tensor, " row"]) -> Iterator[Int64[Tensor, " row"]]:
+        """Yield the rows to be computed again, in pieces."""
+        bad = (~sound).nonzero()[:, 0]
+        for piece in _chunks(len(bad), len(self.start) * max(self.emission.shape), least=1):
+            yield bad[piece]
+
+
+def _chunks(rows: int, numbers: int, least: int) -> Iterator[slice]:
+    size = max(least, CHUNK // numbers)
+    for begin in range(0, rows, size):
+        yield slice(begin, min(rows, begin + size))
