@@ -6,11 +6,13 @@ from collections.abc import Mapping
 
 from synthetic.brackets import BracketLanguage
 from synthetic.language import Language
+from synthetic.ngram_language import NGramLanguage
 from synthetic.pairs import PairLanguage
 from synthetic.table import TableLanguage
 
 _CLASSES: tuple[type[Language], ...] = (
     BracketLanguage,
+    NGramLanguage,
     PairLanguage,
     TableLanguage,
 )

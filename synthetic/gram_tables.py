@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
-
 
 
 def gram_keys(grams: Int64[Tensor, "*batch k"], base: int) -> Int64[Tensor, "*batch"]:
@@ -51,43 +50,60 @@ class GramTable:
     is linear in the list. Source: ours.
 
     Args:
-        grams: the listed grams, without repetition.
+        grams: the listed grams, at least one, without repetition.
         values: f on them.
         base: size of the alphabet; base^k must be below 2⁶³.
         default: f everywhere else.
+        dense: whether to write the rows out where they are first asked for, base^k numbers for each free entry.
     """
 
     def __init__(
-        self, grams: Int64[Tensor, "gram k"], values: Float[Tensor, " gram"], base: int, default: float
+        self,
+        grams: Int64[Tensor, "gram k"],
+        values: Float[Tensor, " gram"],
+        base: int,
+        default: float,
+        *,
+        dense: bool = False,
     ) -> None:
         """Sort the list once for whole grams and once for every free entry."""
         self.base, self.default = base, default
         self.keys, order = gram_keys(grams, base).sort()
         self.values = values[order]
         self._runs = [self._run(grams, values, slot) for slot in range(grams.shape[1])]
+        self._dense: dict[int, Tensor] | None = {} if dense else None
+
+    def find(self, grams: Int64[Tensor, "*batch k"]) -> tuple[Int64[Tensor, "*batch"], Bool[Tensor, "*batch"]]:
+        """Return the place of each gram in the sorted list, and whether it is listed (if not, any place)."""
+        key = gram_keys(grams, self.base)
+        place = torch.searchsorted(self.keys, key).clamp_(max=len(self.keys) - 1)
+        return place, self.keys[place] == key
 
     def at(self, grams: Int64[Tensor, "*batch k"]) -> Float[Tensor, "*batch"]:
         """Return f of each gram."""
-        key = gram_keys(grams, self.base)
-        if len(self.keys) == 0:
-            return torch.full(key.shape, self.default, dtype=torch.float64, device=key.device)
-        place = torch.searchsorted(self.keys, key).clamp(max=len(self.keys) - 1)
-        return torch.where(self.keys[place] == key, self.values[place], self.default)
+        place, found = self.find(grams)
+        return torch.where(found, self.values[place], self.default)
 
     def rows(self, grams: Int64[Tensor, "row k"], slot: int, width: int) -> Float[Tensor, "row width"]:
         """Return f with entry `slot` of each gram (whose own value is ignored) set to 0, …, width − 1 in turn."""
+        wanted = gram_keys(without(grams, slot), self.base)
+        if self._dense is None:
+            return self._sparse_rows(wanted, slot, width)
+        if slot not in self._dense:
+            every = torch.arange(self.base ** (grams.shape[1] - 1), device=grams.device)
+            self._dense[slot] = self._sparse_rows(every, slot, self.base)
+        return self._dense[slot][:, :width][wanted]
+
+    def _sparse_rows(self, wanted: Int64[Tensor, " row"], slot: int, width: int) -> Float[Tensor, "row width"]:
         keys, offsets, tokens, values = self._runs[slot]
-        row = torch.full((len(grams), width), self.default, dtype=torch.float64, device=grams.device)
-        if len(keys) == 0:
-            return row
-        wanted = gram_keys(_without(grams, slot), self.base)
+        row = torch.full((len(wanted), width), self.default, dtype=torch.float64, device=wanted.device)
         place = torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)
         found = (keys[place] == wanted).nonzero()[:, 0]
         begin, end = offsets[place[found]], offsets[place[found] + 1]
         size = end - begin
         # The runs one after another: entry e of the list of run r is begin_r + e − (entries of earlier runs).
         shift = begin - size.cumsum(0) + size
-        entry = torch.repeat_interleave(shift, size) + torch.arange(int(size.sum()), device=grams.device)
+        entry = torch.repeat_interleave(shift, size) + torch.arange(int(size.sum()), device=wanted.device)
         inside = tokens[entry] < width
         cell = torch.repeat_interleave(found * width, size) + tokens[entry]
         if not bool(inside.all()):
@@ -96,12 +112,13 @@ class GramTable:
         return row
 
     def _run(self, grams: Tensor, values: Tensor, slot: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        rest = gram_keys(_without(grams, slot), self.base)
+        rest = gram_keys(without(grams, slot), self.base)
         order = rest.argsort(stable=True)
         keys, size = torch.unique_consecutive(rest[order], return_counts=True)
         offsets = torch.nn.functional.pad(size.cumsum(0), (1, 0))
         return keys, offsets, grams[order, slot], values[order]
 
 
-def _without(grams: Tensor, slot: int) -> Tensor:
+def without(grams: Int64[Tensor, "*batch k"], slot: int) -> Int64[Tensor, "*batch rest"]:
+    """Return the grams without entry `slot`."""
     return torch.cat([grams[..., :slot], grams[..., slot + 1 :]], -1)

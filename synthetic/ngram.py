@@ -11,7 +11,11 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from synthetic.gram_tables import GramTable, distinct, gram_keys, windows
+from synthetic.enumeration import all_strings
+from synthetic.gram_tables import GramTable, distinct, gram_keys, windows, without
+
+DENSE = 2**23
+"""Entries up to which a table is written out: 64 MB for each position that may be left free in it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,11 +23,19 @@ class Level:
     """What order k adds: P_k = backoff(h) P_{k−1} + share(h, v), and how to draw a token that followed h."""
 
     backoff: GramTable
+    """w(h)/(N(h) + w(h)), and 1 for histories never seen."""
     share: GramTable
-    keys: Int64[Tensor, " gram"]
-    tokens: Int64[Tensor, " gram"]
+    """N(hv)/(N(h) + w(h))."""
+    seen: Float[Tensor, " history"]
+    """N(h) of the histories, in lexicographic order."""
+    mass: Float[Tensor, " history"]
+    """N(h) + w(h)."""
+    begin: Int64[Tensor, " history"]
+    """Σ of the counts of the k-grams before those that begin with h."""
     totals: Int64[Tensor, " gram"]
     """Σ of the counts of the k-grams up to and including each, in lexicographic order."""
+    tokens: Int64[Tensor, " gram"]
+    """Their last tokens."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,14 +165,17 @@ class NGram:
             prob = level.backoff.at(gram[..., :-1]) * prob + level.share.at(gram)
         return prob
 
-    def rows(self, grams: Int64[Tensor, "row order"], slot: int) -> Float[Tensor, "row token"]:
+    def rows(
+        self, grams: Int64[Tensor, "row order"], slot: int, orders: int | None = None
+    ) -> Float[Tensor, "row token"]:
         """Return P(g_n | g_1 … g_{n−1}) with entry `slot` of each gram set to every token in turn.
 
-        The last slot gives the law of the next token; an earlier one, the likelihood of a token in the history.
+        The last slot gives the law of the next token; an earlier one, the likelihood of a token in the history. With
+        `orders` below n, the probabilities are P_orders.
         """
         c, n = self.n_tokens, self.order
         prob = torch.full((len(grams), 1), 1 / c, dtype=torch.float64, device=grams.device)
-        for k, level in enumerate(self.levels(grams.device), start=1):
+        for k, level in enumerate(self.levels(grams.device)[:orders], start=1):
             gram, free = grams[:, n - k :], slot - (n - k)
             if free < 0:
                 prob = level.backoff.at(gram[:, :-1])[:, None] * prob + level.share.at(gram)[:, None]
@@ -172,9 +187,19 @@ class NGram:
             prob = torch.addcmul(level.share.rows(gram, free, c), backoff, prob)
         return prob
 
-    def draw(
-        self, histories: Int64[Tensor, "history before"], generator: torch.Generator
-    ) -> Int64[Tensor, " history"]:
+    def log_rows(self, grams: Int64[Tensor, "row order"], slot: int) -> Float[Tensor, "row token"]:
+        """Return log `rows`; looked up in a table of all of them where that has at most DENSE entries."""
+        if not self._tabulated:
+            return self.rows(grams, slot).log_()
+        name = (str(grams.device), slot)
+        if name not in self._log_tables:
+            rest = all_strings(self.n_tokens + 1, self.order - 1, padded=False).to(grams.device)
+            free = torch.zeros(len(rest), 1, dtype=torch.int64, device=grams.device)
+            every = torch.cat([rest[:, :slot], free, rest[:, slot:]], 1)
+            self._log_tables[name] = self.rows(every, slot).log_()
+        return self._log_tables[name][gram_keys(without(grams, slot), self.n_tokens + 1)]
+
+    def draw(self, histories: Int64[Tensor, "history before"], generator: torch.Generator) -> Int64[Tensor, " history"]:
         """Draw the token after each history of n − 1 tokens, on the generator's device.
 
         The interpolation read as a mixture, with integers: from order n down, take one of the N(h) tokens that
@@ -182,24 +207,18 @@ class NGram:
         of a float64 uniform; O(n log(number of n-grams)) per token at any vocabulary.
         """
         device = generator.device
-        base = self.n_tokens + 1
-        token = torch.full((len(histories),), -1, dtype=torch.int64, device=device)
-        open_ = torch.arange(len(histories), device=device)
+        token = torch.empty(len(histories), dtype=torch.int64, device=device)
+        rows = torch.arange(len(histories), device=device)
         for k, level in reversed(list(enumerate(self.levels(device), start=1))):
-            history = histories[open_, self.order - k :]
-            keep = torch.rand(len(open_), generator=generator, dtype=torch.float64, device=device)
-            stop = keep >= level.backoff.at(history)
-            rows, key = open_[stop], gram_keys(history[stop], base) * base
-            low = torch.searchsorted(level.keys, key)
-            high = torch.searchsorted(level.keys, key + base)
-            total = torch.nn.functional.pad(level.totals, (1, 0))
-            begin, count = total[low], total[high] - total[low]
+            place, found = level.backoff.find(histories[rows, self.order - k :])
             uniform = torch.rand(len(rows), generator=generator, dtype=torch.float64, device=device)
-            pick = begin + (uniform * count).to(torch.int64).clamp(max=count - 1)
-            token[rows] = level.tokens[torch.searchsorted(level.totals, pick, right=True)]
-            open_ = open_[~stop]
-        uniform = torch.rand(len(open_), generator=generator, dtype=torch.float64, device=device)
-        token[open_] = (uniform * self.n_tokens).to(torch.int64)
+            value = uniform * level.mass[place]
+            stop = found & (value < level.seen[place])
+            pick = level.begin[place[stop]] + value[stop].to(torch.int64)
+            token[rows[stop]] = level.tokens[torch.searchsorted(level.totals, pick, right=True)]
+            rows = rows[~stop]
+        uniform = torch.rand(len(rows), generator=generator, dtype=torch.float64, device=device)
+        token[rows] = (uniform * self.n_tokens).to(torch.int64)
         return token
 
     def prob_exact(self, history: Sequence[int], token: int) -> Fraction:
@@ -228,17 +247,27 @@ class NGram:
         grams, counts = distinct(self.grams[:, self.order - k :].to(device), self.counts.to(device), base)
         histories, seen = distinct(grams[:, :-1], counts, base)
         _, followers = distinct(grams[:, :-1], torch.ones_like(counts), base)
-        constant = torch.full_like(seen, 1, dtype=torch.float64)
-        weight = followers.double() if self.weight is None else constant * float(self.weight)
-        total = seen + weight
+        weight = followers.double() if self.weight is None else torch.full_like(seen.double(), float(self.weight))
+        mass = seen + weight
         place = torch.searchsorted(gram_keys(histories, base), gram_keys(grams[:, :-1], base))
+        room = 0 if self._tabulated else DENSE
         return Level(
-            GramTable(histories, weight / total, base, 1.0),
-            GramTable(grams, counts / total[place], base, 0.0),
-            gram_keys(grams, base),
-            grams[:, -1].contiguous(),
+            GramTable(histories, weight / mass, base, 1.0, dense=base ** (k - 1) <= room),
+            GramTable(grams, counts / mass[place], base, 0.0, dense=base**k <= room),
+            seen.double(),
+            mass,
+            seen.cumsum(0) - seen,
             counts.cumsum(0),
+            grams[:, -1].contiguous(),
         )
+
+    @property
+    def _tabulated(self) -> bool:
+        return (self.n_tokens + 1) ** self.order <= DENSE
+
+    @cached_property
+    def _log_tables(self) -> dict[tuple[str, int], Tensor]:
+        return {}
 
     @cached_property
     def _levels(self) -> dict[str, list[Level]]:

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from synthetic.brackets import BracketLanguage
 from synthetic.language import Language
+from synthetic.ngram import NGram
+from synthetic.ngram_language import NGramLanguage
 from synthetic.pairs import PairLanguage
 from synthetic.table import TableLanguage
 from synthetic.tokens import mask
@@ -48,9 +50,25 @@ def table_languages(max_tokens: int = 4, max_length: int = 4) -> st.SearchStrate
     return st.tuples(st.integers(1, max_tokens), st.integers(1, max_length), st.booleans()).flatmap(tables)
 
 
+def ngram_languages(max_tokens: int = 3, max_length: int = 4, max_order: int = 3) -> st.SearchStrategy[NGramLanguage]:
+    """Draw the language of a random text: any order, Witten–Bell or a rational weight, 0 (no smoothing) included."""
+    weight = st.none() | st.just(Fraction(0)) | st.fractions(Fraction(1, 1000), 1000, max_denominator=1000)
+
+    def fitted(n_tokens: int) -> st.SearchStrategy[NGramLanguage]:
+        sentence = st.lists(st.integers(0, n_tokens - 1), min_size=1, max_size=8)
+        text = st.lists(sentence, min_size=1, max_size=4)
+        names = tuple(f"w{v}" for v in range(n_tokens))
+        return st.tuples(text, st.integers(1, max_order), weight, st.integers(1, max_length)).map(
+            lambda drawn: _ngram_language(names, *drawn)
+        )
+
+    return st.integers(1, max_tokens).flatmap(fitted)
+
+
 def languages() -> st.SearchStrategy[Language]:
     """Draw a small language of any family; each is small enough to be enumerated with Fractions."""
     families: list[st.SearchStrategy[Language]] = [
+        ngram_languages().map(_as_language),
         pair_languages().map(_as_language),
         bracket_languages().map(_as_language),
         table_languages().map(_as_language),
@@ -75,6 +93,14 @@ def _table(vocabulary: Any, weights: Any) -> TableLanguage:
     state = random.getstate()
     try:
         return TableLanguage(vocabulary, weights)
+    finally:
+        random.setstate(state)
+
+
+def _ngram_language(names: Any, text: Any, order: int, weight: Any, length: int) -> NGramLanguage:
+    state = random.getstate()
+    try:
+        return NGramLanguage(NGram.fit(text, len(names), order, weight), names, length)
     finally:
         random.setstate(state)
 
