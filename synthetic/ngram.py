@@ -102,7 +102,7 @@ class NGram:
                 f"expected counts >= 1, got {int(self.counts[row])} for {self.grams[row].tolist()}; "
                 "leave out what does not occur"
             )
-        if len(gram_keys(self.grams, c + 1).unique()) < len(self.grams):
+        if len(torch.unique(gram_keys(self.grams, c + 1))) < len(self.grams):
             raise ValueError("expected distinct n-grams, got a repeated one; add its counts up")
         if self.weight is not None and self.weight < 0:
             raise ValueError(f"expected a weight >= 0, got {self.weight}; 0 is maximum likelihood, None Witten-Bell")
@@ -263,7 +263,7 @@ class NGram:
 
     @property
     def _tabulated(self) -> bool:
-        return (self.n_tokens + 1) ** self.order <= DENSE
+        return int((self.n_tokens + 1) ** self.order) <= DENSE
 
     @cached_property
     def _log_tables(self) -> dict[tuple[str, int], Tensor]:
