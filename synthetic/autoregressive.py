@@ -117,7 +117,7 @@ class Autoregressive(Language):
         """Return log p*(v | x_{−t}), contexts grouped by position; DeadEndError as in `log_prob`."""
         positions = self.check_contexts(contexts)
         found = torch.empty(len(contexts), self.n_tokens, dtype=torch.float64, device=contexts.device)
-        for t in positions.unique().tolist():
+        for t in torch.unique(positions).tolist():
             group = (positions == t).nonzero()[:, 0]
             # Without finite order nothing after t is read before a candidate is put there.
             last = self.T if self.model.order is not None else t + 1
@@ -178,7 +178,7 @@ class Autoregressive(Language):
     def _model_tokens(self, x: Int64[Tensor, "*batch position"]) -> Int64[Tensor, "*batch position"]:
         return x if self.tokens is None else torch.tensor(self.tokens, device=x.device)[x]
 
-    def _prefixed(self, x: Int64[Tensor, "row position"]) -> Int64[Tensor, "row position"]:
+    def _prefixed(self, x: Int64[Tensor, "row position"]) -> Int64[Tensor, "row prompted"]:
         prompt = torch.tensor(self.prompt, dtype=torch.int64, device=x.device).expand(len(x), -1)
         return torch.cat([prompt, self._model_tokens(x)], 1)
 
@@ -212,16 +212,17 @@ class Autoregressive(Language):
         far = self.T if self.model.order is None else min(self.T, t + self.model.order)
         chosen = _at(laws, x[:, : laws.shape[1]])
         # The factors at s ≥ far do not hold x_t; whether their prefix is possible is known only with a candidate.
-        outside = self._total(chosen[:, :t], x) + chosen[:, far : self.T].nan_to_num(nan=-math.inf).sum(1)
+        after = chosen[:, far : self.T]
+        outside = self._total(chosen[:, :t], x) + torch.where(after.isnan(), -math.inf, after).sum(1)
         possible = ~outside.isneginf()
         if bool(laws[possible, t].isnan().any()):
             raise self._dead_end(x[possible][laws[possible, t].isnan().any(1)][0], t)
         log_joint = torch.where(possible[:, None], laws[:, t], -math.inf)
         if far > t + 1:
             step = max(1, self.chunk // (self.model.n_tokens * (far if self.model.order is None else 1)))
-            for candidates in torch.arange(self.n_tokens, device=x.device).split(step):
+            for candidates in torch.split(torch.arange(self.n_tokens, device=x.device), step):
                 size = max(1, step // len(candidates))
-                for rows in torch.arange(len(x), device=x.device).split(size):
+                for rows in torch.split(torch.arange(len(x), device=x.device), size):
                     cell = (rows[:, None], candidates[None, :])
                     log_joint[cell] = self._with_suffix(x[rows], t, candidates, log_joint[cell], far)
         total = log_joint.logsumexp(1, keepdim=True)

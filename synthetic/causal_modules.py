@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
@@ -51,7 +52,7 @@ class CausalModule:
         """None: all tokens before count."""
         return None
 
-    def double(self) -> Self:
+    def double(self) -> CausalModule:
         """Return the model with a float64 copy of the module."""
         return type(self)(copy.deepcopy(self.module).double(), self.n_tokens, self.bos)
 
@@ -116,13 +117,13 @@ class CachedHuggingFaceModel(HuggingFaceModel):
         branches = continuations.shape[1]
         inputs = self._started(prefixes)
         with frozen(self.module):
-            cache = self.module(input_ids=self._moved(inputs), use_cache=True).past_key_values
-            logits = self.module(
-                input_ids=self._moved(continuations.flatten(0, 1)),
-                past_key_values=_repeated(cache, branches),
-                use_cache=True,
-            ).logits
-        return self._log_softmax(logits, prefixes.device).unflatten(0, (len(prefixes), branches))
+            # The argument has been renamed: ask the model which name it knows.
+            name = "cache" if "cache" in inspect.signature(self.module.forward).parameters else "past_key_values"
+            cache = _repeated(getattr(self.module(input_ids=self._moved(inputs), use_cache=True), name), branches)
+            flat = self._moved(continuations.flatten(0, 1))
+            logits = self.module(input_ids=flat, use_cache=True, **{name: cache}).logits
+        law = self._log_softmax(logits, prefixes.device)
+        return law.reshape(len(prefixes), branches, *law.shape[1:])
 
 
 def from_huggingface(
@@ -130,8 +131,8 @@ def from_huggingface(
 ) -> HuggingFaceModel:
     """Return the next-token model of a Hugging Face causal language model, given as an object.
 
-    Nothing is imported from transformers: the model is a torch module called as `model(input_ids=…, use_cache=…,
-    past_key_values=…)`, whose answer has `logits` and `past_key_values`.
+    Nothing is imported from transformers: the model is a torch module called as `model(input_ids=…, use_cache=…)`,
+    whose answer has `logits` and `past_key_values` (`cache` in later versions), which it takes back under that name.
 
     Args:
         model: the network; load its weights yourself.

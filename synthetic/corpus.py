@@ -15,12 +15,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
 
 from synthetic.ngram import NGram
 from synthetic.ngram_language import NGramLanguage
 
-Source = Literal["zen", "topics", "docstrings"]
+SOURCES = ("zen", "topics", "docstrings")
 """The Zen of Python (module `this`); the language reference (`pydoc_data.topics`, 0.5 MB); the docstrings of the
 top-level modules of the standard library (1 MB, read as syntax trees in a few seconds, never imported)."""
 
@@ -66,7 +65,7 @@ class Corpus:
             )
         return tuple(sorted(sorted(count), key=lambda token: -count[token])[:size])
 
-    def encode(self, vocabulary: Sequence[str], unknown: Literal["split", "mark", "drop"] = "split") -> list[list[int]]:
+    def encode(self, vocabulary: Sequence[str], unknown: str = "split") -> list[list[int]]:
         """Return the paragraphs as indices into a vocabulary.
 
         Args:
@@ -76,8 +75,10 @@ class Corpus:
                 `drop` leaves out paragraphs with an unknown word.
 
         Raises:
-            ValueError: if `mark` is asked for and UNKNOWN is not in the vocabulary.
+            ValueError: if `mark` is asked for and UNKNOWN is not in the vocabulary, or `unknown` is none of the three.
         """
+        if unknown not in {"split", "mark", "drop"}:
+            raise ValueError(f"expected unknown words to split, mark or drop, got {unknown!r}; choose one of the three")
         index = {token: i for i, token in enumerate(vocabulary)}
         if unknown == "mark" and UNKNOWN not in index:
             raise ValueError(
@@ -96,7 +97,7 @@ class Corpus:
         order: int,
         length: int,
         *,
-        unknown: Literal["split", "mark", "drop"] = "split",
+        unknown: str = "split",
         weight: Fraction | int | None = None,
     ) -> NGramLanguage:
         """Fit the n-gram language of the most frequent tokens; see `encode` for `unknown`, `NGram` for `weight`.
@@ -109,14 +110,17 @@ class Corpus:
         return NGramLanguage(model, vocabulary, length, self.provenance)
 
 
-def python_corpus(sources: Iterable[Source] = ("zen", "topics")) -> Corpus:
+def python_corpus(sources: Iterable[str] = ("zen", "topics")) -> Corpus:
     """Return text that ships with this Python, the same for the same version; nothing is downloaded.
+
+    Args:
+        sources: among SOURCES, in the order wanted.
 
     Raises:
         ValueError: if this Python lacks a source, or there is no such source.
     """
     names = tuple(sources)
-    readers = {"zen": _zen, "topics": _topics, "docstrings": _docstrings}
+    readers = dict(zip(SOURCES, (_zen, _topics, _docstrings), strict=True))
     for name in names:
         if name not in readers:
             raise ValueError(f"expected sources among {', '.join(readers)}, got {name!r}; choose from them")

@@ -15,7 +15,7 @@ NORMALISED = 1e-9
 """Nats by which the log-probabilities of a next token may miss a total of zero: a typing error, not rounding."""
 
 CAUSAL = 1e-4
-"""By how much a probability may move with tokens that come later: float32 kernels round differently, a leak moves more."""
+"""By how much a probability may move with later tokens: float32 kernels round differently, a leak moves more."""
 
 
 @runtime_checkable
