@@ -86,7 +86,7 @@ def main() -> None:
         large = python_corpus(("zen", "topics", "docstrings"))
         sizes += [(large, 2000, 24, 2), (large, 2000, 24, 3)]
     for corpus, c, T, order in sizes:
-        language = corpus.language(c, order, T)
+        language: Language = corpus.language(c, order, T)
         at_once, each = conditionals(language, 400 if c == 200 else 60, threads)
         tokens = sampled(language, 100_000, threads)
         print(f"{f'c={c} T={T} n={order}':<24}{at_once:>15,.0f}{each:>13,.0f}{at_once * c / exp_rate:>14.0%}", end="")

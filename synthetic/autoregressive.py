@@ -72,8 +72,9 @@ class Autoregressive(Language):
                 `check_model`.
             TypeError: if the model's law is not float64.
         """
-        if self.T < 1:
-            raise ValueError(f"expected sentences of T >= 1 tokens, got {self.T}; raise T")
+        if not self.T >= 1 or self.T % 1 != 0:
+            raise ValueError(f"expected sentences of an integer T >= 1 of tokens, got {self.T}; change T")
+        object.__setattr__(self, "T", int(self.T))
         tokens = self.tokens if self.tokens is not None else tuple(range(self.model.n_tokens))
         if len(self.names) != len(tokens) or len(set(self.names)) < len(tokens) or not tokens:
             raise ValueError(

@@ -77,8 +77,16 @@ class NGram:
         Raises:
             ValueError: on no n-grams, a repeated one, foreign tokens, counts below one, a negative λ, or an
                 alphabet too large for its n-grams to be numbered in int64.
+            TypeError: if n-grams or counts are not int64, or the n-grams are no matrix.
         """
+        if self.grams.dtype != torch.int64 or self.grams.ndim != 2 or self.counts.dtype != torch.int64:
+            raise TypeError(
+                f"expected int64 n-grams of shape (gram, order) and int64 counts, got {self.grams.dtype} of shape "
+                f"{tuple(self.grams.shape)} and {self.counts.dtype}; convert with .to(torch.int64)"
+            )
         c, n = self.n_tokens, self.grams.shape[1]
+        if len(self.counts) != len(self.grams):
+            raise ValueError(f"expected {len(self.grams)} counts, one per n-gram, got {len(self.counts)}")
         if c < 1 or n < 1 or len(self.grams) == 0:
             raise ValueError(
                 f"expected at least one token, order >= 1 and one n-gram, got {c} tokens, order {n} and "

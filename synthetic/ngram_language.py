@@ -24,6 +24,9 @@ from synthetic.tokens import mask
 CHUNK = 2**18
 """Entries of (row, token) worked on at a time: 2 MB a piece, so that a few stay in the cache."""
 
+DENSE_STATES = 2**13
+"""Tokens up to which the transition matrix is written out: 0.5 GB."""
+
 STRONGEST = 60
 """Transitions that a picture shows."""
 
@@ -64,8 +67,9 @@ class NGramLanguage(Language):
         Raises:
             ValueError: if T < 1, or there is not one name for each token of the model.
         """
-        if self.T < 1:
-            raise ValueError(f"expected sentences of T >= 1 tokens, got {self.T}; raise T")
+        if not self.T >= 1 or self.T % 1 != 0:
+            raise ValueError(f"expected sentences of an integer T >= 1 of tokens, got {self.T}; change T")
+        object.__setattr__(self, "T", int(self.T))
         if len(self.names) != self.model.n_tokens or len(set(self.names)) < len(self.names):
             raise ValueError(
                 f"expected {self.model.n_tokens} distinct names, one for each token of the model, got "
@@ -86,9 +90,10 @@ class NGramLanguage(Language):
     def downstream(self) -> Mapping[str, DownstreamTask]:
         """The task `contains-w`, w the word whose presence in T independent tokens is nearest to a fair coin.
 
-        Among names made of letters, if there are any; ties go to the smallest index.
+        Tokens as frequent as in the text (P_1); w among the names made of letters, if any; ties to the smallest index.
         """
-        absent = (self.T * torch.log1p(-self._marginals.mean(0))).exp()
+        text = self.model.rows(self.model.grams[:1], self.model.order - 1, orders=1)[0]
+        absent = (self.T * torch.log1p(-text)).exp()
         words = [v for v, name in enumerate(self.names) if name.isalpha()] or list(range(self.n_tokens))
         word = words[int((absent[words] - 0.5).abs().argmin())]
         task = ContainsTask(self, word)
@@ -97,7 +102,10 @@ class NGramLanguage(Language):
     def log_prob(self, sentences: Int64[Tensor, "sentence position"]) -> Float[Tensor, " sentence"]:
         """Return Σ_t log P(x_t | x_{t−n+1} … x_{t−1})."""
         self.check_sentences(sentences)
-        return self.model.prob(self._windows(sentences)).log().sum(1)
+        found = torch.empty(len(sentences), dtype=torch.float64, device=sentences.device)
+        for rows in self._chunks(len(sentences), self.T):
+            found[rows] = self.model.prob(self._windows(sentences[rows])).log().sum(1)
+        return found
 
     def prob_exact(self, sentence: tuple[int, ...]) -> Fraction:
         """Return the product of the model's rational probabilities."""
@@ -108,7 +116,7 @@ class NGramLanguage(Language):
         """Return log p*(v | x_{−t}) from the n factors that hold x_t; ImpossibleContextError as in `Language`."""
         positions = self.check_contexts(contexts)
         found = torch.empty(len(contexts), self.n_tokens, dtype=torch.float64, device=contexts.device)
-        for rows in self._chunks(len(contexts), self.n_tokens):
+        for rows in self._chunks(len(contexts), max(self.n_tokens, self.T)):
             t = positions[rows]
             grams = self._windows(contexts[rows].clamp(min=0))
             log_joint = self._outside(grams, t[:, None])[:, 0, None].repeat(1, self.n_tokens)
@@ -151,13 +159,13 @@ class NGramLanguage(Language):
         return x[before:].T.contiguous().to(device or generator.device)
 
     def entropy_floor(self) -> float:
-        """Return L* in nats: in closed form for n ≤ 2, by enumeration (which may be refused) above.
+        """Return L* in nats: in closed form for n ≤ 2 and c ≤ DENSE_STATES, else by enumeration, which may be refused.
 
         In a Markov chain H(X_t | X_{t−1}, X_{t+1}) = H(X_t | X_{t−1}) + H(X_{t+1} | X_t) − H(X_{t+1} | X_{t−1}),
         so L* takes one product of the transition matrix with itself; its rounding error is that of entropies of
         size log c. For n = 1 it is the entropy of a token.
         """
-        if self.model.order > 2:
+        if self.model.order > 2 or self.n_tokens > DENSE_STATES:
             return super().entropy_floor()
         move, marginals = self._transitions, self._marginals
         # The start mark is the state before the first token: step t goes from x_{t-1} to x_t.
@@ -172,9 +180,9 @@ class NGramLanguage(Language):
         """Return the strongest transitions by flow: the expected number of steps a → b in a sentence.
 
         Of the pair law P(b | a) of the model's first two orders, so exact for n = 2 and without the longer memory
-        for n > 2; None for n = 1, where nothing depends on anything.
+        for n > 2; None for n = 1, where nothing depends on anything, and above DENSE_STATES tokens.
         """
-        if self.model.order == 1:
+        if self.model.order == 1 or self.n_tokens > DENSE_STATES:
             return None
         move, marginals = self._transitions, self._marginals
         presence = marginals.sum(0)

@@ -271,7 +271,7 @@ def test_mutant_models_are_refused() -> None:
 def test_refusals(tmp_path: Path) -> None:
     model = NGram.fit(TEXT, 3, 2)
     for arguments, message in (
-        ((NAMES[:3], 0), "expected sentences of T >= 1"),
+        ((NAMES[:3], 0), "expected sentences of an integer T >= 1"),
         ((NAMES[:2], 3), "expected 3 distinct names, got 2"),
         ((("a", "a", "b"), 3), "2 distinct"),
         ((NAMES[:2], 3, (0, 3)), r"expected distinct model tokens 0\.\.2, got 3"),

@@ -1,6 +1,8 @@
 """n-gram models and their languages: Fractions, closed forms of Markov chains, hand counts, refusals."""
 
 import math
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -148,7 +150,7 @@ def test_files_keep_everything(tmp_path: Path) -> None:
     assert torch.equal(back.model.counts, kept.model.counts)
     document = (tmp_path / "n.json").read_text()
     (tmp_path / "n.json").write_text(document.replace('"T": 4', '"T": 0'))
-    with pytest.raises(LanguageFileError, match="expected sentences of T >= 1"):
+    with pytest.raises(LanguageFileError, match="expected sentences of an integer T >= 1"):
         load(tmp_path / "n.json")
 
 
@@ -223,3 +225,34 @@ def test_closed_form_rows_of_a_table() -> None:
     assert table.rows(torch.tensor([[2, 7], [1, 7]]), 1, 2).tolist() == [[3.0, 2.0], [9.0, 9.0]]
     assert table.rows(torch.tensor([[7, 1]]), 0, 2).tolist() == [[1.0, 9.0]]
     assert math.isclose(float(table.values.sum()), 6.0)
+
+
+def test_wrong_dtypes_are_refused_also_without_the_test_hook() -> None:
+    # Under pytest beartype refuses them before the model does, hence another interpreter.
+    program = """
+import torch
+from synthetic.ngram import NGram
+from synthetic.ngram_language import NGramLanguage
+grams, counts = torch.tensor([[0, 0]]), torch.tensor([1])
+for bad in ((grams.int(), counts), (grams[0], counts), (grams, counts.double())):
+    try:
+        NGram(1, *bad)
+    except TypeError as error:
+        assert "expected int64 n-grams" in str(error), error
+    else:
+        raise SystemExit(1)
+try:
+    NGram(1, grams, torch.tensor([1, 1]))
+except ValueError as error:
+    assert "expected 1 counts, one per n-gram, got 2" in str(error), error
+else:
+    raise SystemExit(1)
+assert NGramLanguage(NGram(1, grams, counts), ("a",), 3.0).length == 3
+try:
+    NGramLanguage(NGram(1, grams, counts), ("a",), 2.5)
+except ValueError as error:
+    assert "expected sentences of an integer T" in str(error), error
+else:
+    raise SystemExit(1)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
