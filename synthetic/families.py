@@ -10,6 +10,7 @@ from synthetic.hmm import HMM
 from synthetic.language import Language
 from synthetic.mixture import Mixture
 from synthetic.nested_brackets import NestedBrackets
+from synthetic.ngram_language import NGramLanguage
 from synthetic.pairs import PairLanguage
 from synthetic.pcfg import PCFG
 from synthetic.restricted import Restricted
@@ -23,6 +24,7 @@ _CLASSES: tuple[type[Language], ...] = (
     HMM,
     Mixture,
     NestedBrackets,
+    NGramLanguage,
     PairLanguage,
     PCFG,
     Restricted,

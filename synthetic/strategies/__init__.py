@@ -26,6 +26,7 @@ from synthetic.strategies.combined import (
 )
 from synthetic.strategies.grammars import grammars, pcfg_languages
 from synthetic.strategies.hidden_markov import hmm_languages
+from synthetic.strategies.text import ngram_languages
 from synthetic.tokens import mask
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "languages",
     "mixture_languages",
     "nested_brackets_languages",
+    "ngram_languages",
     "noise_parameters",
     "pair_languages",
     "pcfg_languages",
