@@ -11,8 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthetic import ngram
-from synthetic.enumeration import ImpossibleContextError
+from synthetic import ngram, ngram_language
+from synthetic.contains import ContainsTask
+from synthetic.enumeration import EnumerationTooLargeError, ImpossibleContextError
 from synthetic.gram_tables import GramTable
 from synthetic.language import MASK, Language
 from synthetic.ngram import NGram
@@ -177,6 +178,17 @@ def test_the_downstream_task_tells_whether_a_word_occurs() -> None:
     inputs = torch.tensor([[word] * 3, [(word + 1) % 3] * 3])
     assert task.label(inputs).tolist() == [1.0, 0.0]
     assert task.features(inputs).shape == (2, 9)
+    for token in (-1, 3):
+        with pytest.raises(ValueError, match=rf"expected a token 0\.\.2, got {token}"):
+            ContainsTask(chain, token)
+
+
+def test_no_transition_matrix_is_written_out_for_too_many_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ngram_language, "DENSE_STATES", 2)
+    assert language(2).graph() is None
+    assert language(2).entropy_floor() == Language.entropy_floor(language(2))
+    with pytest.raises(EnumerationTooLargeError):
+        language(2, 30).entropy_floor()
 
 
 def test_mutant_a_forgotten_factor_is_caught() -> None:
