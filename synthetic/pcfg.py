@@ -46,7 +46,7 @@ class PCFG(Language):
 
     >>> rules = [("S", ("A", "S"), 0.5), ("S", ("b",), 0.5), ("A", ("a",), 0.75), ("A", ("b",), 0.25)]
     >>> language = PCFG(Grammar.from_rules(rules), 3)
-    >>> language.masked_conditional(torch.tensor([[1, MASK, PAD], [MASK, 0, 0]]))
+    >>> language.masked_conditional(torch.tensor([[1, -1, -2], [-1, 0, 0]]))  # MASK is -1, PAD is -2
     tensor([[1.0000, 0.0000],
             [0.2500, 0.7500]], dtype=torch.float64)
     >>> language.vocabulary
