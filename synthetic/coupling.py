@@ -55,7 +55,7 @@ class MonotoneChain:
         lanes = states.shape[2]
         for around in self.classes:
             up = self.up[around.positions, None, None]
-            odds = self.log_odds(states.flatten(1), around).unflatten(1, states.shape[1:])
+            odds = self.log_odds(states.flatten(1), around).reshape(-1, *states.shape[1:])
             shape = (len(up), 1, lanes)
             uniform = torch.rand(shape, generator=generator, device=states.device, dtype=torch.float64)
             # Stated for the event x_t = up, so that one uniform number serves both orientations of the order.
@@ -91,9 +91,7 @@ def _median_meeting(chain: MonotoneChain, generator: torch.Generator) -> int:
     )
 
 
-def _lanes(
-    chain: MonotoneChain, n: int, sweeps: int, generator: torch.Generator
-) -> Int64[Tensor, "sentence position"]:
+def _lanes(chain: MonotoneChain, n: int, sweeps: int, generator: torch.Generator) -> Int64[Tensor, "sentence position"]:
     drawn = chain.up.new_zeros((n, len(chain.up)))
     lanes = torch.arange(n, device=drawn.device)
     started = torch.zeros(n, dtype=torch.bool, device=drawn.device)

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 TABLE_LIMIT = 2**24
-"""Entries Σ_v c^{1 + |separator of v|} of all tables together (128 MiB in float64) above which elimination is refused."""
+"""Entries Σ_v c^{1 + |separator of v|} of all tables together (128 MiB) above which elimination is refused."""
 
 FILL_LIMIT = 10**7
 """Variables times squared degree above which only the min-degree order is tried."""

@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from synthetic.brackets import BracketLanguage
 from synthetic.language import Language
 from synthetic.pairs import PairLanguage
+from synthetic.potts import PottsGraph
 from synthetic.table import TableLanguage
+from synthetic.token_graph import TokenGraph
 
 _CLASSES: tuple[type[Language], ...] = (
     BracketLanguage,
     PairLanguage,
+    PottsGraph,
     TableLanguage,
+    TokenGraph,
 )
 
 FAMILIES: Mapping[str, type[Language]] = {cls.family: cls for cls in _CLASSES}

@@ -52,7 +52,7 @@ class Incidence:
 
 
 def incidence(
-    length: int, scopes: Sequence[tuple[int, ...]], weights: Sequence[float], positions: Sequence[int]
+    length: int, scopes: Sequence[tuple[int, ...]], weights: Sequence[float | int], positions: Sequence[int]
 ) -> Incidence:
     """Return the interactions around `positions` of a graph of `length` positions."""
     around: dict[int, list[tuple[float, list[int]]]] = {t: [] for t in positions}

@@ -19,7 +19,7 @@ def check_length(length: int) -> None:
 
 
 def check_interactions(
-    length: int, interactions: Sequence[tuple[int, ...]], weights: Sequence[float], size: int | None = None
+    length: int, interactions: Sequence[tuple[int, ...]], weights: Sequence[float | int], size: int | None = None
 ) -> None:
     """Raise unless the interactions are distinct sets of positions, each with a finite weight.
 
@@ -52,9 +52,7 @@ def check_interactions(
         seen.add(frozenset(edge))
 
 
-def interaction_graph(
-    length: int, interactions: Sequence[tuple[int, ...]], weights: Sequence[float]
-) -> nx.Graph:
+def interaction_graph(length: int, interactions: Sequence[tuple[int, ...]], weights: Sequence[float | int]) -> nx.Graph:
     """Return positions (group 0), pairs as edges, larger interactions as nodes of group 1 joined to their positions.
 
     An edge has `weight` |θ|/max |θ| and the label θ; a position's `weight` is the same for its field, if it has one.

@@ -91,7 +91,7 @@ class PottsGraph(MarkovField):
         deep = {name: tuple(map(tuple, state[name])) for name in ("pairs", "fields")}
         return cls(**{**state, **flat, **deep})
 
-    def _interactions(self) -> tuple[Sequence[Scope], Sequence[float]]:
+    def _interactions(self) -> tuple[Sequence[Scope], Sequence[float | int]]:
         return self.pairs, self.couplings
 
     def _tables(self) -> tuple[list[Scope], list[Tensor]]:
@@ -150,4 +150,4 @@ class PottsGraph(MarkovField):
     def _exponent_exact(self, sentence: tuple[int, ...]) -> Fraction:
         pairs = zip(self.pairs, self.couplings, strict=True)
         total = sum((Fraction(J) for (i, j), J in pairs if sentence[i] == sentence[j]), Fraction(0))
-        return total + sum((Fraction(row[v]) for row, v in zip(self.fields, sentence)), Fraction(0))
+        return total + sum((Fraction(row[sentence[t]]) for t, row in enumerate(self.fields)), Fraction(0))

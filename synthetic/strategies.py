@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from hypothesis import strategies as st
@@ -13,8 +14,12 @@ from torch import Tensor
 from synthetic.brackets import BracketLanguage
 from synthetic.language import Language
 from synthetic.pairs import PairLanguage
+from synthetic.potts import PottsGraph
 from synthetic.table import TableLanguage
+from synthetic.token_graph import TokenGraph
 from synthetic.tokens import mask
+
+L = TypeVar("L", bound=Language)
 
 
 def noise_parameters(max_alpha: float = 30.0) -> st.SearchStrategy[float]:
@@ -48,12 +53,53 @@ def table_languages(max_tokens: int = 4, max_length: int = 4) -> st.SearchStrate
     return st.tuples(st.integers(1, max_tokens), st.integers(1, max_length), st.booleans()).flatmap(tables)
 
 
+def token_graph_languages(
+    max_length: int = 6, max_order: int = 4, max_weight: float = 5.0
+) -> st.SearchStrategy[TokenGraph]:
+    """Draw a token graph with up to 8 interactions of any order, fields and isolated positions among them."""
+    weight = st.floats(-max_weight, max_weight, allow_nan=False)
+
+    def graphs(length: int) -> st.SearchStrategy[TokenGraph]:
+        edge = st.sets(st.integers(0, length - 1), min_size=1, max_size=max_order).map(
+            lambda chosen: tuple(sorted(chosen))
+        )
+        table = st.dictionaries(edge, weight, max_size=8)
+        return st.tuples(table, _masked(length)).map(
+            lambda drawn: _quietly(TokenGraph, length, tuple(drawn[0]), tuple(drawn[0].values()), drawn[1])
+        )
+
+    return st.integers(1, max_length).flatmap(graphs)
+
+
+def potts_languages(
+    max_tokens: int = 4, max_length: int = 4, max_weight: float = 5.0, max_strings: int = 200
+) -> st.SearchStrategy[PottsGraph]:
+    """Draw a Potts language of at most `max_strings` sentences, with or without fields."""
+    weight = st.floats(-max_weight, max_weight, allow_nan=False)
+
+    def graphs(shape: tuple[int, int]) -> st.SearchStrategy[PottsGraph]:
+        n_tokens, length = shape
+        pairs = [(i, j) for j in range(length) for i in range(j)]
+        couplings = st.fixed_dictionaries({}, optional=dict.fromkeys(pairs, weight))
+        row = st.tuples(*[weight] * n_tokens)
+        fields = st.just(()) | st.tuples(*[row] * length)
+        names = tuple(f"w{v}" for v in range(n_tokens))
+        return st.tuples(couplings, fields, _masked(length)).map(
+            lambda drawn: _quietly(PottsGraph, names, length, tuple(drawn[0]), tuple(drawn[0].values()), *drawn[1:])
+        )
+
+    shapes = st.tuples(st.integers(1, max_tokens), st.integers(1, max_length))
+    return shapes.filter(lambda shape: shape[0] ** shape[1] <= max_strings).flatmap(graphs)
+
+
 def languages() -> st.SearchStrategy[Language]:
     """Draw a small language of any family; each is small enough to be enumerated with Fractions."""
     families: list[st.SearchStrategy[Language]] = [
         pair_languages().map(_as_language),
         bracket_languages().map(_as_language),
         table_languages().map(_as_language),
+        token_graph_languages().map(_as_language),
+        potts_languages().map(_as_language),
     ]
     return st.one_of(families)
 
@@ -70,11 +116,19 @@ def contexts(language: Language, max_size: int = 5) -> st.SearchStrategy[Tensor]
     )
 
 
+def _masked(length: int) -> st.SearchStrategy[tuple[int, ...]]:
+    return st.sets(st.integers(0, length - 1)).map(lambda chosen: tuple(sorted(chosen)))
+
+
 def _table(vocabulary: Any, weights: Any) -> TableLanguage:
+    return _quietly(TableLanguage, vocabulary, weights)
+
+
+def _quietly(build: Callable[..., L], *arguments: Any) -> L:
     # Runtime type checkers spot-check containers with `random`; hypothesis objects to a strategy that moves it.
     state = random.getstate()
     try:
-        return TableLanguage(vocabulary, weights)
+        return build(*arguments)
     finally:
         random.setstate(state)
 

@@ -61,7 +61,7 @@ class TokenGraph(MarkovField):
 
         Raises:
             ValueError: on a position out of range or repeated, a repeated edge, or a weight that is not finite.
-        """  # noqa: DOC502 # raised by the checks
+        """
         check_length(self.T)
         check_interactions(self.T, self.interactions, self.weights)
         self._check_field()
@@ -73,14 +73,14 @@ class TokenGraph(MarkovField):
 
     @property
     def downstream(self) -> Mapping[str, DownstreamTask]:
-        """The tasks `plurality` (the majority sign) and the parity of what is visible of the strongest interaction."""
+        """The tasks `plurality`, the majority sign, and `parity-of-…`, of the strongest interaction where visible."""
         tasks = dict(super().downstream)
-        hidden = set(self.hidden)
-        parts = [tuple(sorted(set(edge) - hidden)) for edge in self.interactions]
-        size, _, best = max(
-            ((abs(weight), -k, part) for k, (weight, part) in enumerate(zip(self.weights, parts, strict=True)) if len(part) > 1),
-            default=(0.0, 0, ()),
-        )
+        strongest = 0.0
+        best: tuple[int, ...] = ()
+        for edge, weight in zip(self.interactions, self.weights, strict=True):
+            shown = tuple(sorted(set(edge) - set(self.hidden)))
+            if len(shown) > 1 and abs(weight) > strongest:
+                strongest, best = float(abs(weight)), shown
         if best:
             task = ParityTask(self, best, self.hidden)
             tasks[task.name] = task
@@ -118,7 +118,7 @@ class TokenGraph(MarkovField):
         lists = {name: tuple(state[name]) for name in ("weights", "masked_positions")}
         return cls(**{**state, **lists, "interactions": interactions})
 
-    def _interactions(self) -> tuple[Sequence[Scope], Sequence[float]]:
+    def _interactions(self) -> tuple[Sequence[Scope], Sequence[float | int]]:
         return self.interactions, self.weights
 
     def _tables(self) -> tuple[list[Scope], list[Tensor]]:
