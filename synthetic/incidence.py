@@ -12,31 +12,32 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Slot:
-    """One interaction of each of the first few positions: its weight and the other positions in it.
+    """A few interactions of each of the first places: their weights and the other positions in them.
 
-    Where an interaction has fewer others than there are rows, `length` (a position past the end) stands for none.
+    Where there are fewer, the weight is 0; where an interaction has fewer others, `length` (a position past the end)
+    stands for none.
     """
 
-    weights: Float[Tensor, " place"]
-    others: Int64[Tensor, "other place"]
+    weights: Float[Tensor, "place term"]
+    others: Int64[Tensor, "other place term"]
 
     @property
     def size(self) -> int:
-        """Number of positions that have this slot."""
+        """Number of places that have this slot."""
         return len(self.weights)
 
 
 @dataclass(frozen=True, eq=False)
 class Incidence:
-    """The interactions around some positions, which are sorted by falling degree: slot k holds everyone's k-th one.
+    """The interactions around some positions, which are sorted by falling degree, so that each slot takes the first.
 
-    The slots hold each pair (position, interaction) exactly once, so sums over them waste nothing on a hub, and each
-    adds at most one term to a position, so they are reproducible on any device.
+    A slot holds one interaction of every place if many places have one, and several if few have (a hub, a lone
+    position): never more entries than there are positions, at least half of them in use.
 
     Attributes:
         positions: the positions in the order of the slots.
         place: for every position of the graph its index in `positions`; `len(positions)` if it is not among them.
-        slots: as many as the largest degree.
+        slots: together, every interaction around every place.
     """
 
     positions: Int64[Tensor, " place"]
@@ -59,14 +60,28 @@ def incidence(
     for scope, weight in zip(scopes, weights, strict=True):
         for t in scope:
             if t in around:
-                around[t].append((weight, [i for i in scope if i != t]))
+                around[t].append((float(weight), [i for i in scope if i != t]))
     ranked = sorted(positions, key=lambda t: -len(around[t]))
     place = torch.full((length,), len(ranked), dtype=torch.int64)
     place[ranked] = torch.arange(len(ranked))
-    slots = []
-    for k in range(max(map(len, around.values()), default=0)):
-        terms = [around[t][k] for t in ranked if len(around[t]) > k]
-        depth = max(1, *(len(others) for _, others in terms))
-        others = torch.tensor([others + [length] * (depth - len(others)) for _, others in terms])
-        slots.append(Slot(torch.tensor([weight for weight, _ in terms], dtype=torch.float64), others.T.contiguous()))
+    counts = [sum(len(around[t]) > k for t in ranked) for k in range(len(around[ranked[0]]))]
+    slots, k = [], 0
+    while k < len(counts):
+        terms = 1
+        while (
+            k + terms < len(counts)
+            and counts[k] * (terms + 1) <= length
+            and 2 * sum(counts[k : k + terms + 1]) >= counts[k] * (terms + 1)
+        ):
+            terms += 1
+        slots.append(_slot([around[t][k : k + terms] for t in ranked[: counts[k]]], terms, length))
+        k += terms
     return Incidence(torch.tensor(ranked, dtype=torch.int64), place, tuple(slots))
+
+
+def _slot(rows: list[list[tuple[float, list[int]]]], terms: int, none: int) -> Slot:
+    depth = max(1, *(len(others) for row in rows for _, others in row))
+    padded = [row + [(0.0, [])] * (terms - len(row)) for row in rows]
+    weights = torch.tensor([[weight for weight, _ in row] for row in padded], dtype=torch.float64)
+    others = torch.tensor([[more + [none] * (depth - len(more)) for _, more in row] for row in padded])
+    return Slot(weights, others.permute(2, 0, 1).contiguous())

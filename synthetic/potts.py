@@ -130,9 +130,13 @@ class PottsGraph(MarkovField):
         field = self._field_table.to(states.device)[around.positions]
         found = field[:, :, None].repeat(1, 1, states.shape[1])
         for slot in around.slots:
-            neighbour = states[slot.others[0]][:, None]
-            weights = slot.weights[:, None, None].expand(neighbour.shape)
-            found[: slot.size].scatter_add_(1, neighbour, weights)
+            # Where a term is missing its weight is 0, and any neighbour will do.
+            neighbour = states[slot.others[0].clamp(max=self.T - 1)]
+            if slot.weights.shape[1] == 1:
+                found[: slot.size].scatter_add_(1, neighbour, slot.weights[:, :, None].expand(neighbour.shape))
+            else:
+                same = neighbour[:, :, None] == torch.arange(self.n_tokens, device=states.device)[:, None]
+                found[: slot.size] += (slot.weights[:, :, None, None] * same).sum(1)
         return found
 
     def _log_weights_at(
@@ -143,8 +147,10 @@ class PottsGraph(MarkovField):
         for slot in around.slots:
             rows = (place < slot.size).nonzero()[:, 0]
             at = place[rows]
-            neighbour = contexts[rows, slot.others[0, at]]
-            found[rows, neighbour] += slot.weights[at]
+            neighbour = contexts[rows[:, None], slot.others[0, at].clamp(max=self.T - 1)]
+            # A missing neighbour may be the masked one, which is no token; its weight is 0.
+            same = neighbour[:, :, None] == torch.arange(self.n_tokens, device=contexts.device)
+            found[rows] += (slot.weights[at][:, :, None] * same).sum(1)
         return found
 
     def _exponent_exact(self, sentence: tuple[int, ...]) -> Fraction:

@@ -164,7 +164,11 @@ class TokenGraph(MarkovField):
         spins = _padded(states)
         field = spins.new_zeros((len(around.positions), states.shape[1]))
         for slot in around.slots:
-            field[: slot.size] += slot.weights[:, None] * _product(spins, slot.others)
+            if slot.weights.shape[1] == 1:
+                field[: slot.size].addcmul_(slot.weights, _product(spins, slot.others[:, :, 0]))
+            else:
+                product = _product(spins, slot.others.flatten(1)).reshape(*slot.weights.shape, states.shape[1])
+                field[: slot.size] += (slot.weights[:, :, None] * product).sum(1)
         return field
 
     def _log_weights_at(
@@ -176,7 +180,10 @@ class TokenGraph(MarkovField):
         for slot in around.slots:
             rows = (place < slot.size).nonzero()[:, 0]
             at = place[rows]
-            field[rows] += slot.weights[at] * spins[rows[:, None], slot.others.T[at]].prod(1)
+            terms = slot.weights[at]
+            for others in slot.others:
+                terms = terms * spins[rows[:, None], others[at]]
+            field[rows] += terms.sum(1)
         return torch.stack([-field, field], 1)
 
     def _exponent_exact(self, sentence: tuple[int, ...]) -> Fraction:

@@ -58,7 +58,7 @@ def test_parity_graphs() -> None:
 
 @pytest.mark.parametrize(("k", "d", "alpha"), [(0, 3, 1.0), (4, 3, 1.0), (1, 2, math.nan)])
 def test_bad_parities_are_refused(k: int, d: int, alpha: float) -> None:
-    with pytest.raises(ValueError, match="expected (1 <= k <= d, got k = |a finite noise parameter)"):
+    with pytest.raises(ValueError, match=r"expected (1 <= k <= d, got k = |a finite noise parameter)"):
         parity_graph(k, d, alpha)
 
 
@@ -85,7 +85,8 @@ def test_an_unknown_sampler_is_refused_also_without_the_test_hook() -> None:
     program = """
 import torch
 from synthetic.token_graph import TokenGraph
-for build in (lambda: TokenGraph(1, (), (), (), "x"), lambda: TokenGraph(1, (), ()).sample(1, torch.Generator(), None, "x")):
+language = TokenGraph(1, (), ())
+for build in (lambda: TokenGraph(1, (), (), (), "x"), lambda: language.sample(1, torch.Generator(), None, "x")):
     try:
         build()
     except ValueError as error:

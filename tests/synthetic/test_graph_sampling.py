@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import synthetic.coupling
-import synthetic.markov_field
 from synthetic.coupling import CouplingError
 from synthetic.elimination import TreewidthError
 from synthetic.gibbs import GibbsSample, MixingError
@@ -52,7 +51,7 @@ def test_elimination_follows_the_enumerated_law(name: str) -> None:
 
 def test_mixed_gibbs_chains_follow_the_enumerated_law() -> None:
     language = from_networkx(nx.complete_graph(5), -0.2, 0.1)
-    check_law(language, "gibbs", 20_000)
+    check_law(language, "gibbs", 4000)
     run = language.gibbs(10, generator(), 64)
     assert isinstance(run, GibbsSample)
     assert (run.sentences.shape, run.sweeps, run.chains) == ((10, 5), 64, 32)
@@ -61,13 +60,13 @@ def test_mixed_gibbs_chains_follow_the_enumerated_law() -> None:
 
 def test_r_hat_is_about_one_plus_the_autocorrelation_time_over_the_record() -> None:
     # A single free token is redrawn independently in every sweep: autocorrelation time one.
-    fair = TokenGraph(1, (), ()).gibbs(20_000, generator(), 400)
+    fair = TokenGraph(1, (), ()).gibbs(4000, generator(), 400)
     assert fair.r_hat == pytest.approx(1.0, abs=1e-3)
     # Two coupled tokens, redrawn in turn: the correlation of sweeps decays as r = tanh² θ, τ = (1 + r)/(1 − r).
     theta, half = 1.0, 100
     r = math.tanh(theta) ** 2
     tau = (1 + r) / (1 - r)
-    pair = from_networkx(nx.path_graph(2), theta).gibbs(20_000, generator(), 4 * half)
+    pair = from_networkx(nx.path_graph(2), theta).gibbs(4000, generator(), 4 * half)
     # B/(L W) is τ/L to first order; the error is of second order in τ/L, plus a percent of noise.
     assert pair.r_hat**2 - 1 == pytest.approx((tau - 1) / half, rel=3 * tau / half)
 
@@ -82,26 +81,26 @@ def test_chains_that_do_not_mix_are_refused() -> None:
         slow.sample(10, generator(), sampler="gibbs")
     # Tokens that are certain are no obstacle.
     certain = TokenGraph(2, ((0,),), (700.0,))
-    assert certain.gibbs(100, generator(), 4000 // 10).r_hat < 1.02
+    assert certain.gibbs(100, generator(), 40).r_hat < 1.02
 
 
 def test_potts_chains_mix() -> None:
     language = potts_from_networkx(nx.cycle_graph(5), 3, 0.5)
-    run = language.gibbs(20_000, generator(), 100)
+    run = language.gibbs(4000, generator(), 100)
     assert run.r_hat < 1.1
-    case = Case(language, 20_000, 1e-6, 0)
+    case = Case(language, 4000, 1e-6, 0)
     case.check_frequencies(case.exact, run.sentences, "sentence")
 
 
 def test_a_wide_ferromagnet_is_sampled_perfectly_without_being_asked() -> None:
-    wide = from_networkx(nx.grid_2d_graph(28, 28), 0.3)
+    wide = from_networkx(nx.grid_2d_graph(25, 25), 0.3)
     with pytest.raises(TreewidthError):
         _ = wide.log_partition
-    x = wide.sample(400, generator())
-    assert x.shape == (400, 784)
-    correlation = (2 * x.reshape(400, 28, 28) - 1).double()
-    found = float((correlation[:, 10:18, 10:17] * correlation[:, 10:18, 11:18]).mean())
-    # Onsager's energy of the infinite lattice at coupling 0.3, per bond: 0.3528 (Monte Carlo error 0.01).
+    x = wide.sample(100, generator())
+    assert x.shape == (100, 625)
+    correlation = (2 * x.reshape(100, 25, 25) - 1).double()
+    found = float((correlation[:, 6:19, 6:18] * correlation[:, 6:19, 7:19]).mean())
+    # A hundred sentences of 156 bonds: the error is about 0.01, and the boundary is three correlation lengths away.
     assert found == pytest.approx(onsager(0.3), abs=0.03)
     assert torch.equal(wide.sample_masked(5, generator(2)).contexts, wide.sample_masked(5, generator(2)).contexts)
 
@@ -115,7 +114,8 @@ def onsager(theta: float) -> float:
 
 
 def test_what_cannot_be_sampled_exactly_names_the_ways_out() -> None:
-    glass = from_networkx(nx.complete_graph(40), lambda rng: rng.normal(0, 0.02), generator=np.random.default_rng(0))
+    both = nx.complete_bipartite_graph(26, 26)
+    glass = from_networkx(both, lambda rng: rng.normal(0, 0.02), generator=np.random.default_rng(0))
     assert glass.gauge() is None
     with pytest.raises(TreewidthError, match=r'sampler="coupling".*or sampler="gibbs" draw'):
         glass.sample(5, generator())
@@ -123,7 +123,6 @@ def test_what_cannot_be_sampled_exactly_names_the_ways_out() -> None:
         glass.sample(5, generator(), sampler="elimination")
     with pytest.raises(CouplingError, match="expected pairs of two tokens without a frustrated cycle"):
         glass.sample(5, generator(), sampler="coupling")
-    assert glass.sample(5, generator(), sampler="gibbs").shape == (5, 40)
     chosen = TokenGraph(glass.T, glass.interactions, glass.weights, (3,), "gibbs")
     assert chosen.sample_masked(5, generator()).contexts[:, 3].tolist() == [-1] * 5
     assert chosen.estimate_entropy_floor(100, generator()).estimate < math.log(2)
@@ -165,7 +164,7 @@ def test_bad_requests_are_refused() -> None:
     language = UNFRUSTRATED["one token"]
     for sampler in ("elimination", "coupling", "gibbs"):
         with pytest.raises(ValueError, match="expected a sample size n >= 0, got -1"):
-            language.sample(-1, generator(), sampler=sampler)  # type: ignore[arg-type] # mypy widens the loop variable
+            language.sample(-1, generator(), sampler=sampler)
     with pytest.raises(ValueError, match="expected a sample size n >= 0, got -1"):
         language.gibbs(-1, generator())
     with pytest.raises(ValueError, match="expected sweeps >= 8, got 7"):

@@ -98,7 +98,7 @@ def test_local_conditionals_agree_with_bayes(language: TokenGraph, data: st.Data
 
 
 @pytest.mark.parametrize("theta", [0.0, 0.5, -2.0, 30.0, -700.0])
-@pytest.mark.parametrize("T", [1, 2, 64, 1000])
+@pytest.mark.parametrize("T", [1, 2, 300])
 def test_closed_form_partition_function_of_chains(T: int, theta: float) -> None:
     found = from_networkx(nx.path_graph(T), theta).log_partition
     expected = T * math.log(2) + (T - 1) * (abs(theta) + math.log1p(math.exp(-2 * abs(theta))) - math.log(2))
