@@ -20,7 +20,6 @@ from synthetic.interactions import check_interactions, check_length, interaction
 from synthetic.markov_field import MarkovField, Sampler
 from synthetic.tasks import DownstreamTask
 from synthetic.token_tasks import ParityTask
-from synthetic.tokens import signs
 
 MAX_ORDER = 24
 """Positions of one interaction above which no table of it is written out."""
@@ -149,7 +148,10 @@ class TokenGraph(MarkovField):
 
     def _deficits(self, states: Int64[Tensor, "position sentence"]) -> Float[Tensor, " sentence"]:
         table, weights = (part.to(states.device) for part in self._edges)
-        product = _product(_padded(states), table)
+        spins = _padded(states)
+        product = spins[table[0]]
+        for row in table[1:]:
+            product *= spins[row]
         return (weights[:, None] * product - weights.abs()[:, None]).sum(0)
 
     def _local_log_weights(
@@ -164,25 +166,28 @@ class TokenGraph(MarkovField):
         spins = _padded(states)
         field = spins.new_zeros((len(around.positions), states.shape[1]))
         for slot in around.slots:
+            product = spins[slot.others[0]]
+            for others in slot.others[1:]:
+                product *= spins[others]
             if slot.weights.shape[1] == 1:
-                field[: slot.size].addcmul_(slot.weights, _product(spins, slot.others[:, :, 0]))
+                field[: slot.size].addcmul_(slot.weights, product[:, 0])
             else:
-                product = _product(spins, slot.others.flatten(1)).reshape(*slot.weights.shape, states.shape[1])
                 field[: slot.size] += (slot.weights[:, :, None] * product).sum(1)
         return field
 
     def _log_weights_at(
         self, contexts: Int64[Tensor, "context position"], positions: Int64[Tensor, " context"], around: Incidence
     ) -> Float[Tensor, "context token"]:
-        spins = torch.nn.functional.pad(signs(contexts), (0, 1), value=1.0)
         place = around.place[positions]
-        field = spins.new_zeros(len(contexts))
+        field = torch.zeros(len(contexts), dtype=torch.float64, device=contexts.device)
         for slot in around.slots:
             rows = (place < slot.size).nonzero()[:, 0]
             at = place[rows]
             terms = slot.weights[at]
             for others in slot.others:
-                terms = terms * spins[rows[:, None], others[at]]
+                other = others[at]
+                spin = 2 * contexts[rows[:, None], other.clamp(max=self.T - 1)] - 1
+                terms = terms * torch.where(other < self.T, spin, 1)
             field[rows] += terms.sum(1)
         return torch.stack([-field, field], 1)
 
@@ -204,12 +209,3 @@ class TokenGraph(MarkovField):
 def _padded(states: Int64[Tensor, "position sentence"]) -> Float[Tensor, "position_and_none sentence"]:
     """Return signs with a last row of ones, the value of no position."""
     return torch.nn.functional.pad((2 * states - 1).to(torch.float64), (0, 0, 0, 1), value=1.0)
-
-
-def _product(
-    spins: Float[Tensor, "position sentence"], table: Int64[Tensor, "other place"]
-) -> Float[Tensor, "place sentence"]:
-    product = spins[table[0]]
-    for row in table[1:]:
-        product = product * spins[row]
-    return product

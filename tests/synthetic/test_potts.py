@@ -34,7 +34,7 @@ ABC = ("a", "b", "c")
     ],
 )
 def test_conforms(language: PottsGraph) -> None:
-    assert not conformance(language, n=4000).skipped
+    assert not conformance(language, n=2000).skipped
 
 
 def test_large_ones_conform() -> None:

@@ -52,7 +52,7 @@ INSTANCES = {
 
 @pytest.mark.parametrize("name", INSTANCES)
 def test_conforms(name: str) -> None:
-    assert not conformance(INSTANCES[name], n=4000).skipped
+    assert not conformance(INSTANCES[name], n=2000).skipped
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_large_ones_conform(language: TokenGraph) -> None:
 
 
 @given(token_graph_languages())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_enumeration_agrees_with_the_definition(language: TokenGraph) -> None:
     rows = list(itertools.product((0, 1), repeat=language.length))
     with mpmath.workdps(50):
@@ -89,7 +89,7 @@ def test_enumeration_agrees_with_the_definition(language: TokenGraph) -> None:
 
 
 @given(token_graph_languages(max_weight=30.0), st.data())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_local_conditionals_agree_with_bayes(language: TokenGraph, data: st.DataObject) -> None:
     batch = data.draw(contexts(language))
     bayes = Language.log_masked_conditional(language, batch)
@@ -184,15 +184,15 @@ def test_symmetry_renaming_the_positions(language: TokenGraph, random: Any) -> N
 
 
 def test_a_graph_of_any_width_has_exact_conditionals_and_weights() -> None:
-    wide = from_networkx(nx.complete_graph(200), 0.01, 0.1)
-    x = torch.randint(0, 2, (7, 200), generator=generator())
+    wide = from_networkx(nx.complete_graph(100), 0.01, 0.1)
+    x = torch.randint(0, 2, (7, 100), generator=generator())
     every = wide.log_masked_conditionals(x)
-    t = torch.tensor([0, 1, 50, 100, 150, 198, 199])
+    t = torch.tensor([0, 1, 20, 50, 90, 98, 99])
     masked = mask(x, t)
     torch.testing.assert_close(every[torch.arange(7), t], wide.log_masked_conditional(masked), rtol=1e-13, atol=0.0)
     log_weights = wide.log_weight(fill(masked, t, 2).flatten(0, 1)).reshape(7, 2)
     torch.testing.assert_close(every[torch.arange(7), t], log_weights.log_softmax(1), rtol=1e-10, atol=1e-12)
-    with pytest.raises(TreewidthError, match=r"elimination tables of at most 16777216 entries.*2\^200.*width >= 199"):
+    with pytest.raises(TreewidthError, match=r"elimination tables of at most 16777216 entries.*2\^100.*width >= 99"):
         wide.log_prob(x)
     with pytest.raises(TreewidthError, match=r'conditionals and log_weight work.*sampler="gibbs"'):
         _ = wide.log_partition
