@@ -20,8 +20,8 @@ MAX_SWEEPS = 4096
 MAX_BLOCKS = 1000
 """Blocks within which every lane must be done; each ends a lane with probability about ½."""
 
-LANES = 2**14
-"""Lanes that run together; more are run in turn."""
+TOKENS = 2**20
+"""Tokens of the lanes that run together; more lanes are run in turn."""
 
 
 class CouplingError(ValueError):
@@ -75,7 +75,8 @@ def sample_coupled(chain: MonotoneChain, n: int, generator: torch.Generator) -> 
     """
     chain = chain.to(generator.device)
     sweeps = _median_meeting(chain, generator)
-    parts = [_lanes(chain, min(LANES, n - first), sweeps, generator) for first in range(0, n, LANES)]
+    lanes = max(1, TOKENS // len(chain.up))
+    parts = [_lanes(chain, min(lanes, n - first), sweeps, generator) for first in range(0, n, lanes)]
     return torch.cat(parts) if parts else chain.up.new_zeros((0, len(chain.up)))
 
 

@@ -55,6 +55,8 @@ def elimination_order(
         TreewidthError: if the tables of both would exceed `limit` entries; names the width reached and what remains.
     """
     graph = moral_graph(n_variables, scopes)
+    # A single value counts as two: its tables are small, but have as many axes.
+    n_tokens = max(2, n_tokens)
     # The degeneracy bounds the treewidth from below; it is known in linear time, the greedy orders are not.
     least = max(nx.core_number(graph).values())
     # Counting fill edges costs the square of a degree at each step.

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from synthetic.incidence import Incidence
 
-LEAST_CHAINS = 32
-"""Chains that are run at least, also for fewer draws: the diagnostic compares chains."""
+LEAST_CHAINS, MOST_CHAINS = 32, 2048
+"""Chains that run together: at least, also for fewer draws, since the diagnostic compares chains; and at most."""
 
 LocalRule = Callable[[Int64[Tensor, "position chain"], Incidence], Float[Tensor, "place token chain"]]
 
@@ -33,7 +33,7 @@ class GibbsSample:
             between chains that never change it. Large values prove that the chains have not mixed, values near one
             do not prove that they have.
         sweeps: sweeps of each chain, of which the first half is not recorded.
-        chains: number of chains compared.
+        chains: number of chains compared: all, or the first MOST_CHAINS.
     """
 
     sentences: Int64[Tensor, "sentence position"]
@@ -51,7 +51,7 @@ def run_gibbs(
     sweeps: int,
     generator: torch.Generator,
 ) -> GibbsSample:
-    """Run max(n, LEAST_CHAINS) heat-bath chains, one colour class of positions at a time.
+    """Run n heat-bath chains (at least LEAST_CHAINS), one colour class of positions at a time.
 
     Positions of one class share no interaction, so they are redrawn together. Of c + 1 chains in turn, c start at the
     constant sentences and one at uniform tokens. Source: ours; split R̂ is that of Gelman et al., Bayesian Data
@@ -71,42 +71,59 @@ def run_gibbs(
     """
     if sweeps < 8:
         raise ValueError(f"expected sweeps >= 8, got {sweeps}; the second half is split in two to compare its parts")
-    (length, c), device = shape, generator.device
-    chains, half = max(n, LEAST_CHAINS), sweeps // 4
-    states = torch.randint(0, c, (length, chains), generator=generator, device=device)
-    start = torch.arange(chains, device=device) % (c + 1)
-    states = torch.where(start < c, start, states)
-    classes = [around.to(device) for around in classes]
-    # Of each half: how often every token stood at every position, and the first two moments of log_weight.
-    counts = torch.zeros((2, length, c, chains), dtype=torch.float64, device=device)
-    moments = torch.zeros((2, 2, chains), dtype=torch.float64, device=device)
-    origin = torch.zeros((), dtype=torch.float64, device=device)
-    one = torch.ones((length, 1, chains), dtype=torch.float64, device=device)
-    for sweep in range(sweeps):
-        for around in classes:
-            prob = local_log_weights(states, around).softmax(1)
-            uniform = torch.rand((len(prob), 1, chains), generator=generator, device=device, dtype=torch.float64)
-            states[around.positions] = (uniform >= prob.cumsum(1)[:, :-1]).sum(1)
-        recorded = sweep - (sweeps - 2 * half)
-        if recorded >= 0:
-            part = recorded // half
-            counts[part].scatter_add_(1, states[:, None], one)
-            value = log_weight(states)
-            if recorded == 0:
-                origin = value.mean()
-            moments[part] += torch.stack([value - origin, (value - origin).square()])
-    token_mean = counts / half
-    token_r = _split_r_hat(token_mean.movedim(0, -1).flatten(2), half, token_mean.movedim(0, -1).flatten(2))
-    weight = (moments / half).movedim(1, 0)
-    weight_r = _split_r_hat(weight[0].flatten(), half, weight[1].flatten())
-    return GibbsSample(states.T[:n].contiguous(), max(float(token_r.max()), float(weight_r)), sweeps, chains)
+    classes = [around.to(generator.device) for around in classes]
+    chains = min(max(n, LEAST_CHAINS), MOST_CHAINS)
+    record = _Record(shape, chains, sweeps // 4, generator.device)
+    parts = []
+    for first in range(0, max(n, 1), chains):
+        start = torch.arange(first, first + chains, device=generator.device) % (shape[1] + 1)
+        random = torch.randint(0, shape[1], (shape[0], chains), generator=generator, device=generator.device)
+        states = torch.where(start < shape[1], start, random)
+        for left in reversed(range(sweeps)):
+            for around in classes:
+                prob = local_log_weights(states, around).softmax(1)
+                uniform = torch.rand(
+                    (len(prob), 1, chains), generator=generator, device=prob.device, dtype=torch.float64
+                )
+                states[around.positions] = (uniform >= prob.cumsum(1)[:, :-1]).sum(1)
+            if first == 0 and left < 2 * record.half:
+                record.add(left // record.half, states, log_weight(states))
+        parts.append(states.T)
+    return GibbsSample(torch.cat(parts)[:n].contiguous(), record.r_hat(), sweeps, chains)
 
 
-def _split_r_hat(mean: Float[Tensor, "*any half"], size: int, square: Float[Tensor, "*any half"]) -> Tensor:
+class _Record:
+    """What two halves of some sweeps leave: counts of every token at every position, two moments of log_weight."""
+
+    def __init__(self, shape: tuple[int, int], chains: int, half: int, device: torch.device) -> None:
+        self.half = half
+        self._counts = torch.zeros((2, *shape, chains), dtype=torch.float64, device=device)
+        self._moments = torch.zeros((2, 2, chains), dtype=torch.float64, device=device)
+        self._origin: Tensor | None = None
+
+    def add(self, part: int, states: Int64[Tensor, "position chain"], log_weight: Float[Tensor, " chain"]) -> None:
+        """Add one sweep."""
+        one = torch.ones((), dtype=torch.float64, device=states.device).expand(len(states), 1, states.shape[1])
+        self._counts[part].scatter_add_(1, states[:, None], one)
+        if self._origin is None:
+            self._origin = log_weight.mean()
+        off = log_weight - self._origin
+        self._moments[part] += torch.stack([off, off.square()])
+
+    def r_hat(self) -> float:
+        """Return the largest split R̂."""
+        # Indicators are their own squares.
+        tokens = (self._counts / self.half).permute(1, 2, 0, 3).flatten(2)
+        mean, square = (self._moments / self.half).transpose(0, 1).flatten(1)
+        return max(float(_split_r_hat(tokens, tokens, self.half).max()), float(_split_r_hat(mean, square, self.half)))
+
+
+def _split_r_hat(
+    mean: Float[Tensor, "*statistic half"], square: Float[Tensor, "*statistic half"], size: int
+) -> Float[Tensor, "*statistic"]:
     """Return R̂ over half-chains of `size` values with the given means of the values and of their squares."""
     within = ((square - mean.square()).clamp(min=0.0) * size / (size - 1)).mean(-1)
     between = mean.var(-1)
-    ratio = torch.sqrt((size - 1) / size + between / within)
     # A statistic that no chain ever moves is settled if all chains agree on it.
     frozen = torch.where(between == 0.0, 1.0, math.inf)
-    return torch.where(within == 0.0, frozen, ratio)
+    return torch.where(within == 0.0, frozen, torch.sqrt((size - 1) / size + between / within))

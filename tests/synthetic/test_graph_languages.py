@@ -1,8 +1,6 @@
 """Graph languages from networkx graphs and tables: what goes where, and refusals."""
 
 import math
-import subprocess
-import sys
 
 import networkx as nx
 import numpy as np
@@ -78,20 +76,3 @@ def test_unsuitable_graphs_are_refused(graph: nx.Graph, coupling: Weight, messag
         from_networkx(graph, coupling)
     with pytest.raises(ValueError, match=message):
         potts_from_networkx(graph, 2, coupling)
-
-
-def test_an_unknown_sampler_is_refused_also_without_the_test_hook() -> None:
-    # Under pytest beartype refuses the word before the language does, hence another interpreter.
-    program = """
-import torch
-from synthetic.token_graph import TokenGraph
-language = TokenGraph(1, (), ())
-for build in (lambda: TokenGraph(1, (), (), (), "x"), lambda: language.sample(1, torch.Generator(), None, "x")):
-    try:
-        build()
-    except ValueError as error:
-        assert "expected a sampler among ('exact', 'elimination', 'coupling', 'gibbs'), got 'x'" in str(error), error
-    else:
-        raise SystemExit(1)
-"""
-    subprocess.run([sys.executable, "-c", program], check=True)

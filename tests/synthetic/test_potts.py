@@ -118,6 +118,14 @@ def test_no_perfect_sampling_beyond_small_treewidth() -> None:
     assert wide.gibbs(3, torch.Generator().manual_seed(0), 8).sentences.shape == (3, 12)
 
 
+def test_one_token_leaves_nothing_to_predict() -> None:
+    trivial = potts_from_networkx(nx.complete_graph(20), 1, 3.0)
+    assert trivial.log_prob(torch.zeros((2, 20), dtype=torch.int64)).tolist() == [0.0, 0.0]
+    assert trivial.entropy_floor() == 0.0
+    with pytest.raises(TreewidthError):
+        potts_from_networkx(nx.complete_graph(100), 1, 3.0).sample(1, torch.Generator())
+
+
 def test_graph_shows_the_couplings() -> None:
     graph = PottsGraph(ABC, 3, ((0, 1),), (-2.0,)).graph()
     assert list(graph) == [0, 1, 2]
