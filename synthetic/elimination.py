@@ -139,7 +139,7 @@ class EliminationTree:
             n_variables: number of variables.
             n_tokens: number c of values of each.
             scopes: the variables of each factor.
-            tables: the logarithms φ_f, one axis of size c per variable of the scope, float64 on the CPU.
+            tables: the logarithms φ_f, one axis of size c per variable of the scope, float64 on the CPU; −∞ excludes.
             extra: sets of variables of which `marginal` will be asked.
         """
         self._n_tokens = n_tokens
@@ -157,7 +157,9 @@ class EliminationTree:
                 joint += _aligned(scope, table, bucket.clique)
             waiting[step].clear()
             message = joint.logsumexp(-1)
-            self._conditionals.append((joint - message[..., None]).reshape(-1, n_tokens).exp())
+            # Where a separator has probability zero, no conditional is defined, and none is asked for.
+            conditional = (joint - message[..., None]).exp().nan_to_num(nan=0.0)
+            self._conditionals.append(conditional.reshape(-1, n_tokens))
             # The messages' maxima are kept apart, so that the tables keep the digits of what varies.
             peak = message.max()
             self.log_partition += float(peak)

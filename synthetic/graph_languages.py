@@ -79,19 +79,16 @@ def potts_from_networkx(
     masked_positions: tuple[int, ...] = (),
     sampler: Sampler = "exact",
 ) -> PottsGraph:
-    """Return the Potts language with a coupling J on every edge, and h_i(v) = `field` for each position and token.
+    """Return the Potts language with a coupling J on every edge and fields h_i(v).
 
-    Tokens are called w0, w1, …; otherwise as `from_networkx`, the field's attribute or draw being repeated for every
-    token (an attribute gives all tokens of a position one number, so it changes nothing; draw, or build a PottsGraph).
+    Tokens are called w0, w1, …. A field that is drawn is drawn for each position and token; an attribute holds the c
+    numbers of its position; a constant changes nothing. Otherwise as `from_networkx`.
 
     Raises:
         ValueError: as `from_networkx`, or if there is no token.
     """
     edges, couplings = _pairs(graph, coupling, generator)
-    fields = tuple(
-        tuple(_number(field, data, f"node {node!r}", generator) for _ in range(n_tokens))
-        for node, data in graph.nodes(data=True)
-    )
+    fields = tuple(_row(field, data, f"node {node!r}", generator, n_tokens) for node, data in graph.nodes(data=True))
     tokens = tuple(f"w{v}" for v in range(n_tokens))
     return PottsGraph(tokens, len(graph), edges, couplings, fields, masked_positions, sampler)
 
@@ -99,8 +96,7 @@ def potts_from_networkx(
 def parity_graph(k: int, d: int, alpha: float | int) -> TokenGraph:
     """Return the noisy k-parity (z₁, …, z_d, y): z uniform, Pr(y = +1 | z) = σ(α z₁⋯z_k), y the masked token.
 
-    One interaction of weight α/2 on {z₁, …, z_k, y}, since P ∝ exp(½α y z₁⋯z_k). Exact sums need 2^{k+1} table
-    entries; conditionals are exact at any k.
+    One interaction of weight α/2 on {z₁, …, z_k, y}, since P ∝ exp(½α y z₁⋯z_k). Exact at any k.
 
     Raises:
         ValueError: unless 1 ≤ k ≤ d and α is finite.
@@ -136,6 +132,14 @@ def _pairs(
     edges = tuple((place[a], place[b]) for a, b in graph.edges)
     data = graph.edges(data=True)
     return edges, tuple(_number(coupling, more, f"edge {(a, b)!r}", generator) for a, b, more in data)
+
+
+def _row(
+    field: Weight, data: Mapping[str, Any], where: str, generator: np.random.Generator | None, n_tokens: int
+) -> tuple[float, ...]:
+    if isinstance(field, str) and field in data:
+        return tuple(map(float, data[field]))
+    return tuple(_number(field, data, where, generator) for _ in range(n_tokens))
 
 
 def _number(weight: Weight, data: Mapping[str, Any], where: str, generator: np.random.Generator | None) -> float:

@@ -56,8 +56,11 @@ class MarkovField(Language):
         """Return the terms of which `_local_log_weights` is told through an Incidence, and their weights."""
 
     @abstractmethod
-    def _tables(self) -> tuple[list[Scope], list[Tensor]]:
-        """Return scopes and logarithmic tables of all terms, each less its largest value."""
+    def _tables(self) -> tuple[int, list[Scope], list[Tensor]]:
+        """Return scopes and logarithmic tables of all terms, each less its largest value, for elimination.
+
+        First the number of variables: the positions, and after them perhaps others that are functions of them.
+        """
 
     @property
     @abstractmethod
@@ -194,7 +197,7 @@ class MarkovField(Language):
             return run.sentences.to(device or generator.device)
         found = self._elimination if sampler != "coupling" else None
         if isinstance(found, EliminationTree):
-            return found.sample(n, generator).to(device or generator.device)
+            return found.sample(n, generator)[:, : self.length].contiguous().to(device or generator.device)
         chain = self._monotone_chain() if sampler != "elimination" else None
         if chain is not None:
             return sample_coupled(chain, n, generator).to(device or generator.device)
@@ -223,7 +226,7 @@ class MarkovField(Language):
         near = self._moral
         blankets = [(*sorted(near[t]), t) for t in self.masked_positions]
         try:
-            tree = EliminationTree(self.length, self.n_tokens, *self._tables(), blankets)
+            tree = self._eliminate(blankets)
         except TreewidthError:
             return super().entropy_floor()
         total = 0.0
@@ -250,9 +253,13 @@ class MarkovField(Language):
     @cached_property
     def _elimination(self) -> EliminationTree | TreewidthError:
         try:
-            return EliminationTree(self.length, self.n_tokens, *self._tables(), ())
+            return self._eliminate(())
         except TreewidthError as error:
             return error
+
+    def _eliminate(self, extra: Sequence[Scope]) -> EliminationTree:
+        n_variables, scopes, tables = self._tables()
+        return EliminationTree(n_variables, self.n_tokens, scopes, tables, extra)
 
     @property
     def _tree(self) -> EliminationTree:

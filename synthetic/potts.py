@@ -94,12 +94,12 @@ class PottsGraph(MarkovField):
     def _interactions(self) -> tuple[Sequence[Scope], Sequence[float | int]]:
         return self.pairs, self.couplings
 
-    def _tables(self) -> tuple[list[Scope], list[Tensor]]:
+    def _tables(self) -> tuple[int, list[Scope], list[Tensor]]:
         same = torch.eye(self.n_tokens, dtype=torch.float64)
         field = self._field_table
         tables = [J * same - max(J, 0.0) for J in self.couplings]
         tables += [row - row.max() for row in field]
-        return [*self.pairs, *((t,) for t in range(self.length))], tables
+        return self.T, [*self.pairs, *((t,) for t in range(self.T))], tables
 
     @cached_property
     def _field_table(self) -> Float[Tensor, "position token"]:

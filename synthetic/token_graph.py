@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,15 +15,15 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from synthetic.coupling import MonotoneChain
-from synthetic.elimination import Scope, TreewidthError
+from synthetic.elimination import Scope
 from synthetic.incidence import Incidence
 from synthetic.interactions import check_interactions, check_length, interaction_graph
 from synthetic.markov_field import MarkovField, Sampler
 from synthetic.tasks import DownstreamTask
 from synthetic.token_tasks import ParityTask
 
-MAX_ORDER = 24
-"""Positions of one interaction above which no table of it is written out."""
+MAX_ORDER = 6
+"""Positions of one interaction above which elimination carries it by running products instead of one table."""
 
 
 @dataclass(frozen=True)
@@ -120,19 +121,19 @@ class TokenGraph(MarkovField):
     def _interactions(self) -> tuple[Sequence[Scope], Sequence[float | int]]:
         return self.interactions, self.weights
 
-    def _tables(self) -> tuple[list[Scope], list[Tensor]]:
-        tables = []
+    def _tables(self) -> tuple[int, list[Scope], list[Tensor]]:
+        n_variables, scopes, tables = self.T, [], []
         for edge, weight in zip(self.interactions, self.weights, strict=True):
-            if len(edge) > MAX_ORDER:
-                raise TreewidthError(
-                    f"expected interactions of at most {MAX_ORDER} positions, got one of {len(edge)}; conditionals "
-                    'and log_weight work at any size, and sampler="gibbs" draws'
-                )
-            product = torch.ones((), dtype=torch.float64)
-            for _ in edge:
-                product = torch.stack([-product, product])
-            tables.append(weight * product - abs(weight))
-        return list(self.interactions), tables
+            rest = edge
+            while len(rest) > MAX_ORDER:
+                # A further variable, bound to the product of the first few positions, stands for them.
+                head, rest = rest[: MAX_ORDER - 1], (*rest[MAX_ORDER - 1 :], n_variables)
+                scopes.append((*head, n_variables))
+                tables.append(torch.where(_parity(MAX_ORDER) > 0, 0.0, -math.inf))
+                n_variables += 1
+            scopes.append(rest)
+            tables.append(weight * _parity(len(rest)) - abs(weight))
+        return n_variables, scopes, tables
 
     @property
     def _ceiling(self) -> float:
@@ -209,3 +210,11 @@ class TokenGraph(MarkovField):
 def _padded(states: Int64[Tensor, "position sentence"]) -> Float[Tensor, "position_and_none sentence"]:
     """Return signs with a last row of ones, the value of no position."""
     return torch.nn.functional.pad((2 * states - 1).to(torch.float64), (0, 0, 0, 1), value=1.0)
+
+
+def _parity(size: int) -> Float[Tensor, "..."]:
+    """Return the product of `size` signs, one axis each."""
+    product = torch.ones((), dtype=torch.float64)
+    for _ in range(size):
+        product = torch.stack([-product, product])
+    return product

@@ -14,6 +14,7 @@ from synthetic.graph_languages import (
     parity_graph,
     potts_from_networkx,
 )
+from synthetic.potts import PottsGraph
 from synthetic.testing import conformance
 from synthetic.token_graph import TokenGraph
 
@@ -32,6 +33,19 @@ def test_constants_attributes_and_draws() -> None:
     flat = [h for row in potts.fields for h in row]
     assert flat == np.random.default_rng(7).random(6).tolist()
     assert potts.couplings == (-2.0,)
+    nx.set_node_attributes(graph, {"a": [1, 2, 3], "b": (0, 0, 0.5)}, "h")
+    assert potts_from_networkx(graph, 3, "J", "h").fields == ((0.0, 0.0, 0.5), (1.0, 2.0, 3.0))
+    with pytest.raises(ValueError, match="expected an attribute 'k' on node 'b'"):
+        potts_from_networkx(graph, 3, 1.0, "k")
+
+
+def test_states_rebuild_equal_languages() -> None:
+    graph = TokenGraph(3, ((0, 1), (2,)), (0.5, -1), (1,), "gibbs")
+    potts = PottsGraph(("a", "b"), 2, ((0, 1),), (1.5,), ((0.0, 1.0), (2.0, 3.0)), (0,), "coupling")
+    assert TokenGraph.from_state(graph.state()) == graph
+    assert PottsGraph.from_state(potts.state()) == potts
+    # Files give lists back.
+    assert TokenGraph.from_state({**graph.state(), "interactions": [[0, 1], [2]], "weights": [0.5, -1]}) == graph
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ INSTANCES = {
     "mixed orders": hypergraph({(0, 1, 2, 3): 1.1, (1, 2): -0.4, (0, 2, 4): 0.8, (3,): 0.2}),
     "masked in part": hypergraph({(0, 1, 2): 0.9, (2, 3): 0.4}, masked_positions=(2, 0)),
     "parity": parity_graph(3, 5, -1.2),
+    "large interactions": hypergraph({tuple(range(9)): 0.8, (1, 3): -0.5, tuple(range(1, 8)): -1.1}),
 }
 
 
@@ -61,7 +62,7 @@ def test_conforms(name: str) -> None:
         from_networkx(nx.path_graph(64), 0.6, 0.1),
         from_networkx(nx.grid_2d_graph(6, 6), -0.35),
         from_networkx(nx.star_graph(60), 0.4),
-        parity_graph(15, 40, 1.5),
+        parity_graph(30, 40, 1.5),
     ],
 )
 def test_large_ones_conform(language: TokenGraph) -> None:
@@ -199,8 +200,18 @@ def test_a_graph_of_any_width_has_exact_conditionals_and_weights() -> None:
     parity = parity_graph(40, 50, 1.0)
     context = torch.ones((1, 51), dtype=torch.int64).index_fill(1, torch.tensor([50]), MASK)
     assert parity.masked_conditional(context)[0, 1].item() == pytest.approx(1 / (1 + math.exp(-1)), rel=4 * EPS)
-    with pytest.raises(TreewidthError, match="expected interactions of at most 24 positions, got one of 41"):
-        parity.log_prob(context.abs())
+
+
+@pytest.mark.parametrize("k", [5, 6, 7, 11, 12, 40])
+def test_closed_form_parities_of_any_order(k: int) -> None:
+    language, alpha = parity_graph(k, k + 2, 1.3), 1.3
+    x = language.sample(500, generator())
+    assert x.shape == (500, k + 3)
+    product = (2 * x[:, [*range(k), k + 2]] - 1).prod(1).double()
+    expected = torch.nn.functional.logsigmoid(alpha * product) - (k + 2) * math.log(2)
+    torch.testing.assert_close(language.log_prob(x), expected, rtol=1e-13, atol=0.0)
+    # Five standard deviations; the seed is fixed.
+    assert float((product > 0).double().mean()) == pytest.approx(1 / (1 + math.exp(-alpha)), abs=2.5 / 500**0.5)
 
 
 def test_empty_batches() -> None:
