@@ -72,9 +72,9 @@ def elimination_order(
         width = max(least, reached)
     if best is None:
         raise TreewidthError(
-            f"expected elimination tables of at most {limit} entries, got a graph whose elimination needs one of "
-            f"{n_tokens}^{width + 1} or many of nearly that size (width >= {width}); conditionals and log_weight work "
-            'at any width, and sampler="coupling" (pairs without frustration, two tokens) or sampler="gibbs" draw'
+            f"expected elimination tables of at most {limit} entries, got a graph whose greedy elimination needs "
+            f"one of {n_tokens}^{width + 1} or many nearly as large (width >= {width}); conditionals and log_weight "
+            'work at any width, and sampler="coupling" (two tokens, pairs without frustration) or "gibbs" draws'
         )
     return best
 

@@ -136,6 +136,8 @@ class MarkovField(Language):
 
         EnumerationTooLargeError above EXACT_ENUMERATION_LIMIT sentences.
         """
+        if sentence not in self._exact_law:
+            self.check_sentences(torch.tensor([sentence]))
         return self._exact_law[sentence]
 
     def log_masked_conditional(self, contexts: Int64[Tensor, "context position"]) -> Float[Tensor, "context token"]:

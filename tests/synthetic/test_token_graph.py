@@ -195,7 +195,7 @@ def test_a_graph_of_any_width_has_exact_conditionals_and_weights() -> None:
     torch.testing.assert_close(every[torch.arange(7), t], log_weights.log_softmax(1), rtol=1e-10, atol=1e-12)
     with pytest.raises(TreewidthError, match=r"elimination tables of at most 16777216 entries.*2\^100.*width >= 99"):
         wide.log_prob(x)
-    with pytest.raises(TreewidthError, match=r'conditionals and log_weight work.*sampler="gibbs"'):
+    with pytest.raises(TreewidthError, match=r'conditionals and log_weight work.*or "gibbs"'):
         _ = wide.log_partition
     parity = parity_graph(40, 50, 1.0)
     context = torch.ones((1, 51), dtype=torch.int64).index_fill(1, torch.tensor([50]), MASK)
@@ -298,6 +298,9 @@ def test_malformed_sentences_are_refused() -> None:
     chain = from_networkx(nx.path_graph(3), 1.0)
     with pytest.raises(ValueError, match=r"expected tokens 0\.\.1, got -1"):
         chain.log_masked_conditionals(torch.tensor([[0, MASK, 1]]))
+    for sentence in ((0, 2, 1), (0, 1)):
+        with pytest.raises(ValueError, match=r"expected (tokens 0\.\.1, got 2|shape \(sentence, 3\))"):
+            chain.prob_exact(sentence)
     with pytest.raises(ValueError, match=r"expected shape \(sentence, 3\)"):
         chain.log_weight(torch.tensor([[0, 1]]))
     with pytest.raises(ValueError, match="exactly one position"):
