@@ -28,7 +28,7 @@ class GibbsSample:
 
     Attributes:
         sentences: the last state of each chain; independent of each other.
-        r_hat: largest split R̂ over log_weight and all indicators 1{x_t = v}. About 1 + τ/(2L) for chains with
+        r_hat: largest split R̂ over log_weight and all indicators 1{x_t = v}. About 1 + (τ − 1)/(2L) for chains with
             autocorrelation time τ of that statistic and L recorded sweeps per half; infinite if a statistic differs
             between chains that never change it. Large values prove that the chains have not mixed, values near one
             do not prove that they have.
@@ -106,7 +106,8 @@ class _Record:
         one = torch.ones((), dtype=torch.float64, device=states.device).expand(len(states), 1, states.shape[1])
         self._counts[part].scatter_add_(1, states[:, None], one)
         if self._origin is None:
-            self._origin = log_weight.mean()
+            # One chain's value, not a mean: chains that agree then differ from it by exactly nothing.
+            self._origin = log_weight[0]
         off = log_weight - self._origin
         self._moments[part] += torch.stack([off, off.square()])
 
