@@ -46,9 +46,7 @@ def moral_graph(n_variables: int, scopes: Iterable[Scope]) -> nx.Graph:
     return graph
 
 
-def elimination_order(
-    n_variables: int, scopes: Sequence[Scope], n_tokens: int, limit: int = TABLE_LIMIT
-) -> tuple[Bucket, ...]:
+def elimination_order(n_variables: int, scopes: Sequence[Scope], n_tokens: int, limit: int) -> tuple[Bucket, ...]:
     """Return an order of elimination with small tables: the cheaper of greedy min-fill and greedy min-degree.
 
     Raises:
@@ -143,7 +141,7 @@ class EliminationTree:
             extra: sets of variables of which `marginal` will be asked.
         """
         self._n_tokens = n_tokens
-        self._order = elimination_order(n_variables, (*scopes, *extra), n_tokens)
+        self._order = elimination_order(n_variables, (*scopes, *extra), n_tokens, TABLE_LIMIT)
         self._step = {bucket.variable: step for step, bucket in enumerate(self._order)}
         self.width = max(len(bucket.separator) for bucket in self._order)
         waiting: list[list[tuple[Scope, Tensor]]] = [[] for _ in self._order]
@@ -201,6 +199,35 @@ class EliminationTree:
 
     def _first(self, scope: Scope) -> int:
         return min(self._step[v] for v in scope)
+
+
+def total_conditional_entropy(
+    eliminate: Callable[[Sequence[Scope]], EliminationTree], blankets: Sequence[Scope]
+) -> float:
+    """Return Σ H(last variable | the others of its blanket), in nats; exact.
+
+    All blankets become cliques of one elimination, or half of them at a time where that is too wide.
+
+    Args:
+        eliminate: builds a tree that has the given sets as cliques.
+        blankets: sets of variables, each with the one of interest last.
+
+    Raises:
+        TreewidthError: if a single blanket makes the graph too wide.
+    """
+    try:
+        tree = eliminate(blankets)
+    except TreewidthError:
+        if len(blankets) == 1:
+            raise
+        half = len(blankets) // 2
+        parts = (blankets[:half], blankets[half:])
+        return sum(total_conditional_entropy(eliminate, part) for part in parts)
+    total = 0.0
+    for joint in tree.marginals(blankets):
+        outside = joint.sum(-1, keepdim=True)
+        total += float((outside * torch.special.entr(joint / outside).nan_to_num(nan=0.0)).sum())
+    return total
 
 
 def _aligned(scope: Scope, table: Tensor, axes: Scope) -> Tensor:

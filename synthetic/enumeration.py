@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import decimal
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -20,6 +20,8 @@ ENUMERATION_LIMIT = 2**20
 EXACT_ENUMERATION_LIMIT = 2**16
 """Candidate sentences above which a language refuses to be written out with Fractions."""
 
+
+Sentence = tuple[int, ...]
 
 # Eighty digits keep a quotient of fewer than 20 digits before the point exact to 60 after it.
 _QUOTIENT = decimal.Context(prec=80)
@@ -101,12 +103,22 @@ def log_fraction(value: Fraction) -> float:
     return math.log(float(value * 2**shift)) - shift * math.log(2)
 
 
-def exp_fraction(value: Fraction) -> Fraction:
-    """Return exp of a Fraction to 60 significant digits, in decimal arithmetic; 0 below 10⁻⁹⁹⁹⁹, |value| ≤ 10¹⁵.
+def normalised_exponentials(exponents: Mapping[Sentence, Fraction]) -> dict[Sentence, Fraction]:
+    """Return exp(value) / Σ exp(value) for every key, each exponential to 60 digits; the Fractions sum to one.
 
-    >>> float(exp_fraction(Fraction(1)))
+    What is below 10⁻⁹⁹⁹⁹ of the largest counts as zero.
+
+    >>> law = normalised_exponentials({(0,): Fraction(1), (1,): Fraction(0)})
+    >>> float(law[0,] / law[1,])
     2.718281828459045
     """
+    top = max(exponents.values())
+    weights = {value: _exp(value - top) for value in set(exponents.values())}
+    total = sum(weights[value] for value in exponents.values())
+    return {key: weights[value] / total for key, value in exponents.items()}
+
+
+def _exp(value: Fraction) -> Fraction:
     return Fraction(_EXP.exp(_QUOTIENT.divide(decimal.Decimal(value.numerator), decimal.Decimal(value.denominator))))
 
 

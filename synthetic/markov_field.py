@@ -14,8 +14,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from synthetic.coupling import CouplingError, MonotoneChain, sample_coupled
-from synthetic.elimination import EliminationTree, Scope, TreewidthError, moral_graph
-from synthetic.enumeration import EXACT_ENUMERATION_LIMIT, check_size, exp_fraction
+from synthetic.elimination import EliminationTree, Scope, TreewidthError, moral_graph, total_conditional_entropy
+from synthetic.enumeration import EXACT_ENUMERATION_LIMIT, check_size, normalised_exponentials
 from synthetic.gibbs import GibbsSample, MixingError, run_gibbs
 from synthetic.incidence import Incidence, incidence
 from synthetic.language import Language
@@ -222,20 +222,16 @@ class MarkovField(Language):
     def entropy_floor(self) -> float:
         """Return L* in nats, exactly: E H(p*(· | x_{−t})) over the law of the positions that share a term with t.
 
-        That law comes from elimination on the graph in which each t and its neighbours form a clique. Where this is
-        too wide, by enumeration: EnumerationTooLargeError above ENUMERATION_LIMIT candidate contexts.
+        That law comes from elimination on the graph in which t and its neighbours form a clique: for all t in one, or
+        for half of them at a time where that is too wide. Where even one t is too wide, by enumeration:
+        EnumerationTooLargeError above ENUMERATION_LIMIT candidate contexts.
         """
         near = self._moral
         blankets = [(*sorted(near[t]), t) for t in self.masked_positions]
         try:
-            tree = self._eliminate(blankets)
+            return total_conditional_entropy(self._eliminate, blankets) / len(blankets)
         except TreewidthError:
             return super().entropy_floor()
-        total = 0.0
-        for joint in tree.marginals(blankets):
-            outside = joint.sum(-1, keepdim=True)
-            total += float((outside * torch.special.entr(joint / outside).nan_to_num(nan=0.0)).sum())
-        return total / len(blankets)
 
     @cached_property
     def _moral(self) -> nx.Graph:
@@ -276,11 +272,9 @@ class MarkovField(Language):
     @cached_property
     def _exact_law(self) -> dict[tuple[int, ...], Fraction]:
         check_size(self.n_candidates, EXACT_ENUMERATION_LIMIT, "candidate sentences with exact probabilities")
-        exponents = {row: self._exponent_exact(row) for row in map(tuple, self.candidates().tolist())}
-        top = max(exponents.values())
-        weights = {value: exp_fraction(value - top) for value in set(exponents.values())}
-        total = sum(weights[value] for value in exponents.values())
-        return {row: weights[value] / total for row, value in exponents.items()}
+        return normalised_exponentials(
+            {row: self._exponent_exact(row) for row in map(tuple, self.candidates().tolist())}
+        )
 
 
 def _log_normalised(log_weights: Tensor, dim: int) -> Tensor:

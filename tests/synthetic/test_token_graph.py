@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+import synthetic.elimination
 from synthetic.elimination import TreewidthError
 from synthetic.graph_languages import from_networkx, hypergraph, pair_language_graph, parity_graph
 from synthetic.language import MASK, Language
@@ -129,6 +130,18 @@ def test_closed_form_floor_of_chains() -> None:
     chain = from_networkx(nx.path_graph(T), theta)
     assert chain.entropy_floor() == pytest.approx(expected, rel=1e-13)
     assert chain.entropy_floor() == pytest.approx(Language.entropy_floor(chain), rel=1e-13)
+
+
+def test_floor_in_parts_where_one_elimination_is_too_wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = from_networkx(nx.grid_2d_graph(3, 4), 0.7, 0.2)
+    whole = grid.entropy_floor()
+    # All neighbourhoods at once take 766 entries, a half of them 310, a quarter 206; one alone at most 142.
+    monkeypatch.setattr(synthetic.elimination, "TABLE_LIMIT", 300)
+    with monkeypatch.context() as without_enumeration:
+        without_enumeration.setattr(Language, "entropy_floor", None)
+        assert grid.entropy_floor() == pytest.approx(whole, rel=1e-13)
+    monkeypatch.setattr(synthetic.elimination, "TABLE_LIMIT", 140)
+    assert grid.entropy_floor() == pytest.approx(whole, rel=1e-13)
 
 
 @given(token_graph_languages(max_weight=30.0))
