@@ -7,11 +7,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import networkx as nx
 import numpy as np
+import torch
 
 from synthetic.brackets import BracketLanguage
+from synthetic.channels import symmetric_channel
+from synthetic.corpus import default_language
+from synthetic.grammar_random import layered_grammar
+from synthetic.graph_languages import from_networkx
+from synthetic.hmm_random import block_hmm, sticky_hmm
 from synthetic.language import Language
+from synthetic.mixture import Mixture
+from synthetic.nested_brackets import NestedBrackets
 from synthetic.pairs import PairLanguage
+from synthetic.pcfg import PCFG
+from synthetic.target_noise import TargetNoise
 
 _KINDS: Mapping[str, Callable[[str], Any]] = {"int": int, "float": float}
 
@@ -62,6 +73,10 @@ class Entry:
         return self.build(np.random.default_rng(seed), **values)
 
 
+def _torch(generator: np.random.Generator) -> torch.Generator:
+    return torch.Generator().manual_seed(int(generator.integers(2**63)))
+
+
 def _pairs(_: np.random.Generator, *, d: int = 4, alpha: float = 1.5) -> Language:
     return PairLanguage(d, alpha)
 
@@ -70,9 +85,57 @@ def _brackets(_: np.random.Generator, *, T: int = 6, alpha: float = 1.5) -> Lang
     return BracketLanguage(T, alpha)
 
 
+def _nested(_: np.random.Generator, *, T: int = 8, k: int = 2, D: int = 3, keep: float = 0.9) -> Language:
+    return TargetNoise(NestedBrackets(T, k, D), symmetric_channel(2 * k, keep))
+
+
+def _hmm(
+    generator: np.random.Generator,
+    *,
+    states: int = 100,
+    tokens: int = 200,
+    T: int = 16,
+    blocks: int = 5,
+    leave: float = 0.1,
+) -> Language:
+    return block_hmm(_torch(generator), states, tokens, T, blocks=blocks, leave=leave)
+
+
+def _pcfg(
+    generator: np.random.Generator, *, roots: int = 9, size: int = 10, levels: int = 4, tokens: int = 200
+) -> Language:
+    grammar = layered_grammar(generator, roots=roots, levels=(size,) * levels, terminals=tokens)
+    return PCFG(grammar, 2**levels)
+
+
+def _token_graph(
+    generator: np.random.Generator, *, rows: int = 4, columns: int = 4, coupling: float = 0.4, field: float = 0.1
+) -> Language:
+    return from_networkx(nx.grid_2d_graph(rows, columns), coupling, field)
+
+
+def _text(_: np.random.Generator, *, tokens: int = 200, order: int = 2, T: int = 16) -> Language:
+    return default_language(tokens, order, T)
+
+
+def _mixture(generator: np.random.Generator, *, states: int = 6, tokens: int = 12, T: int = 8) -> Language:
+    parts = [sticky_hmm(_torch(generator), states, tokens, T) for _ in range(2)]
+    return Mixture(parts, (0.5, 0.5))
+
+
 _ENTRIES = (
     Entry("pairs", "a noisy product of two of d tokens", _pairs),
     Entry("brackets", "balanced words with a noisy masked bracket", _brackets),
+    Entry(
+        "nested",
+        "nested brackets of k types, at most D deep, the masked one kept with probability `keep`",
+        _nested,
+    ),
+    Entry("hmm", "a random hidden Markov model with blocks of states, by default of the paper's size", _hmm),
+    Entry("pcfg", "a random layered grammar, by default of the size that the paper's authors released", _pcfg),
+    Entry("token-graph", "signs on a grid that align with their neighbours, the Ising model", _token_graph),
+    Entry("text", "an n-gram model of the documentation that ships with Python", _text),
+    Entry("mixture", "an even mixture of two random hidden Markov models", _mixture),
 )
 
 CATALOGUE: Mapping[str, Entry] = {entry.name: entry for entry in _ENTRIES}

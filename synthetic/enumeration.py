@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import decimal
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -18,6 +19,13 @@ ENUMERATION_LIMIT = 2**20
 
 EXACT_ENUMERATION_LIMIT = 2**16
 """Candidate sentences above which a language refuses to be written out with Fractions."""
+
+
+Sentence = tuple[int, ...]
+
+# Eighty digits keep a quotient of fewer than 20 digits before the point exact to 60 after it.
+_QUOTIENT = decimal.Context(prec=80)
+_EXP = decimal.Context(prec=60, Emin=-9999, Emax=9999)
 
 
 class EnumerationTooLargeError(ValueError):
@@ -93,6 +101,25 @@ def log_fraction(value: Fraction) -> float:
     # Dividing in integers first keeps the two large logarithms from cancelling.
     shift = value.denominator.bit_length() - value.numerator.bit_length()
     return math.log(float(value * 2**shift)) - shift * math.log(2)
+
+
+def normalised_exponentials(exponents: Mapping[Sentence, Fraction]) -> dict[Sentence, Fraction]:
+    """Return exp(value) / Σ exp(value) for every key, each exponential to 60 digits; the Fractions sum to one.
+
+    What is below 10⁻⁹⁹⁹⁹ of the largest counts as zero.
+
+    >>> law = normalised_exponentials({(0,): Fraction(1), (1,): Fraction(0)})
+    >>> float(law[0,] / law[1,])
+    2.718281828459045
+    """
+    top = max(exponents.values())
+    weights = {value: _exp(value - top) for value in set(exponents.values())}
+    total = sum(weights[value] for value in exponents.values())
+    return {key: weights[value] / total for key, value in exponents.items()}
+
+
+def _exp(value: Fraction) -> Fraction:
+    return Fraction(_EXP.exp(_QUOTIENT.divide(decimal.Decimal(value.numerator), decimal.Decimal(value.denominator))))
 
 
 def float_rows(rows: Sequence[Sequence[Fraction]]) -> Float[Tensor, "row column"]:

@@ -13,9 +13,11 @@ from synthetic.nested_brackets import NestedBrackets
 from synthetic.ngram_language import NGramLanguage
 from synthetic.pairs import PairLanguage
 from synthetic.pcfg import PCFG
+from synthetic.potts import PottsGraph
 from synthetic.restricted import Restricted
 from synthetic.table import TableLanguage
 from synthetic.target_noise import TargetNoise
+from synthetic.token_graph import TokenGraph
 from synthetic.token_noise import TokenNoise
 
 _CLASSES: tuple[type[Language], ...] = (
@@ -27,9 +29,11 @@ _CLASSES: tuple[type[Language], ...] = (
     NGramLanguage,
     PairLanguage,
     PCFG,
+    PottsGraph,
     Restricted,
     TableLanguage,
     TargetNoise,
+    TokenGraph,
     TokenNoise,
 )
 

@@ -25,6 +25,7 @@ from synthetic.strategies.combined import (
     token_noise_languages,
 )
 from synthetic.strategies.grammars import grammars, pcfg_languages
+from synthetic.strategies.graphs import potts_languages, token_graph_languages
 from synthetic.strategies.hidden_markov import hmm_languages
 from synthetic.strategies.text import ngram_languages
 from synthetic.tokens import mask
@@ -44,9 +45,11 @@ __all__ = [
     "noise_parameters",
     "pair_languages",
     "pcfg_languages",
+    "potts_languages",
     "restricted_languages",
     "table_languages",
     "target_noise_languages",
+    "token_graph_languages",
     "token_noise_languages",
 ]
 
@@ -62,6 +65,9 @@ FAMILIES: tuple[Any, ...] = (
     token_noise_languages,
     restricted_languages,
     hmm_languages,
+    token_graph_languages,
+    potts_languages,
+    ngram_languages,
 )
 """The strategies of languages, one for each family."""
 
