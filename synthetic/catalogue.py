@@ -97,8 +97,9 @@ def _hmm(
     T: int = 16,
     blocks: int = 5,
     leave: float = 0.1,
+    concentration: float = 0.1,
 ) -> Language:
-    return block_hmm(_torch(generator), states, tokens, T, blocks=blocks, leave=leave)
+    return block_hmm(_torch(generator), states, tokens, T, blocks=blocks, leave=leave, concentration=concentration)
 
 
 def _pcfg(
