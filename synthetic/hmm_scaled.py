@@ -79,6 +79,8 @@ class ScaledArithmetic:
         self.factor_low = _lowest(self.factors).log2()
         self.emission_least = float(emission.min())
         self.emission_low = float(_lowest(emission).min().log2())
+        # Where no entry of a message can be zero, its positive entries are all of them; otherwise no such bound.
+        self.step_least = float(start.min() > 0) * float(transition.min()) * float(self.factors.amax(1).min())
         self.transition_low = float(_lowest(transition).min().log2())
 
     def first(self, n: int) -> Scaled:
@@ -145,6 +147,10 @@ class ScaledArithmetic:
     def _step(self, v: Scaled, tokens: Int64[Tensor, " row"], matrix: Float[Tensor, "state state"]) -> Scaled:
         value = (v.value * self.factors.index_select(0, tokens)) @ matrix
         exponent = v.exponent + self.shifts[tokens]
+        # Σ_s v(s) e(s) A(s, s') ≥ min v · max e · min A: while that is large, no look at the result is needed.
+        bound = v.low * self.step_least
+        if bool((bound >= RESCALE).all()):
+            return Scaled(value, exponent, bound, v.sound)
         least = value.amin(1)
         if not bool((least < RESCALE).any()):
             return Scaled(value, exponent, least, v.sound)

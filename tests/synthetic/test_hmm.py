@@ -222,6 +222,19 @@ def test_subnormal_emissions_keep_all_digits() -> None:
     torch.testing.assert_close(got, f64([log_fraction(m / sum(mass)) for m in mass]), rtol=1e-15, atol=EPS)
 
 
+@pytest.mark.parametrize("start", [[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
+def test_a_likely_token_of_an_unreachable_state_hides_nothing(start: list[float]) -> None:
+    language = HMM(f64([[0.25, 0.75], [0.5, 0.5]]), f64([[1, 1e-300], [0.5, 0.5]]), f64(start), 5)
+    for row in language.candidates().tolist():
+        exact = log_fraction(language.prob_exact(tuple(row)))
+        assert language.log_prob(torch.tensor([row])).tolist() == pytest.approx([exact], rel=1e-14)
+        every = language.log_masked_conditionals(torch.tensor([row]))[0]
+        for t in range(5):
+            mass = [language.prob_exact((*row[:t], v, *row[t + 1 :])) for v in range(2)]
+            expected = f64([log_fraction(m / sum(mass)) for m in mass])
+            torch.testing.assert_close(every[t], expected, rtol=1e-13, atol=8 * EPS)
+
+
 def test_long_sentences_agree_with_wide_numbers_and_with_bayes() -> None:
     steep = random_hmm(2, 4, 5, 60, zeros=0.3, size=40)
     sentences = steep.sample(3, torch.Generator().manual_seed(2))
