@@ -207,6 +207,12 @@ class HMM(Language):
         check_sample_size(n)
         return self._sampler.sample(n, generator, device or generator.device)
 
+    def length_law(self) -> dict[int, float]:
+        """Return Pr(length = ℓ) for every ℓ of positive probability."""
+        if not isinstance(self.lengths, Tensor):
+            return {self.length: 1.0}
+        return {length: prob for length, prob in enumerate(self.lengths.tolist(), start=1) if prob > 0}
+
     def stationary_start(self) -> Float[Tensor, " state"]:
         """Return the stationary law π = πA of the states, to be used as `start`; see `stationary_law`."""
         return stationary_law(self.transition)

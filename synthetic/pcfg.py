@@ -164,6 +164,11 @@ class PCFG(Language):
         lengths = self._sampler.draw_lengths(n, self.lengths.prob, generator) + self.lengths.lengths[0]
         return self._sampler.draw(lengths, self.T, generator).to(device or generator.device)
 
+    def length_law(self) -> dict[int, float]:
+        """Return Pr(length = ℓ) for every ℓ of positive probability; exact to float64 rounding."""
+        law = zip(self.lengths.lengths, self.lengths.prob.tolist(), strict=True)
+        return {length: prob for length, prob in law if prob > 0}
+
     def sample_length(
         self, n: int, length: int, generator: torch.Generator, device: torch.device | str | None = None
     ) -> Int64[Tensor, "sentence position"]:
@@ -173,7 +178,7 @@ class PCFG(Language):
             ValueError: if n is negative, or no sentence of the language has that length.
         """
         check_sample_size(n)
-        possible = [w for w, p in zip(self.lengths.lengths, self.lengths.prob.tolist(), strict=True) if p > 0]
+        possible = list(self.length_law())
         if length not in possible:
             raise ValueError(f"expected a length among {possible}, got {length}; other lengths have no sentence")
         wanted = torch.full((n,), length, dtype=torch.int64, device=generator.device)

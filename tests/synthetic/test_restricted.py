@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,10 +15,13 @@ from torch import Tensor
 from synthetic.brackets import BracketLanguage
 from synthetic.channels import symmetric_channel
 from synthetic.enumeration import EmptyLanguageError, EnumerationTooLargeError, ImpossibleContextError
+from synthetic.grammar_random import layered_grammar
+from synthetic.hmm_random import dirichlet_hmm
 from synthetic.language import MASK, PAD, Language
 from synthetic.mixture import Mixture
 from synthetic.nested_brackets import NestedBrackets
 from synthetic.pairs import PairLanguage
+from synthetic.pcfg import PCFG
 from synthetic.restricted import Restricted, Satisfying
 from synthetic.restriction import LowAcceptanceError
 from synthetic.storage import save
@@ -258,3 +263,19 @@ def test_graph_is_the_inner_one() -> None:
     graph = Restricted(NestedBrackets(4, 1), (4,)).graph()
     assert graph is not None
     assert sorted(graph) == [0, 1, 2]
+
+
+def test_closed_form_a_grammar_and_a_markov_chain_restricted_at_any_size() -> None:
+    grammar = layered_grammar(np.random.default_rng(0))
+    one_length = PCFG(grammar, 10, fixed_length=True)
+    restricted = Restricted(PCFG(grammar, 16), (10,))
+    sentences = restricted.sample(20, torch.Generator().manual_seed(1))
+    assert sentences.shape == (20, 10)
+    torch.testing.assert_close(restricted.log_prob(sentences), one_length.log_prob(sentences), rtol=1e-12, atol=0)
+    lengths = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
+    varying = dirichlet_hmm(torch.Generator().manual_seed(2), 4, 5, lengths)
+    assert varying.length_law() == {1: 0.1, 2: 0.2, 3: 0.3, 4: 0.4}
+    fixed = replace(varying, lengths=3)
+    assert fixed.length_law() == {3: 1.0}
+    sentences = fixed.sample(20, torch.Generator().manual_seed(1))
+    torch.testing.assert_close(Restricted(varying, (3,)).log_prob(sentences), fixed.log_prob(sentences))

@@ -22,7 +22,7 @@ from synthetic.testing import ConformanceError, conformance
 
 
 @given(languages())
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=45, deadline=None, derandomize=True)
 def test_random_languages_conform(language: Language) -> None:
     # Derandomised: the sampling bands hold with probability 1 - 1e-9 per language, not surely.
     report = conformance(language, n=1000, level=1e-9)
