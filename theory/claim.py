@@ -59,7 +59,13 @@ class Claim:
         if variant not in self.formulas:
             known = ", ".join(name or "(main)" for name in self.formulas) or "none"
             raise KeyError(f"{self.id} has no closed form {variant!r}; it has {known}")
-        return self.formulas[variant]()
+        if variant not in self._built:
+            self._built[variant] = self.formulas[variant]()
+        return self._built[variant]
+
+    @cached_property
+    def _built(self) -> dict[str, Formula]:
+        return {}
 
     def select_variant(self, values: dict[str, str]) -> str:
         """Take the variant named by `loss` or `variant` out of the command line's values; "" when there is none.

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import hypothesis
 import pytest
 import torch
 
@@ -21,6 +22,8 @@ from verify.evidence import Evidence, append
 from verify.trial import PROFILES, Settings, Trial, require_expected
 
 _BAR = 30
+EXAMPLES = {"quick": 10, "default": 40, "full": 400}
+"""Examples that hypothesis tries in each property test; no deadline, as the first one may compile."""
 _FINISHED = pytest.StashKey[dict[str, Evidence]]()
 _TRIED = pytest.StashKey[list[str]]()
 _SETTINGS = pytest.StashKey[Settings]()
@@ -45,6 +48,10 @@ def pytest_configure(config: pytest.Config) -> None:
     # Everything torch does on the CPU here is small: a second thread costs more than it gains. The compiled engine
     # has threads of its own.
     torch.set_num_threads(1)
+    # Here, before the test files are imported: a test takes its settings when it is defined.
+    profile = f"flatproof-{config.getoption('--profile')}"
+    hypothesis.settings.register_profile(profile, max_examples=EXAMPLES[config.getoption("--profile")], deadline=None)
+    hypothesis.settings.load_profile(profile)
     config.stash[_SETTINGS] = Settings(config.getoption("--profile"), device, config.getoption("--root-seed"))
     config.stash[_FINISHED] = {}
     config.stash[_TRIED] = []

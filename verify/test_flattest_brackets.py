@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jaxtyping import Float
 from torch import Tensor
@@ -307,7 +307,6 @@ seeds = st.integers(0, 2**32 - 1)
 logits = st.floats(0.05, 3) | st.floats(-3, -0.05)
 
 
-@settings(max_examples=40, deadline=None)
 @given(seed=seeds, extra=st.integers(0, 8), alpha=logits)
 def test_property_no_point_of_the_manifold_is_flatter(seed: int, extra: int, alpha: float) -> None:
     model = BracketModel(4, WIDTHS[4] + extra, alpha)
@@ -317,7 +316,6 @@ def test_property_no_point_of_the_manifold_is_flatter(seed: int, extra: int, alp
     assert float(fisher_trace(model, points)[0]) >= Instance(4, alpha).prediction * (1 - 1e-9)
 
 
-@settings(max_examples=15, deadline=None)
 @given(seed=seeds, alpha=logits)
 def test_property_trace_formula_is_the_differentiated_one_on_the_manifold(seed: int, alpha: float) -> None:
     model = BracketModel(4, WIDTHS[4], alpha)
@@ -331,7 +329,6 @@ def test_property_trace_formula_is_the_differentiated_one_on_the_manifold(seed: 
     torch.testing.assert_close(hessian(model, point).trace(), slope * squared.mean(), rtol=1e-9, atol=0.0)
 
 
-@settings(max_examples=40, deadline=None)
 @given(seed=seeds, half=st.integers(2, 4), plus=st.integers(1, 5), minus=st.integers(1, 5), alpha=logits)
 def test_property_every_split_of_the_margin_has_the_predicted_trace(
     seed: int, half: int, plus: int, minus: int, alpha: float
@@ -347,7 +344,6 @@ def test_property_every_split_of_the_margin_has_the_predicted_trace(
     assert abs(float(fisher_trace(model, theta)) / Instance(T, alpha).prediction - 1) <= 64 * EPS * (plus + minus)
 
 
-@settings(max_examples=40, deadline=None)
 @given(seed=seeds, half=st.integers(2, 3), angle=st.floats(0.02, 0.99), alpha=logits)
 def test_property_minima_at_an_angle_to_the_axis_are_as_sharp_as_predicted(
     seed: int, half: int, angle: float, alpha: float

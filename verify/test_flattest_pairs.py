@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jaxtyping import Float
 from torch import Tensor
@@ -203,7 +203,6 @@ seeds = st.integers(0, 2**32 - 1)
 dimensions = st.integers(2, 5)
 
 
-@settings(max_examples=40, deadline=None)
 @given(seed=seeds, d=dimensions, extra=st.integers(0, 5), alpha=st.floats(-3, 3).filter(lambda x: abs(x) > 0.05))
 def test_property_no_point_of_the_manifold_is_flatter(seed: int, d: int, extra: int, alpha: float) -> None:
     instance = Instance(d, d + extra, alpha)
@@ -212,7 +211,6 @@ def test_property_no_point_of_the_manifold_is_flatter(seed: int, d: int, extra: 
     assert value >= instance.prediction * (1 - 1e-9)  # retraction to Γ leaves residuals of 1e-12 or less
 
 
-@settings(max_examples=40, deadline=None)
 @given(seed=seeds, d=dimensions, m=st.integers(2, 7), alpha=st.floats(-3, 3))
 def test_property_trace_formula_is_the_exact_fisher_trace_on_the_manifold(
     seed: int, d: int, m: int, alpha: float
@@ -227,7 +225,6 @@ def test_property_trace_formula_is_the_exact_fisher_trace_on_the_manifold(
     torch.testing.assert_close(fisher_trace(model, point), slope * cost.sum(), rtol=1e-9, atol=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
 @given(d=dimensions, m=st.integers(2, 12), alpha=st.floats(-3, 3).filter(lambda x: abs(x) > 1e-3))
 def test_property_the_exhibited_network_has_the_predicted_trace(d: int, m: int, alpha: float) -> None:
     instance = Instance(d, m, alpha)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jaxtyping import Float
 from torch import Tensor
@@ -190,7 +190,6 @@ def test_noise_is_curvature(trial: Trial) -> None:
 seeds = st.integers(0, 2**32 - 1)
 
 
-@settings(max_examples=40, deadline=None)
 @given(seed=seeds, kind=st.integers(0, 2), batch=st.integers(1, 8))
 def test_property_covariance_is_hessian_on_the_manifold(seed: int, kind: int, batch: int) -> None:
     model = draw(np.random.default_rng(seed), kind)
@@ -203,7 +202,6 @@ def test_property_covariance_is_hessian_on_the_manifold(seed: int, kind: int, ba
     torch.testing.assert_close(fisher_trace(model, theta), curvature.trace(), rtol=1e-9, atol=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
 @given(seed=seeds, kind=st.integers(0, 2), scale=st.floats(0.1, 1.0))
 def test_property_the_gap_is_exact_off_the_manifold(seed: int, kind: int, scale: float) -> None:
     model = draw(np.random.default_rng(seed), kind)

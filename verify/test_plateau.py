@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jaxtyping import Float
 from scipy.linalg import solve_discrete_lyapunov
@@ -259,7 +259,6 @@ seeds = st.integers(0, 2**32 - 1)
 EPS = float(np.finfo(np.float64).eps)
 
 
-@settings(max_examples=50, deadline=None)
 @given(seed=seeds, size=st.integers(1, 6), step=st.floats(0.01, 1.8), batch=st.integers(1, 8))
 def test_property_directions_do_not_interact_at_any_stable_rate(seed: int, size: int, step: float, batch: int) -> None:
     root = np.random.default_rng(seed).normal(size=(size, size + 2))
@@ -273,7 +272,6 @@ def test_property_directions_do_not_interact_at_any_stable_rate(seed: int, size:
     assert abs(np.trace(H @ covariance) / 2 - expected) <= 64 * size**2 * EPS / slowest * expected
 
 
-@settings(max_examples=40, deadline=None)
 @given(h=st.floats(0.1, 10), momentum=st.floats(0, 0.95), step=st.floats(1e-6, 1e-3), batch=st.integers(1, 8))
 def test_property_heavy_ball_plateau_is_that_of_the_effective_rate(
     h: float, momentum: float, step: float, batch: int
@@ -286,7 +284,6 @@ def test_property_heavy_ball_plateau_is_that_of_the_effective_rate(
     assert abs(h * covariance[0, 0] / 2 / predicted - 1) <= step + 1e4 * EPS / (step * (1 - momentum))
 
 
-@settings(max_examples=40, deadline=None)
 @given(seed=seeds, d=st.integers(2, 4), extra=st.integers(0, 4), alpha=st.floats(-2, 2))
 def test_property_excess_is_half_the_quadratic_form_near_the_manifold(
     seed: int, d: int, extra: int, alpha: float

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -312,7 +312,6 @@ def split_minimum(model: PairModel, positive: int) -> Float[Tensor, " parameter"
 seeds = st.integers(0, 2**32 - 1)
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     seed=seeds,
     d=st.integers(2, 4),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jaxtyping import Float
 from torch import Tensor
@@ -46,7 +46,8 @@ steps, and the less time the fall takes, the less noise it gathers.
 
 SPREAD, SPREAD_WIDE = 0.1, 0.2
 """Planned standard deviation of one replica's extrapolated constant over its prediction."""
-GROUPS = 64
+GROUPS, QUIET_REPLICAS = 64, 4
+"""Groups of replicas, the units of the designs; replicas in a group of a run without noise."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Size:
 
 
 SIZES: dict[Profile, Size] = {
-    "quick": Size(0.03, 24, 1, 64, ((1, 0.5),)),
+    "quick": Size(0.03, 16, 1, 48, ((1, 0.5),)),
     "default": Size(0.01, 160, 1, 64, ((1, 0.0), (2, 0.5), (1, 0.9))),
     "full": Size(0.01, 320, 4, 256, ((2, 0.0), (4, 0.0), (1, 0.5), (1, 0.9), (2, 0.5))),
 }
@@ -258,9 +259,8 @@ def test_constant(trial: Trial) -> None:
         isotropic = Sgd(1.0, gradient="isotropic", noise_scale=scale)
         controls.append(("isotropic noise", "same total variance, but Σ is not H: it drifts elsewhere", isotropic))
     for name, broken, sgd in controls:
-        rates, traces = mean_traces(
-            trial, instance, sgd, size.wide_replicas, SHARPNESS_WIDE, "control", name, scatter=1e-3
-        )
+        replicas = size.wide_replicas if sgd.gradient == "isotropic" else QUIET_REPLICAS
+        rates, traces = mean_traces(trial, instance, sgd, replicas, SHARPNESS_WIDE, "control", name, scatter=1e-3)
         values = constants(instance, rates, traces, predicted)
         trial.control(name, broken, wide, values, parameters=instance.parameters, systematic=wide.systematic)
 
@@ -268,7 +268,6 @@ def test_constant(trial: Trial) -> None:
 seeds = st.integers(0, 2**32 - 1)
 
 
-@settings(max_examples=25, deadline=None)
 @given(seed=seeds, d=st.integers(2, 3), extra=st.integers(1, 3), alpha=st.floats(0.3, 2.5))
 def test_property_the_flow_is_tangent_and_lowers_the_trace_at_the_stated_rate(
     seed: int, d: int, extra: int, alpha: float

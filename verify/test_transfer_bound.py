@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jaxtyping import Float
 from torch import Tensor
@@ -205,7 +205,6 @@ def test_bound(trial: Trial) -> None:
         trial.control(name, broken, design, values, parameters=instance.parameters, prediction=instance.prediction)
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1), d=st.integers(2, 5), n=st.integers(1, 12), ridge=st.sampled_from([0.0, 0.1, 3.0])
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jaxtyping import Float
 from torch import Tensor
@@ -152,7 +152,6 @@ def _controls(trial: Trial, declared: dict[int, Design], size: Size) -> None:
         trial.advance()
 
 
-@settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 6))
 def test_property_exact_unless_every_label_is_zero(seed: int, n: int) -> None:
     instance = draw(np.random.default_rng(seed), SIZES["default"])
@@ -168,7 +167,6 @@ def test_property_exact_unless_every_label_is_zero(seed: int, n: int) -> None:
     torch.testing.assert_close(result.accuracy, expected, rtol=0, atol=rounding)
 
 
-@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_property_features_of_the_classes_are_orthogonal_and_constant(seed: int) -> None:
     instance = draw(np.random.default_rng(seed), SIZES["default"])

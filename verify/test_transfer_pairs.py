@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jaxtyping import Float
 from torch import Tensor
@@ -148,7 +148,6 @@ def test_transfer(trial: Trial) -> None:
             trial.control(name, broken, design, measured, parameters={**instance.parameters, "n": used})
 
 
-@settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), d=st.integers(2, 6), m=st.integers(2, 9), n=st.integers(1, 6))
 def test_property_a_probe_is_exact_iff_it_saw_both_classes(seed: int, d: int, m: int, n: int) -> None:
     instance = Instance(d, m, 1.0)

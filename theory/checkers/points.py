@@ -12,6 +12,7 @@ import math
 import random
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import sympy as sp
@@ -73,8 +74,6 @@ class Evaluator:
     def __init__(self, seed: str, fixed: Mapping[sp.Expr, Fraction] | None = None) -> None:
         self._seed = seed
         self._symbols: dict[Any, Fraction] = dict(fixed or {})
-        self._functions: dict[Any, sp.Lambda] = {}
-        self._free: dict[sp.Expr, tuple[sp.Symbol, ...]] = {}
         self._memo: dict[tuple[sp.Expr, tuple[int | None, ...]], Value] = {}
 
     def _random(self, name: str) -> random.Random:
@@ -107,37 +106,12 @@ class Evaluator:
             CheckFailedError: the expression contains something that has no numerical meaning.
         """
         iv.dps = DIGITS
-        return self._evaluate(self._realise_functions(sp.sympify(expr)), {})
+        return self._evaluate(_realised(sp.sympify(expr)), {})
 
     def describe(self) -> str:
         """The point in words, for messages."""
-        return ", ".join(f"{symbol} = {value}" for symbol, value in self._symbols.items()) or "every point"
-
-    def _realise_functions(self, expr: sp.Expr) -> sp.Expr:
-        heads = {f.func: len(f.args) for f in expr.atoms(AppliedUndef)}
-        for head, arity in heads.items():
-            if head not in self._functions:
-                self._functions[head] = self._polynomial(head, arity)
-        if not expr.has(AppliedUndef, sp.Derivative, sp.Subs):
-            return expr
-        realised = expr.replace(lambda e: isinstance(e, AppliedUndef), lambda e: self._functions[e.func](*e.args))
-        # Only derivatives are carried out: sympy's doit would also look for closed forms of every sum.
-        realised = realised.replace(
-            lambda e: isinstance(e, sp.Derivative), lambda e: sp.diff(e.expr, *e.variable_count)
-        )
-        return realised.replace(
-            lambda e: isinstance(e, sp.Subs), lambda e: e.expr.subs(dict(zip(e.variables, e.point, strict=True)))
-        )
-
-    def _polynomial(self, head: Any, arity: int) -> sp.Lambda:
-        source = self._random(f"function {head}")
-        arguments = sp.symbols(f"x:{arity}", cls=sp.Dummy)
-        monomials = sp.itermonomials(list(arguments), 3)
-        body = sum(
-            sp.Rational(source.randint(1, 40), source.randint(5, 13)) * monomial
-            for monomial in sorted(monomials, key=str)
-        )
-        return sp.Lambda(arguments, body)
+        named = ((symbol, value) for symbol, value in self._symbols.items() if not symbol.is_Dummy)
+        return ", ".join(f"{symbol} = {value}" for symbol, value in named) or "every point"
 
     def _evaluate(self, expr: sp.Expr, indices: Mapping[sp.Symbol, int]) -> Value:
         if expr.is_Rational:
@@ -160,9 +134,7 @@ class Evaluator:
         """Evaluate once for each value of the indices that occur: sums within sums repeat themselves."""
         if not expr.args:
             return self._evaluate(expr, indices)
-        if expr not in self._free:
-            self._free[expr] = tuple(sorted(expr.free_symbols, key=str))
-        key = (expr, tuple(indices.get(symbol) for symbol in self._free[expr]))
+        key = (expr, tuple(indices.get(symbol) for symbol in _free(expr)))
         if key not in self._memo:
             self._memo[key] = self._evaluate(expr, indices)
         return self._memo[key]
@@ -181,6 +153,33 @@ class Evaluator:
             for place in range(self._integer(low, indices), self._integer(high, indices) + 1)
         ]
         return _add([Fraction(0), *terms]) if isinstance(expr, sp.Sum) else _multiply([Fraction(1), *terms])
+
+
+@lru_cache(maxsize=65536)
+def _free(expr: sp.Expr) -> tuple[sp.Symbol, ...]:
+    return tuple(sorted(expr.free_symbols, key=str))
+
+
+@lru_cache(maxsize=4096)
+def _realised(expr: sp.Expr) -> sp.Expr:
+    """Put polynomials for undefined functions and carry out derivatives; the coefficients are left to the point."""
+    if not expr.has(AppliedUndef, sp.Derivative, sp.Subs):
+        return expr
+    realised = expr.replace(lambda e: isinstance(e, AppliedUndef), lambda e: _polynomial(e.func, len(e.args))(*e.args))
+    # Only derivatives are carried out: sympy's doit would also look for closed forms of every sum.
+    realised = realised.replace(lambda e: isinstance(e, sp.Derivative), lambda e: sp.diff(e.expr, *e.variable_count))
+    return realised.replace(
+        lambda e: isinstance(e, sp.Subs), lambda e: e.expr.subs(dict(zip(e.variables, e.point, strict=True)))
+    )
+
+
+@lru_cache(maxsize=1024)
+def _polynomial(head: Any, arity: int) -> sp.Lambda:
+    arguments = sp.symbols(f"x:{arity}", cls=sp.Dummy)
+    monomials = sorted(sp.itermonomials(list(arguments), 3), key=str)
+    # Dummies, so that nothing in a statement can name them; a point draws by the printed name.
+    body = sum(sp.Dummy(f"{head}|{monomial}", positive=True) * monomial for monomial in monomials)
+    return sp.Lambda(arguments, body)
 
 
 def _fold_binary(operation: Callable[[Value, Value], Value], values: list[Value]) -> Value:
