@@ -114,7 +114,7 @@ def score_predictions(
 
 @dataclass(frozen=True)
 class TransferResult:
-    """Probes trained on random labelled contexts; one entry per draw.
+    """Probes trained on random labelled contexts; one entry per draw, for each net if there are several.
 
     Attributes:
         exact: every context gets its label.
@@ -128,18 +128,18 @@ class TransferResult:
             matrix had an eigenvalue that rounding might have put on the wrong side of the rank tolerance.
     """
 
-    exact: Bool[Tensor, " draw"]
-    accuracy: Float[Tensor, " draw"]
-    mse: Float[Tensor, " draw"]
-    rank: Int[Tensor, " draw"]
-    contexts: Int[Tensor, "draw n"]
+    exact: Bool[Tensor, "*net draw"]
+    accuracy: Float[Tensor, "*net draw"]
+    mse: Float[Tensor, "*net draw"]
+    rank: Int[Tensor, "*net draw"]
+    contexts: Int[Tensor, "*net draw n"]
     n: int
     method: str
     ill_conditioned: int
 
 
 def transfer_experiment(
-    features_of_contexts: Float[Tensor, "context feature"],
+    features_of_contexts: Float[Tensor, "*net context feature"],
     labels_of_contexts: Float[Tensor, " context"],
     context_prob: Float[Tensor, " context"],
     n: int,
@@ -156,11 +156,11 @@ def transfer_experiment(
     8 n ε λ₁ they are zero if ρ² ≥ 16 n ε, and a draw with one in between is recomputed from Φ_train itself.
 
     Args:
-        features_of_contexts: φ(x) of every context.
+        features_of_contexts: φ(x) of every context, of one net or of several.
         labels_of_contexts: y(x), deterministic.
         context_prob: law of the labelled and of the test contexts.
         n: labelled contexts per draw.
-        draws: number of independent probes.
+        draws: number of independent probes of each net.
         generator: source of the contexts.
         rank_tolerance: as in `minimum_norm_head`.
 
@@ -173,38 +173,63 @@ def transfer_experiment(
     if n < 1 or draws < 1:
         raise ValueError(f"expected n >= 1 labelled contexts and draws >= 1, got n={n}, draws={draws}")
     tolerance = _checked_tolerance(rank_tolerance, features_of_contexts.dtype)
-    flat = torch.multinomial(context_prob, n * draws, replacement=True, generator=generator)
-    contexts = flat.reshape(draws, n)
-    gram = features_of_contexts @ features_of_contexts.mT
-    epsilon = torch.finfo(gram.dtype).eps
-    surely_zero = 8 * n * epsilon if tolerance**2 >= 16 * n * epsilon else -math.inf
+    nets = features_of_contexts.shape[:-2]
+    features = features_of_contexts.reshape(-1, *features_of_contexts.shape[-2:])
+    flat = torch.multinomial(context_prob, len(features) * draws * n, replacement=True, generator=generator)
+    contexts = flat.reshape(-1, n)
+    net = torch.arange(len(features)).repeat_interleave(draws)
+    # A net, or a part of its draws, at a time: what is held are its Gram matrix and its predictions.
+    size = features.shape[-2]
+    per_chunk = max(1, _CHUNK_ELEMENTS // size)
+    if draws <= per_chunk:
+        per_chunk = draws * max(1, _CHUNK_ELEMENTS // (size * max(size, draws)))
     parts, ranks, ill_conditioned = [], [], 0
-    for chosen in torch.split(contexts, max(1, _CHUNK_ELEMENTS // len(gram))):
-        labels = labels_of_contexts[chosen]
-        value, vector = torch.linalg.eigh(gram[chosen[:, :, None], chosen[:, None, :]])
-        top = value[:, -1:].clamp(min=0)
-        kept = value > epsilon**0.25 * top
-        unclear = (~kept & (value > surely_zero * top)).any(-1)
-        inverse = torch.where(kept, 1 / value, torch.zeros_like(value))
-        weight = torch.einsum("rnv,rv,rmv,rm->rn", vector, inverse, vector, labels)
-        predictions = torch.einsum("rn,rnx->rx", weight, gram[chosen])
-        rank = kept.sum(-1)
-        if bool(unclear.any()):
-            train = features_of_contexts[chosen[unclear]]
-            head = minimum_norm_head(train, labels[unclear], rank_tolerance=tolerance)
-            predictions[unclear] = head @ features_of_contexts.mT
-            sigma = torch.linalg.svdvals(train)
-            rank[unclear] = (sigma > tolerance * sigma[:, :1]).sum(-1)
-            ill_conditioned += int(unclear.sum())
+    for chosen, owner in zip(torch.split(contexts, per_chunk), torch.split(net, per_chunk), strict=True):
+        first = int(owner[0])
+        own = features[first : int(owner[-1]) + 1]
+        predictions, rank, unclear = _predictions(own, owner - first, chosen, labels_of_contexts[chosen], tolerance)
         parts.append(score_predictions(predictions, labels_of_contexts, context_prob))
         ranks.append(rank)
+        ill_conditioned += unclear
+    shape = (*nets, draws)
     return TransferResult(
-        torch.cat([part.exact for part in parts]),
-        torch.cat([part.accuracy for part in parts]),
-        torch.cat([part.mse for part in parts]),
-        torch.cat(ranks),
-        contexts,
+        torch.cat([part.exact for part in parts]).reshape(shape),
+        torch.cat([part.accuracy for part in parts]).reshape(shape),
+        torch.cat([part.mse for part in parts]).reshape(shape),
+        torch.cat(ranks).reshape(shape),
+        contexts.reshape(*shape, n),
         n,
         "Gram matrix",
         ill_conditioned,
     )
+
+
+def _predictions(
+    features: Float[Tensor, "net context feature"],
+    owner: Int[Tensor, " draw"],
+    chosen: Int[Tensor, "draw n"],
+    labels: Float[Tensor, "draw n"],
+    tolerance: float,
+) -> tuple[Float[Tensor, "draw context"], Int[Tensor, " draw"], int]:
+    """Return predictions and rank of each draw, which belongs to the net `owner`, and how many were ill-conditioned."""
+    gram = features @ features.mT
+    epsilon = torch.finfo(gram.dtype).eps
+    n = chosen.shape[1]
+    surely_zero = 8 * n * epsilon if tolerance**2 >= 16 * n * epsilon else -math.inf
+    rows = gram[owner[:, None], chosen]
+    value, vector = torch.linalg.eigh(rows.gather(2, chosen[:, None, :].expand(-1, n, -1)))
+    top = value[:, -1:].clamp(min=0)
+    kept = value > epsilon**0.25 * top
+    unclear = (~kept & (value > surely_zero * top)).any(-1)
+    inverse = torch.where(kept, 1 / value, torch.zeros_like(value))
+    weight = torch.einsum("rnv,rv,rmv,rm->rn", vector, inverse, vector, labels)
+    predictions = (weight[:, None, :] @ rows)[:, 0]
+    rank = kept.sum(-1)
+    if bool(unclear.any()):
+        mine = features[owner[unclear]]
+        train = mine.gather(1, chosen[unclear][:, :, None].expand(-1, -1, mine.shape[2]))
+        head = minimum_norm_head(train, labels[unclear], rank_tolerance=tolerance)
+        predictions[unclear] = (mine @ head[:, :, None])[:, :, 0]
+        sigma = torch.linalg.svdvals(train)
+        rank[unclear] = (sigma > tolerance * sigma[:, :1]).sum(-1)
+    return predictions, rank, int(unclear.sum())

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -97,7 +98,7 @@ class Instance:
     d: int
     n: int
 
-    @property
+    @cached_property
     def contexts(self) -> Float[Tensor, "context feature"]:
         """All contexts."""
         return PairModel(self.d, 1, 1.0).contexts
@@ -138,9 +139,9 @@ def draw(generator: np.random.Generator) -> Instance:
 
 
 def probe(
-    instance: Instance, hidden: Float[Tensor, "context feature"], n: int, probes: int, generator: torch.Generator
+    instance: Instance, hidden: Float[Tensor, "*net context feature"], n: int, probes: int, generator: torch.Generator
 ) -> TransferResult:
-    """Train least-norm probes of z₁z₂ on n contexts each."""
+    """Train least-norm probes of z₁z₂ on n contexts each, `probes` of them for each net."""
     z = instance.contexts
     uniform = torch.full((len(z),), 1 / len(z), dtype=z.dtype)
     return transfer_experiment(hidden, z[:, 0] * z[:, 1], uniform, n, probes, generator)
@@ -151,11 +152,9 @@ def errors(
 ) -> Float[np.ndarray, " group"]:
     """Mean test error over the bound, one value for each group of draws of the features."""
     size, generator = SIZES[trial.profile], trial.torch("gaussian", *path)
-    means = [
-        float(probe(instance, features(generator), n, size.probes, generator).mse.mean())
-        for _ in range(size.groups * DRAWS)
-    ]
-    groups = np.array(means).reshape(size.groups, DRAWS)
+    nets = torch.stack([features(generator) for _ in range(size.groups * DRAWS)])
+    means = probe(instance, nets, n, size.probes, generator).mse.mean(1)
+    groups = means.reshape(size.groups, DRAWS).numpy()
     return np.asarray(groups.mean(1) / instance.prediction)
 
 
