@@ -63,7 +63,7 @@ def derive() -> Derivation:
             s,
             3,
             value + slope * s / stretch[group] + curvature[group][i] / stretch[group] ** 2 * s**2 / 2,
-            f"one function, one loss: L(θ_c + s e) = L(θ + {1 / stretch[group]}·s e), e a direction of the {name} group",
+            f"one function, so one loss: L(θ_c + s e) = L(θ + {1 / stretch[group]}·s e), e in the {name} group",
         )
     for group, name in enumerate(NAMES):
         d.define(f"block {name}", sp.Eq(blocks[group], over(group, curvature[group][i])), "block trace of H at θ")

@@ -11,7 +11,7 @@ from theory.checkers.failure import CheckFailedError
 from theory.checkers.inequality import Terms
 from theory.formula import ParameterError
 from theory.kernel import Derivation
-from theory.trace_is_not_invariant import CLAIM, P, Q, R, c, curvature, i, jet, over, s, trace
+from theory.trace_is_not_invariant import CLAIM, P, Q, R, c, curvature, i, jet, s, trace
 
 
 def test_status_is_derived_and_rests_on_no_condition() -> None:
@@ -64,12 +64,10 @@ def test_mutant_wrong_power_or_sign_is_refused(wrong: sp.Expr) -> None:
 
 def test_mutant_chain_rule_applied_once_is_refused() -> None:
     entry = curvature[0][i]
-    jet_once = jet(entry, s / c).subs(entry / c**2, entry / c)
+    right = CLAIM.derivation["moved first"].statement.rhs.removeO()
+    wrong = right - entry * s**2 / (2 * c**2) + entry * s**2 / (2 * c)
     with pytest.raises(CheckFailedError, match="remainder"):
-        Derivation("mutant").series(
-            "moved", jet(entry, s / c), s, 3, sp.expand(jet(entry, s / c) - entry * s**2 / (2 * c**2)).coeff(s, 0)
-            + s * sp.diff(jet_once, s).subs(s, 0) + entry / c * s**2 / 2, "H_ii/c in place of H_ii/c²",
-        )  # fmt: skip
+        Derivation("mutant").series("moved", jet(entry, s / c), s, 3, wrong, "H_ii/c in place of H_ii/c²")
 
 
 def test_mutant_a_larger_least_value_is_refused() -> None:
@@ -89,10 +87,6 @@ def test_mutant_no_upper_bound_can_be_shown() -> None:
         d.inequality(
             "most", sp.Ge(R + P + Q, trace), "as if c = 1 were worst", Terms((R + P + Q - trace,)), given=("scaled",)
         )
-
-
-def test_mutant_blocks_are_sums_over_the_group() -> None:
-    assert CLAIM.derivation["block first"].statement.rhs == over(0, curvature[0][i])
 
 
 @pytest.mark.parametrize(
