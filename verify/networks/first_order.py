@@ -1,8 +1,9 @@
 """Layer normalisation and attention with few temporaries, for training: a first derivative only, a second one raises.
 
-Their backward passes are written by hand and marked `once_differentiable`, so that a derivative they do not know is
-refused by autograd, and by torch.func altogether, instead of being silently wrong as that of the fused
-`torch.nn.functional.layer_norm` is. `Network.fast` chooses them; `verify.networks.primitives` is the reference.
+Their backward passes are written by hand and know nothing of second derivatives: asked to build a graph of themselves
+they raise, and torch.func refuses them altogether, so that nothing is silently wrong as with the fused
+`torch.nn.functional.layer_norm`. (`once_differentiable` would not do: `torch.autograd.grad` passes over its error where
+the inputs are reached by another path.) `Network.fast` chooses them; `verify.networks.primitives` is the reference.
 """
 
 from __future__ import annotations
@@ -13,9 +14,16 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from verify.networks.primitives import align
+
+
+def _refuse_graph() -> None:
+    if torch.is_grad_enabled():
+        raise RuntimeError(
+            "expected a first derivative only, got create_graph=True in a network with fast = True; "
+            "set fast = False for second and third derivatives"
+        )
 
 
 class _LayerNorm(torch.autograd.Function):
@@ -26,8 +34,8 @@ class _LayerNorm(torch.autograd.Function):
         return torch.addcmul(align(bias, x.ndim), normal, align(gain, x.ndim))
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        _refuse_graph()
         x, gain, normal, mean, rate = ctx.saved_tensors
         rows = tuple(range(gain.ndim - 1, x.ndim - 1))
         inner, _, _ = torch.ops.aten.native_layer_norm_backward(
@@ -48,8 +56,8 @@ class _Attention(torch.autograd.Function):
         return (weight @ value).transpose(-3, -2).flatten(-2)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        _refuse_graph()
         query, key, value, weight = ctx.saved_tensors
         scale = query.shape[-1] ** -0.5
         slope = slope.reshape(*slope.shape[:-1], query.shape[-3], -1).transpose(-3, -2)
@@ -70,7 +78,7 @@ def layer_norm(
 
 
 def self_attention(
-    qkv: Float[Tensor, "*batch position 3 head feature"], inside: Bool[Tensor, "*batch position"] | None = None
+    qkv: Float[Tensor, "*batch position 3 head feature"], inside: Bool[Tensor, "*data position"] | None = None
 ) -> Float[Tensor, "*batch position head_feature"]:
     """Return what `primitives.attention` does when queries, keys and values are those of the same positions."""
     result: Tensor = _Attention.apply(qkv, inside)  # type: ignore[no-untyped-call]

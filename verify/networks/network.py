@@ -6,13 +6,17 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from synthetic.tokens import MASK, PAD, check_tokens, masked_position
+
+# Not typing.Self, which beartype cannot check in a method that is decorated by itself.
+ConfigT = TypeVar("ConfigT", bound="NetworkConfig")
+NetworkT = TypeVar("NetworkT", bound="Network")
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class NetworkConfig:
         return {"kind": self.kind, **asdict(self)}
 
     @classmethod
-    def from_json(cls, config: dict[str, Any]) -> Self:
+    def from_json(cls: type[ConfigT], config: dict[str, Any]) -> ConfigT:
         """Return the configuration written by `to_json`.
 
         Raises:
@@ -140,10 +144,10 @@ class Network(nn.Module, ABC):
 
     @classmethod
     @abstractmethod
-    def empty(cls, config: Any, stack: tuple[int, ...]) -> Self:
+    def empty(cls: type[NetworkT], config: Any, stack: tuple[int, ...]) -> NetworkT:
         """Return a network whose parameters are not initialised."""
 
-    def member(self, index: int) -> Self:
+    def member(self: NetworkT, index: int) -> NetworkT:
         """Return network `index` of the stack by itself, with a copy of its parameters.
 
         Raises:
@@ -159,7 +163,7 @@ class Network(nn.Module, ABC):
         own.fast = self.fast
         return own
 
-    def copy(self) -> Self:
+    def copy(self: NetworkT) -> NetworkT:
         """Return a network with a copy of the parameters."""
         return copy.deepcopy(self)
 

@@ -9,15 +9,13 @@ silently wrong at the third (see `tests/verify/networks/test_primitives.py`).
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-Activation = Literal["relu", "gelu"]
-ACTIVATIONS: tuple[Activation, ...] = ("relu", "gelu")
+ACTIVATIONS: tuple[str, ...] = ("relu", "gelu")
 
 
 def linear(
@@ -54,7 +52,7 @@ def attention(
     query: Float[Tensor, "*batch query head feature"],
     key: Float[Tensor, "*batch position head feature"],
     value: Float[Tensor, "*batch position head feature"],
-    inside: Bool[Tensor, "*batch position"] | None = None,
+    inside: Bool[Tensor, "*data position"] | None = None,
 ) -> Float[Tensor, "*batch query head_feature"]:
     """Return softmax(q·k/√d) v of every head, heads side by side; bidirectional (Vaswani et al., 1706.03762, eq. 1).
 
@@ -62,7 +60,8 @@ def attention(
         query: queries, of all positions or of some.
         key: keys.
         value: values.
-        inside: which positions belong to the sentence; None for all. The others get weight 0.
+        inside: which positions belong to the sentence, of each batch or of one shared by the stack; None for all.
+            The others get weight 0.
     """
     scores = (query * query.shape[-1] ** -0.5).transpose(-3, -2) @ key.transpose(-3, -2).mT
     if inside is not None:
@@ -71,7 +70,7 @@ def attention(
     return mixed.transpose(-3, -2).flatten(-2)
 
 
-def activate(x: Float[Tensor, "..."], activation: Activation) -> Float[Tensor, "..."]:
+def activate(x: Float[Tensor, "..."], activation: str) -> Float[Tensor, "..."]:
     """Return max(x, 0), or x Φ(x) for gelu (Hendrycks and Gimpel, arXiv 1606.08415), by the error function."""
     return torch.relu(x) if activation == "relu" else functional.gelu(x)
 

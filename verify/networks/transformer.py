@@ -22,7 +22,6 @@ from verify.networks import first_order
 from verify.networks.network import Network, NetworkConfig, check_generators, draw_normal
 from verify.networks.primitives import (
     ACTIVATIONS,
-    Activation,
     activate,
     attention,
     embed,
@@ -56,7 +55,7 @@ class TransformerConfig(NetworkConfig):
     Attributes:
         heads: number of attention heads; divides the width.
         mlp_ratio: hidden units of an MLP for each feature.
-        activation: of the MLPs.
+        activation: of the MLPs, relu or gelu.
         tied: whether the head's weights are the token embeddings.
     """
 
@@ -64,7 +63,7 @@ class TransformerConfig(NetworkConfig):
 
     heads: int = 4
     mlp_ratio: int = 4
-    activation: Activation = "gelu"
+    activation: str = "gelu"
     tied: bool = False
 
     def __post_init__(self) -> None:
