@@ -26,7 +26,7 @@ def evaluated(model: Transformer, x: Tensor) -> list[Tensor]:
     log_prob = model(x)
     states = model.states(x)
     total = log_prob[..., 1].sum() + states.square().sum()
-    return [log_prob, states, *torch.autograd.grad(total, list(model.parameters()))]
+    return [log_prob.detach(), states.detach(), *torch.autograd.grad(total, list(model.parameters()))]
 
 
 @pytest.mark.parametrize("padded", [False, True])

@@ -137,7 +137,7 @@ def test_property_every_token_of_the_context_is_seen(config: NetworkConfig) -> N
         x = torch.tensor([[2, MASK, 2, 2], [2, MASK, 2, 2]])
         x[1, place] = 3
         first, second = network(x)
-        assert float((first - second).abs().max()) > 1e-6
+        assert (first - second).abs().max().item() > 1e-6
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=IDS)

@@ -89,16 +89,14 @@ def as_function(network: Network, contexts: Tensor) -> tuple[Function, Tensor, i
 
 def networks() -> list[Network]:
     seed = [torch.Generator().manual_seed(3)]
-    return [
-        Transformer(TransformerConfig(3, 3, width=4, padded=True, heads=2, activation="gelu"), (), seed, torch.float64),
-        Transformer(
-            TransformerConfig(3, 3, width=4, padded=True, heads=2, activation="relu", tied=True),
-            (),
-            seed,
-            torch.float64,
-        ),
-        Lstm(LstmConfig(3, 3, width=4, padded=True), (), seed, torch.float64),
-    ]
+    gelu = TransformerConfig(3, 3, width=4, padded=True, heads=2)
+    relu = TransformerConfig(3, 3, width=4, padded=True, heads=2, activation="relu", tied=True)
+    found = [Transformer(config, (), seed, torch.float64) for config in (gelu, relu)]
+    with torch.no_grad():  # away from the kinks of relu, across which differences do not converge
+        for name, parameter in found[1].named_parameters():
+            if name.endswith("hidden.bias"):
+                parameter[::2], parameter[1::2] = 3.0, -3.0
+    return [*found, Lstm(LstmConfig(3, 3, width=4, padded=True), (), seed, torch.float64)]
 
 
 @pytest.mark.parametrize("network", networks(), ids=["gelu", "relu, tied", "lstm"])
