@@ -1,0 +1,60 @@
+"""The fast path: the same function and gradient as the primitives, and no second derivative."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from verify.networks import Transformer, TransformerConfig
+
+EPS = 2.0**-52
+X = torch.tensor([[0, -1, 3, -2], [-1, 4, 1, 2], [2, 0, -1, -2]])
+
+
+def network(stack: tuple[int, ...], padded: bool) -> Transformer:
+    generators = [torch.Generator().manual_seed(index) for index in range(2 if stack else 1)]
+    config = TransformerConfig(5, 4, width=8, heads=2, layers=3, padded=padded)
+    found = Transformer(config, stack, generators, torch.float64)
+    with torch.no_grad():  # gains and biases that are not one and zero
+        for parameter in found.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generators[0], dtype=torch.float64))
+    return found
+
+
+def evaluated(model: Transformer, x: Tensor) -> list[Tensor]:
+    log_prob = model(x)
+    states = model.states(x)
+    total = log_prob[..., 1].sum() + states.square().sum()
+    return [log_prob.detach(), states.detach(), *torch.autograd.grad(total, list(model.parameters()))]
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("stack", [(), (2,)])
+def test_enumeration_same_function_and_gradient(stack: tuple[int, ...], padded: bool) -> None:
+    model = network(stack, padded)
+    x = X if padded else X.where(X != -2, 4)
+    slow = evaluated(model, x)
+    model.fast = True
+    for reference, found in zip(slow, evaluated(model, x), strict=True):
+        # Both are sums of at most 10³ roundings, of terms of the size of the largest entry.
+        torch.testing.assert_close(found, reference, rtol=0, atol=1e4 * EPS * (1 + float(reference.abs().max())))
+
+
+def test_mutant_a_second_derivative_is_refused() -> None:
+    model = network((), padded=False)
+    x = X.where(X != -2, 4)
+    model.fast = True
+    parameters = list(model.parameters())
+    with pytest.raises(RuntimeError, match="set fast = False"):
+        torch.autograd.grad(model(x)[:, 1].sum(), parameters, create_graph=True)
+    named = {name: parameter.detach() for name, parameter in model.named_parameters()}
+
+    def loss(own: dict[str, Tensor]) -> Tensor:
+        result: Tensor = torch.func.functional_call(model, own, (x,)).sum()
+        return result
+
+    with pytest.raises(RuntimeError, match="setup_context"):
+        torch.func.grad(loss)(named)
+    model.fast = False
+    torch.func.grad(loss)(named)

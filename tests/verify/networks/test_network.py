@@ -1,0 +1,239 @@
+"""The interface: shapes, stacks, configurations and errors, the same for every architecture."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from synthetic.tokens import MASK, PAD
+from verify.networks import (
+    SIZES,
+    Lstm,
+    LstmConfig,
+    Network,
+    NetworkConfig,
+    Transformer,
+    TransformerConfig,
+    build,
+    parameter_count,
+)
+
+EPS = 2.0**-52
+CONFIGS: list[NetworkConfig] = [
+    TransformerConfig(5, 4, width=8, heads=2, mlp_ratio=2),
+    TransformerConfig(5, 4, width=8, heads=4, tied=True, padded=True, activation="relu"),
+    LstmConfig(5, 4, width=6),
+    LstmConfig(5, 4, width=6, layers=1, padded=True),
+]
+IDS = ["transformer", "transformer, tied, padded", "lstm", "lstm, padded"]
+
+
+def seeds(n: int, first: int = 0) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(first + index) for index in range(n)]
+
+
+def stack(config: NetworkConfig, n: int, first: int = 0) -> Network:
+    return build(config.to_json(), (n,), seeds(n, first)).double()
+
+
+def contexts(config: NetworkConfig, *batch: int) -> Tensor:
+    generator = torch.Generator().manual_seed(7)
+    tokens = torch.randint(config.n_tokens, (*batch, config.length), generator=generator)
+    if config.padded:
+        tokens[..., ::2, -1] = PAD
+    at = torch.randint(config.length - 1, batch, generator=generator)
+    return tokens.scatter(-1, at[..., None], MASK)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=IDS)
+def test_property_shapes_and_normalisation(config: NetworkConfig) -> None:
+    network, x = stack(config, 3), contexts(config, 6)
+    log_prob = network(x)
+    assert log_prob.shape == (3, 6, 5)
+    assert network.states(x).shape == (3, 6, 4, config.width)
+    torch.testing.assert_close(log_prob.exp().sum(-1), torch.ones(3, 6, dtype=torch.float64), rtol=0, atol=32 * EPS)
+    assert network(contexts(config, 3, 6)).shape == (3, 6, 5)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=IDS)
+def test_enumeration_masked_state_is_the_state_at_the_mask(config: NetworkConfig) -> None:
+    network, x = stack(config, 3), contexts(config, 6)
+    states, position = network.states(x), (x == MASK).int().argmax(-1)
+    expected = states[:, torch.arange(6), position]
+    bound = 1000 * config.width * EPS * float(states.detach().abs().max())  # roundings of a path, twice
+    torch.testing.assert_close(network.masked_state(x), expected, rtol=0, atol=bound)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=IDS)
+def test_enumeration_a_member_is_the_network_alone(config: NetworkConfig) -> None:
+    """Same function and gradients as in the stack, and the same initial values whatever stands beside it."""
+    network, x = stack(config, 3), contexts(config, 3, 6)
+    gradients = torch.autograd.grad(network(x)[..., 1].mean(-1).sum(), list(network.parameters()))
+    for index in range(3):
+        alone = network.member(index)
+        assert alone.stack == ()
+        built = build(config.to_json(), (), seeds(1, index)).double()
+        loss = alone(x[index])[..., 1].mean()
+        torch.testing.assert_close(alone(x[index]), network(x)[index], rtol=0, atol=1000 * config.width * EPS)
+        own = torch.autograd.grad(loss, list(alone.parameters()))
+        for stacked, single, drawn, mine in zip(gradients, own, built.parameters(), alone.parameters(), strict=True):
+            scale = 1000 * config.width * EPS * (1 + float(single.abs().max()))
+            torch.testing.assert_close(stacked[index], single, rtol=0, atol=scale)
+            assert torch.equal(drawn, mine)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=IDS)
+def test_property_a_member_is_a_copy(config: NetworkConfig) -> None:
+    network = stack(config, 2)
+    before = [parameter.clone() for parameter in network.parameters()]
+    with torch.no_grad():
+        for changed in (network.member(1), network.copy()):
+            for parameter in changed.parameters():
+                parameter.add_(1)
+    assert all(torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=IDS)
+def test_property_torch_func_vmap_over_members_and_examples(config: NetworkConfig) -> None:
+    network, x = stack(config, 3), contexts(config, 6)
+    alone = network.member(0)
+    parameters = dict(network.named_parameters())
+    bound = 1000 * config.width * EPS
+    mapped = torch.func.vmap(lambda own: torch.func.functional_call(alone, own, (x,)))(parameters)
+    torch.testing.assert_close(mapped, network(x), rtol=0, atol=bound)
+
+    def loss(own: dict[str, Tensor], context: Tensor) -> Tensor:
+        result: Tensor = torch.func.functional_call(alone, own, (context[None],))[0, 2]
+        return result
+
+    own = {name: parameter.detach() for name, parameter in alone.named_parameters()}
+    each = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0))(own, x)
+    mean = torch.autograd.grad(alone(x)[:, 2].mean(), list(alone.parameters()))
+    for found, expected in zip(each.values(), mean, strict=True):
+        atol = bound * (1 + float(expected.abs().max()))
+        torch.testing.assert_close(found.mean(0), expected, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("config", [config for config in CONFIGS if config.padded], ids=IDS[1::2])
+def test_property_what_is_padded_is_not_seen(config: NetworkConfig) -> None:
+    """Sentences of length 3 in a network of 4 positions: the same as in one of 3 with the same parameters."""
+    network = stack(config, 1).member(0)
+    short = build({**config.to_json(), "length": 3, "padded": False}).double()
+    own = {name: p[:3] if name == "position" else p for name, p in network.state_dict().items()}
+    short.load_state_dict(own)
+    x = torch.tensor([[0, MASK, 3, PAD], [MASK, 4, 1, PAD]])
+    torch.testing.assert_close(network(x), short(x[:, :3]), rtol=0, atol=1000 * config.width * EPS)
+    assert bool((network.states(x)[:, 3] == 0).all())
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=IDS)
+def test_property_every_token_of_the_context_is_seen(config: NetworkConfig) -> None:
+    network = stack(config, 1).member(0)
+    for place in (0, 2):
+        x = torch.tensor([[2, MASK, 2, 2], [2, MASK, 2, 2]])
+        x[1, place] = 3
+        first, second = network(x)
+        assert (first - second).abs().max().item() > 1e-6
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=IDS)
+def test_property_configurations_survive_json(config: NetworkConfig) -> None:
+    read: dict[str, Any] = json.loads(json.dumps(config.to_json()))
+    assert type(config).from_json(read) == config
+    assert build(read).config == config
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("size", ["2k", "7k", "100k"])
+def test_enumeration_parameter_count(size: str, tied: bool) -> None:
+    config = TransformerConfig.sized(size, 12, 9, tied=tied)
+    assert parameter_count(config) == Transformer(config, (2,)).n_parameters()
+
+
+def test_closed_form_sizes_are_called_by_their_number_of_parameters() -> None:
+    unit = {"k": 1e3, "M": 1e6}
+    for size in SIZES:
+        count = parameter_count(TransformerConfig.sized(size, 12, 8))
+        assert 0.9 < count / (float(size[:-1]) * unit[size[-1]]) < 1.1, (size, count)
+
+
+def test_closed_form_initial_deviations() -> None:
+    config = TransformerConfig(40, 40, width=64, layers=2, heads=4, initial_scale=0.5)
+    network = Transformer(config, (), seeds(1))
+    weights = network.state_dict()
+    for name, deviation in (
+        ("token", 0.5),
+        ("blocks.0.qkv.weight", 0.5 / 8),
+        ("blocks.1.out.weight", 0.5 / 8 / 2),
+        ("blocks.0.output.weight", 0.5 / 16 / 2),
+        ("unembedding.weight", 0.5 / 8),
+    ):
+        n = weights[name].numel()
+        # A sample deviation is off by 1/√(2n) relatively; five of these are passed once in a million draws.
+        assert float(weights[name].std()) == pytest.approx(deviation, rel=5 / (2 * n) ** 0.5), name
+    assert float(weights["blocks.0.qkv.bias"].abs().max()) == 0
+
+
+@pytest.mark.parametrize(
+    ("tokens", "match"),
+    [
+        ([[0, MASK, 5, 1]], "got 5 at row 0"),
+        ([[0, MASK, PAD, PAD]], "PAD|got -2"),
+        ([[0, 1, 2, 3]], "exactly one position"),
+        ([[0, MASK, MASK, 3]], "exactly one position"),
+        ([[0, MASK, 3]], "shape"),
+    ],
+)
+@pytest.mark.parametrize("index", [0, 2])
+def test_error_bad_contexts_are_explained(index: int, tokens: list[list[int]], match: str) -> None:
+    config = CONFIGS[index]
+    for network in (stack(config, 2), stack(config, 1).member(0)):
+        with pytest.raises(ValueError, match=match):
+            network(torch.tensor(tokens))
+
+
+def test_error_in_the_data_of_a_later_member_is_not_read_as_another_members_row() -> None:
+    x = contexts(CONFIGS[0], 2, 3)
+    x[1, 0, 3] = PAD
+    with pytest.raises(ValueError, match="got -2 at row 3"):
+        stack(CONFIGS[0], 2)(x)
+
+
+@pytest.mark.parametrize(
+    ("changed", "match"),
+    [
+        ({"kind": "mamba"}, "kind"),
+        ({"width": 7}, "heads a divisor of width"),
+        ({"width": 8.0}, "width of type int"),
+        ({"heads": True}, "heads of type int"),
+        ({"depth": 3}, "depth"),
+        ({"activation": "tanh"}, "activation"),
+        ({"initial_scale": -1.0}, "initial_scale"),
+        ({"layers": 0}, "layers"),
+    ],
+)
+def test_error_configurations(changed: dict[str, Any], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        build({**CONFIGS[0].to_json(), **changed})
+
+
+def test_error_others() -> None:
+    with pytest.raises(ValueError, match="width even"):
+        LstmConfig(5, 4, width=5)
+    with pytest.raises(ValueError, match="kind 'lstm'"):
+        LstmConfig.from_json(CONFIGS[0].to_json())
+    with pytest.raises(ValueError, match=r"missing|n_tokens"):
+        LstmConfig.from_json({"kind": "lstm"})
+    with pytest.raises(ValueError, match="2 generators"):
+        Lstm(LstmConfig(5, 4), (2,), seeds(3))
+    with pytest.raises(ValueError, match="positive sizes"):
+        Lstm(LstmConfig(5, 4), (0,))
+    with pytest.raises(ValueError, match="size among"):
+        TransformerConfig.sized("3T", 5, 4)
+    for wrong in (2, -1):
+        with pytest.raises(IndexError, match="index into a stack"):
+            stack(CONFIGS[0], 2).member(wrong)
