@@ -1,0 +1,248 @@
+r"""A bidirectional pre-LN transformer for masked tokens.
+
+    h_0 = token + position,   h ← h + MHA(LN h),   h ← h + MLP(LN h),   state = LN h_L,   logits = state W + b
+
+(pre-LN: Xiong et al., arXiv 2002.04745). Attention sees all positions; PAD is left out of it. What the masked-token
+task needs of the last layer is computed at the masked position only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from synthetic.tokens import PAD
+from verify.networks.network import Network, NetworkConfig, check_generators, draw_normal
+from verify.networks.primitives import (
+    ACTIVATIONS,
+    Activation,
+    activate,
+    attention,
+    embed,
+    layer_norm,
+    linear,
+    pick,
+)
+
+EPSILON = 1e-5
+"""Added to the variance by the layer normalisations."""
+
+SIZES = MappingProxyType(
+    {
+        "2k": {"width": 8, "layers": 2, "heads": 2},
+        "7k": {"width": 16, "layers": 2, "heads": 2},
+        "26k": {"width": 32, "layers": 2, "heads": 4},
+        "100k": {"width": 64, "layers": 2, "heads": 4},
+        "800k": {"width": 128, "layers": 4, "heads": 8},
+        "5M": {"width": 256, "layers": 6, "heads": 8},
+        "25M": {"width": 512, "layers": 8, "heads": 8},
+        "100M": {"width": 768, "layers": 14, "heads": 12},
+    }
+)
+"""Named sizes: fields of a `TransformerConfig`, called by the number of parameters in their blocks."""
+
+
+@dataclass(frozen=True)
+class TransformerConfig(NetworkConfig):
+    """Configuration of a `Transformer`.
+
+    Attributes:
+        heads: number of attention heads; divides the width.
+        mlp_ratio: hidden units of an MLP for each feature.
+        activation: of the MLPs.
+        tied: whether the head's weights are the token embeddings.
+    """
+
+    kind: ClassVar[str] = "transformer"
+
+    heads: int = 4
+    mlp_ratio: int = 4
+    activation: Activation = "gelu"
+    tied: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require(self.heads >= 1 and self.width % self.heads == 0, "heads", f"a divisor of width = {self.width}")
+        self._require(self.mlp_ratio >= 1, "mlp_ratio", "at least 1")
+        self._require(self.activation in ACTIVATIONS, "activation", f"one of {ACTIVATIONS}")
+
+    @property
+    def mlp_width(self) -> int:
+        """Hidden units of an MLP."""
+        return self.mlp_ratio * self.width
+
+    @property
+    def head_width(self) -> int:
+        """Features of one attention head."""
+        return self.width // self.heads
+
+    @classmethod
+    def sized(cls, size: str, n_tokens: int, length: int, **fields: Any) -> TransformerConfig:
+        """Return a named size of `SIZES`, with other fields as given.
+
+        Raises:
+            ValueError: no such size.
+        """
+        if size not in SIZES:
+            raise ValueError(f"expected a size among {', '.join(SIZES)}, got {size!r}; or give width, layers and heads")
+        return cls(n_tokens, length, **{**SIZES[size], **fields})
+
+
+def parameter_count(config: TransformerConfig) -> int:
+    """Return the number of parameters: d(c + 1 + T) + L(4d² + 2dm + 9d + m) + 2d + c (+ dc if the head is not tied).
+
+    d width, c tokens, T positions, L layers, m hidden units; a block has 4d² + 4d in its attention, 2dm + m + d in its
+    MLP and 4d in its normalisations.
+    """
+    d, c, m = config.width, config.n_tokens, config.mlp_width
+    block = 4 * d**2 + 2 * d * m + 9 * d + m
+    return d * (c + 1 + config.length) + config.layers * block + 2 * d + c + (0 if config.tied else d * c)
+
+
+class Affine(nn.Module):
+    """Weights (*stack, feature, out) and biases (*stack, out), initially 0."""
+
+    def __init__(self, stack: tuple[int, ...], feature: int, out: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(*stack, feature, out, dtype=dtype))
+        self.bias = nn.Parameter(torch.zeros(*stack, out, dtype=dtype))
+
+    def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """Return x W + b."""
+        return linear(x, self.weight, self.bias)
+
+
+class Norm(nn.Module):
+    """Gains (*stack, feature), initially 1, and biases (*stack, feature), initially 0, of a layer normalisation."""
+
+    def __init__(self, stack: tuple[int, ...], feature: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(*stack, feature, dtype=dtype))
+        self.bias = nn.Parameter(torch.zeros(*stack, feature, dtype=dtype))
+
+    def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """Return the normalised x, scaled and shifted."""
+        return layer_norm(x, self.gain, self.bias, EPSILON)
+
+
+class Block(nn.Module):
+    """One layer. Columns of `qkv`: queries, keys, values, each head by head; then `out`, `hidden`, `output`."""
+
+    def __init__(self, config: TransformerConfig, stack: tuple[int, ...], dtype: torch.dtype) -> None:
+        super().__init__()
+        d, m = config.width, config.mlp_width
+        self.config = config
+        self.attention_norm, self.mlp_norm = Norm(stack, d, dtype), Norm(stack, d, dtype)
+        self.qkv, self.out = Affine(stack, d, 3 * d, dtype), Affine(stack, d, d, dtype)
+        self.hidden, self.output = Affine(stack, d, m, dtype), Affine(stack, m, d, dtype)
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.reshape(*x.shape[:-1], self.config.heads, self.config.head_width)
+
+    def forward(
+        self, x: Float[Tensor, "*batch position feature"], inside: Tensor | None
+    ) -> Float[Tensor, "*batch position feature"]:
+        """Return the block's output at all positions."""
+        query, key, value = self.qkv(self.attention_norm(x)).chunk(3, -1)
+        x = x + self.out(attention(self._split(query), self._split(key), self._split(value), inside))
+        return self._mlp(x)
+
+    def at(
+        self, x: Float[Tensor, "*batch position feature"], position: Tensor, inside: Tensor | None
+    ) -> Float[Tensor, "*batch feature"]:
+        """Return the block's output at one position of each example."""
+        d = self.config.width
+        normal = self.attention_norm(x)
+        key, value = linear(normal, self.qkv.weight[..., d:], self.qkv.bias[..., d:]).chunk(2, -1)
+        query = linear(pick(normal, position), self.qkv.weight[..., :d], self.qkv.bias[..., :d])
+        mixed = attention(self._split(query).unsqueeze(-3), self._split(key), self._split(value), inside).squeeze(-2)
+        return self._mlp(pick(x, position) + self.out(mixed))
+
+    def _mlp(self, x: Tensor) -> Tensor:
+        hidden = activate(self.hidden(self.mlp_norm(x)), self.config.activation)
+        return x + self.output.forward(hidden)
+
+
+class Transformer(Network):
+    r"""A stack of bidirectional pre-LN transformers.
+
+    Initial weights are N(0, s²/fan-in), the two that write to the residual stream divided by √(2 layers) (GPT-2's
+    rule); embeddings N(0, s²); biases 0 and gains 1. Without generators all weights are 0, to be loaded.
+
+    Args:
+        config: the configuration.
+        stack: () for one network, (R,) for R.
+        generators: one for each network of the stack, so that a network does not depend on the others.
+        dtype: of the parameters.
+    """
+
+    config: TransformerConfig
+
+    def __init__(
+        self,
+        config: TransformerConfig,
+        stack: tuple[int, ...] = (),
+        generators: Sequence[torch.Generator] | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__(config, stack)
+        d, c = config.width, config.n_tokens
+        self.token = nn.Parameter(torch.zeros(*stack, c + 1, d, dtype=dtype))
+        self.position = nn.Parameter(torch.zeros(*stack, config.length, d, dtype=dtype))
+        self.blocks = nn.ModuleList(Block(config, stack, dtype) for _ in range(config.layers))
+        self.norm = Norm(stack, d, dtype)
+        if config.tied:
+            self.head_bias = nn.Parameter(torch.zeros(*stack, c, dtype=dtype))
+        else:
+            self.unembedding = Affine(stack, d, c, dtype)
+        if generators is not None:
+            self._initialise(generators)
+
+    @classmethod
+    def empty(cls, config: Any, stack: tuple[int, ...]) -> Transformer:
+        """Return a network with weights 0."""
+        return cls(config, stack)
+
+    def _initialise(self, generators: Sequence[torch.Generator]) -> None:
+        check_generators(generators, self.stack)
+        scale, residual = self.config.initial_scale, (2 * self.config.layers) ** -0.5
+        for name, parameter in self.named_parameters():
+            if name in {"token", "position"}:
+                draw_normal(parameter, scale, generators, self.stack)
+            elif name.endswith("weight"):
+                into_residual = residual if name.endswith(("out.weight", "output.weight")) else 1.0
+                deviation = scale * into_residual * parameter.shape[-2] ** -0.5
+                draw_normal(parameter, deviation, generators, self.stack)
+
+    def head(self, state: Float[Tensor, "*stack example feature"]) -> Float[Tensor, "*stack example token"]:
+        """Return the logits of the tokens, linear in the state."""
+        if self.config.tied:
+            scaled = state * self.config.width**-0.5
+            return linear(scaled, self.token[..., : self.n_tokens, :].mT, self.head_bias)
+        return linear(state, self.unembedding.weight, self.unembedding.bias)
+
+    def _embedded(self, tokens: Tensor) -> tuple[Tensor, Tensor | None]:
+        x = embed(self.token_index(tokens), self.token) + self.position.unsqueeze(-3)
+        return x, tokens != PAD if self.config.padded else None
+
+    def _states(self, sentences: Tensor) -> Tensor:
+        x, inside = self._embedded(sentences)
+        for block in self.blocks:
+            x = block(x, inside)
+        state = self.norm.forward(x)
+        return state if inside is None else state * inside.unsqueeze(-1)
+
+    def _masked_state(self, contexts: Tensor) -> Tensor:
+        x, inside = self._embedded(contexts)
+        for block in self.blocks[:-1]:
+            x = block(x, inside)
+        position = self.masked_index(contexts).expand(x.shape[:-2])
+        last = self.blocks[-1]
+        assert isinstance(last, Block)
+        return self.norm.forward(last.at(x, position, inside))
