@@ -97,7 +97,8 @@ def validation_loss(
     dual = torch.linalg.solve(gram + penalty * identity, labels[..., :fitted, :])
     residual = b @ (a.mT @ dual) - labels[..., fitted:, :]
     scale = labels[..., fitted:, :].square().sum((-2, -1))
-    return residual.square().sum((-2, -1)) / scale.clamp_min(torch.finfo(features.dtype).tiny)
+    relative: Tensor = residual.square().sum((-2, -1)) / scale.clamp_min(torch.finfo(features.dtype).tiny)
+    return relative
 
 
 def task_draw(task: DownstreamTask, dtype: torch.dtype) -> Draw:

@@ -42,7 +42,8 @@ def isotropic_direction(
     gaussian = torch.stack(
         [torch.randn(like.shape[1], generator=g, dtype=like.dtype, device=like.device) for g in generators]
     )
-    return gaussian / torch.linalg.vector_norm(gaussian, dim=1, keepdim=True)
+    unit: Tensor = gaussian / torch.linalg.vector_norm(gaussian, dim=1, keepdim=True)
+    return unit
 
 
 def label_gradient(
@@ -56,9 +57,9 @@ def label_gradient(
 
     - sampled: g = ∇ mean ℓ(x, y), y ~ p*; loss on the labels drawn.
     - soft: g = ∇ mean E[ℓ | x]; loss against p*.
-    - isotropic: g_soft + ‖g_sampled − g_soft‖ u, both gradients on this batch, u uniform on the sphere. Then E ξ = 0 and
-      Cov ξ = s² I with s² · (number of parameters) = E‖g_sampled − g_soft‖², exactly, batch by batch and not only on
-      average. Costs a second backward pass (the forward pass is shared) and one Gaussian per parameter.
+    - isotropic: g_soft + ξ, ξ = ‖g_sampled − g_soft‖ u, both gradients on this batch, u uniform on the sphere. Then
+      E ξ = 0 and Cov ξ = s² I with s² · (number of parameters) = E‖g_sampled − g_soft‖²; the norms agree batch by
+      batch. Costs a second backward pass (the forward pass is shared) and one Gaussian per parameter.
 
     Args:
         labels: the kind.

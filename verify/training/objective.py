@@ -15,7 +15,7 @@ from verify.training.config import ConfigurationError, Training
 from verify.training.data import ExampleStream
 from verify.training.labels import label_gradient
 from verify.training.parameters import FlatParameters, per_member
-from verify.training.streams import BatchStream, generators
+from verify.training.streams import BatchStream, generator_states, generators, restore_generators
 from verify.training.tables import ContextTable
 from verify.training.trace_penalty import random_signs, trace_estimate
 
@@ -51,6 +51,7 @@ class Objective:
         self.parameters = parameters
         self.config = config
         theta, network = parameters.theta, parameters.network
+        network.fast = config.trace_penalty is None
         require_precision(config, theta.device)
         self._examples = ExampleStream(
             language,
@@ -87,8 +88,9 @@ class Objective:
         batch = self._examples.next()
         with self._autocast():
             log_prob = self.parameters.network(batch.contexts)
-        loss, gradient = label_gradient(self.config.labels, self.parameters, log_prob.to(
-            self.parameters.theta.dtype), batch, self._noise)
+        loss, gradient = label_gradient(
+            self.config.labels, self.parameters, log_prob.to(self.parameters.theta.dtype), batch, self._noise
+        )
         if self.config.trace_penalty is not None:
             gradient += self.parameters.gradient((self._trace_weight * self.trace(batch.contexts)).sum())
         if self.config.adversary is not None:
@@ -134,7 +136,7 @@ class Objective:
         for name, stream in self._streams().items():
             streams[name], places[name] = stream.state()
         for name, members in (("noise", self._noise), ("signs", self._signs)):
-            streams[name] = torch.stack([generator.get_state() for generator in members])
+            streams[name] = generator_states(members)
         return streams, places
 
     def restore(self, streams: dict[str, Tensor], places: dict[str, int]) -> None:
@@ -142,8 +144,7 @@ class Objective:
         for name, stream in self._streams().items():
             stream.restore(streams[name], places[name])
         for name, members in (("noise", self._noise), ("signs", self._signs)):
-            for generator, state in zip(members, streams[name], strict=True):
-                generator.set_state(state.cpu())
+            restore_generators(members, streams[name])
 
     def _streams(self) -> dict[str, ExampleStream | BatchStream]:
         found: dict[str, ExampleStream | BatchStream] = {"examples": self._examples}

@@ -89,7 +89,7 @@ class SGD(Optimiser):
 
 @dataclass(frozen=True)
 class AdamW(Optimiser):
-    """Adam with decoupled weight decay (arXiv 1711.05101, algorithm 2, with η in front of λ as torch.optim.AdamW has it).
+    """Adam with decoupled weight decay (arXiv 1711.05101, algorithm 2, with ηλ for λ as in torch.optim.AdamW).
 
     θ ← (1 − ηλ)θ;  m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  θ ← θ − η m̂ / (√v̂ + ε), m̂ = m/(1 − β₁ᵏ), v̂ likewise.
 

@@ -87,6 +87,8 @@ class FlatParameters:
 def network_at(network: Network, theta: Float[Tensor, "member parameter"], *, dtype: torch.dtype) -> Network:
     """Return a copy of a network with the rows of θ as its parameters, in `dtype`; nothing is shared with either.
 
+    The copy may be differentiated to any order (`fast` is off).
+
     Raises:
         ValueError: θ does not have one row per member and one column per parameter of a member.
     """
@@ -98,6 +100,7 @@ def network_at(network: Network, theta: Float[Tensor, "member parameter"], *, dt
             "give the rows of the same kind of network"
         )
     found = copy.deepcopy(network).to(dtype)
+    found.fast = False
     with torch.no_grad():
         for parameter, values in zip(found.parameters(), _split(found, theta), strict=True):
             parameter.copy_(values)

@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Schedule:
-    """A factor on the learning rate as a function of the step k = 0, 1, …
+    """A factor on the learning rate as a function of the step k ≥ 0.
 
     (k + 1)/warmup for k < warmup, then 1 until step `hold`, then, with u = (k − hold)/(steps − hold) cut to [0, 1],
     final + (1 − final)·s(u), where s(u) = 1 (constant), 1 − u (linear) or (1 + cos πu)/2 (cosine).

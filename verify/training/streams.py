@@ -18,6 +18,27 @@ def generators(seeds: Sequence[int], purpose: str, device: torch.device | str = 
     return [torch.Generator(device).manual_seed(stream_seed(seed, "training", purpose)) for seed in seeds]
 
 
+def generator_states(generators: Sequence[torch.Generator]) -> Tensor:
+    """Return the states of generators, uint8 of shape (member, byte)."""
+    return torch.stack([generator.get_state() for generator in generators])
+
+
+def restore_generators(generators: Sequence[torch.Generator], states: Tensor) -> None:
+    """Put generators into states that `generator_states` returned.
+
+    Raises:
+        ValueError: there is not one row per generator.
+    """
+    if states.ndim != 2 or len(states) != len(generators):
+        raise ValueError(
+            f"expected the states of {len(generators)} generators, one row each, got shape {tuple(states.shape)}; "
+            "restore with the seeds of the run that was saved"
+        )
+    for generator, state in zip(generators, states.cpu(), strict=True):
+        # torch 2.13 reads past the end of a state that is a view of a larger tensor, and crashes.
+        generator.set_state(state.clone())
+
+
 class BatchStream:
     """Batches of fresh examples, one independent stream per member of a stack.
 
@@ -52,7 +73,7 @@ class BatchStream:
     def next(self) -> tuple[Tensor, ...]:
         """Return the next batch: tensors of shape (member, example, ...)."""
         if self._place == self.prefetch:
-            self._before = self._generator_states()
+            self._before = generator_states(self.generators)
             self._block, self._place = self._drawn(), 0
         rows = tuple(part[:, self._place] for part in self._block)
         self._place += 1
@@ -61,7 +82,7 @@ class BatchStream:
     def state(self) -> tuple[Tensor, int]:
         """Return the states of the generators before the block, (member, byte), and the place in the block."""
         used_up = self._place == self.prefetch
-        return self._generator_states() if used_up else self._before.clone(), self._place
+        return generator_states(self.generators) if used_up else self._before.clone(), self._place
 
     def restore(self, states: Tensor, place: int) -> None:
         """Go on where `state` was taken.
@@ -69,14 +90,13 @@ class BatchStream:
         Raises:
             ValueError: the place is outside a block, or the number of members differs.
         """
-        if not 0 <= place <= self.prefetch or len(states) != len(self.generators):
+        if not 0 <= place <= self.prefetch:
             raise ValueError(
-                f"expected a place in 0..{self.prefetch} and {len(self.generators)} members, got place {place} and "
-                f"{len(states)} members; restore with the batch, prefetch and seeds of the run that was saved"
+                f"expected a place in 0..{self.prefetch} of a block, got {place}; restore with the batch and prefetch "
+                "of the run that was saved"
             )
-        for generator, state in zip(self.generators, states, strict=True):
-            generator.set_state(state.cpu())
-        self._before = self._generator_states()
+        restore_generators(self.generators, states)
+        self._before = states.cpu().clone()
         self._place = place
         if place < self.prefetch:
             self._block = self._drawn()
@@ -84,7 +104,4 @@ class BatchStream:
     def _drawn(self) -> tuple[Tensor, ...]:
         rows = [self.draw(self.prefetch * self.batch, generator) for generator in self.generators]
         stacked = (torch.stack(parts) for parts in zip(*rows, strict=True))
-        return tuple(part.unflatten(1, (self.prefetch, self.batch)) for part in stacked)
-
-    def _generator_states(self) -> Tensor:
-        return torch.stack([generator.get_state() for generator in self.generators])
+        return tuple(part.reshape(len(rows), self.prefetch, self.batch, *part.shape[2:]) for part in stacked)

@@ -1,8 +1,8 @@
 r"""A penalty (or a reward) on tr F, by an estimate that is unbiased for the value and for the gradient.
 
-Labels drawn from the model give tr F = E‖∇ log p_θ(y)‖², but their law moves with θ and the gradient of such an estimate
-misses that part. With square roots nothing is drawn from the model: tr F = 4 E_x Σ_y ‖∇√p_θ(y|x)‖², so that for
-independent signs ε
+Labels drawn from the model give tr F = E‖∇ log p_θ(y)‖², but their law moves with θ, and the gradient of such an
+estimate misses that part. With square roots nothing is drawn from the model: tr F = 4 E_x Σ_y ‖∇√p_θ(y|x)‖², so that
+for independent signs ε
 
     tr F = E_ε ‖∇_θ Σ_i Σ_y ε_{iy} 2 √p_θ(y|x_i) / √n‖²,
 
