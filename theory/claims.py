@@ -15,6 +15,7 @@ from theory import (
     product_model,
     sgd_reaches_flattest,
     slow_flow,
+    trace_is_not_invariant,
     transfer_bound,
     transfer_brackets,
     transfer_pairs,
@@ -67,6 +68,7 @@ CLAIMS: Mapping[str, Claim] = register(
         flattest_brackets.CLAIM,
         transfer_brackets.CLAIM,
         sgd_reaches_flattest.CLAIM,
+        trace_is_not_invariant.CLAIM,
     ]
 )
 

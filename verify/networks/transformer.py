@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from synthetic.tokens import PAD
+from verify.networks import first_order
 from verify.networks.network import Network, NetworkConfig, check_generators, draw_normal
 from verify.networks.primitives import (
     ACTIVATIONS,
@@ -126,9 +127,9 @@ class Norm(nn.Module):
         self.gain = nn.Parameter(torch.ones(*stack, feature, dtype=dtype))
         self.bias = nn.Parameter(torch.zeros(*stack, feature, dtype=dtype))
 
-    def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    def forward(self, x: Float[Tensor, "..."], fast: bool = False) -> Float[Tensor, "..."]:
         """Return the normalised x, scaled and shifted."""
-        return layer_norm(x, self.gain, self.bias, EPSILON)
+        return (first_order.layer_norm if fast else layer_norm)(x, self.gain, self.bias, EPSILON)
 
 
 class Block(nn.Module):
@@ -142,30 +143,35 @@ class Block(nn.Module):
         self.qkv, self.out = Affine(stack, d, 3 * d, dtype), Affine(stack, d, d, dtype)
         self.hidden, self.output = Affine(stack, d, m, dtype), Affine(stack, m, d, dtype)
 
-    def _split(self, x: Tensor) -> Tensor:
-        return x.reshape(*x.shape[:-1], self.config.heads, self.config.head_width)
-
     def forward(
-        self, x: Float[Tensor, "*batch position feature"], inside: Tensor | None
+        self, x: Float[Tensor, "*batch position feature"], inside: Tensor | None, fast: bool
     ) -> Float[Tensor, "*batch position feature"]:
         """Return the block's output at all positions."""
-        query, key, value = self.qkv(self.attention_norm(x)).chunk(3, -1)
-        x = x + self.out(attention(self._split(query), self._split(key), self._split(value), inside))
-        return self._mlp(x)
+        qkv = self._by_head(self.qkv(self.attention_norm(x, fast)))
+        if fast:
+            mixed = first_order.self_attention(qkv, inside)
+        else:
+            query, key, value = qkv.unbind(-3)
+            mixed = attention(query, key, value, inside)
+        return self._mlp(x + self.out(mixed), fast)
 
     def at(
-        self, x: Float[Tensor, "*batch position feature"], position: Tensor, inside: Tensor | None
+        self, x: Float[Tensor, "*batch position feature"], position: Tensor, inside: Tensor | None, fast: bool
     ) -> Float[Tensor, "*batch feature"]:
         """Return the block's output at one position of each example."""
         d = self.config.width
-        normal = self.attention_norm(x)
-        key, value = linear(normal, self.qkv.weight[..., d:], self.qkv.bias[..., d:]).chunk(2, -1)
-        query = linear(pick(normal, position), self.qkv.weight[..., :d], self.qkv.bias[..., :d])
-        mixed = attention(self._split(query).unsqueeze(-3), self._split(key), self._split(value), inside).squeeze(-2)
-        return self._mlp(pick(x, position) + self.out(mixed))
+        normal = self.attention_norm(x, fast)
+        key, value = self._by_head(linear(normal, self.qkv.weight[..., d:], self.qkv.bias[..., d:])).unbind(-3)
+        query = self._by_head(linear(pick(normal, position), self.qkv.weight[..., :d], self.qkv.bias[..., :d]))
+        mixed = attention(query, key, value, inside).squeeze(-2)
+        return self._mlp(pick(x, position) + self.out(mixed), fast)
 
-    def _mlp(self, x: Tensor) -> Tensor:
-        hidden = activate(self.hidden(self.mlp_norm(x)), self.config.activation)
+    def _by_head(self, x: Tensor) -> Tensor:
+        """Split features into (queries | keys | values, head, feature)."""
+        return x.reshape(*x.shape[:-1], -1, self.config.heads, self.config.head_width)
+
+    def _mlp(self, x: Tensor, fast: bool) -> Tensor:
+        hidden = activate(self.hidden(self.mlp_norm(x, fast)), self.config.activation)
         return x + self.output.forward(hidden)
 
 
@@ -234,15 +240,15 @@ class Transformer(Network):
     def _states(self, sentences: Tensor) -> Tensor:
         x, inside = self._embedded(sentences)
         for block in self.blocks:
-            x = block(x, inside)
-        state = self.norm.forward(x)
+            x = block(x, inside, self.fast)
+        state = self.norm.forward(x, self.fast)
         return state if inside is None else state * inside.unsqueeze(-1)
 
     def _masked_state(self, contexts: Tensor) -> Tensor:
         x, inside = self._embedded(contexts)
         for block in self.blocks[:-1]:
-            x = block(x, inside)
+            x = block(x, inside, self.fast)
         position = self.masked_index(contexts).expand(x.shape[:-2])
         last = self.blocks[-1]
         assert isinstance(last, Block)
-        return self.norm.forward(last.at(x, position, inside))
+        return self.norm.forward(last.at(x, position, inside, self.fast), self.fast)
