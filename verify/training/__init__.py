@@ -1,0 +1,1 @@
+"""Training of stacks of masked-token networks on languages whose conditionals are known exactly."""

@@ -1,0 +1,112 @@
+r"""The adversarial algorithm: a model of the same masked loss whose features are made useless for a downstream task.
+
+The objective is L(ψ) − λ·V(ψ), V the validation loss of a linear head fitted on the features (paper, adversarial
+algorithm; second-hand). There the head is fitted by gradient steps; here by ridge regression in closed form, so that V
+is a function of ψ alone and its gradient is exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from synthetic.tasks import DownstreamTask
+from synthetic.tokens import PAD
+from verify.training.streams import Draw
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """The term −λ·min(V, cap) of a training objective.
+
+    Attributes:
+        weight: λ, one number or one per member.
+        task: name of the downstream task of the language.
+        fitted: examples that the head is fitted on, split A.
+        validated: examples that V is measured on, split B; all are drawn afresh at every step.
+        ridge: penalty of the head relative to the summed squared norms of the centred features of split A.
+        pooling: features of a sentence: the final states of all positions side by side, or their mean.
+        cap: greatest V that is rewarded, in units of the loss of the best constant; None for no cap.
+
+    Raises:
+        ValueError: a size is below two (A) or one (B), ridge or cap is not positive, or the pooling is unknown.
+    """
+
+    weight: float | tuple[float, ...]
+    task: str
+    fitted: int = 64
+    validated: int = 64
+    ridge: float = 1e-3
+    pooling: Literal["concatenate", "mean"] = "concatenate"
+    cap: float | None = 2.0
+
+    def __post_init__(self) -> None:
+        if self.fitted < 2 or self.validated < 1:
+            raise ValueError(f"expected fitted >= 2 and validated >= 1 examples, got {self}")
+        if not (self.ridge > 0 and (self.cap is None or self.cap > 0)):
+            raise ValueError(f"expected ridge > 0 and cap > 0 or None, got {self}; ridge keeps the head determined")
+        if self.pooling not in {"concatenate", "mean"}:
+            raise ValueError(f"expected pooling concatenate or mean, got {self.pooling!r}")
+
+
+def pooled(
+    states: Float[Tensor, "*stack example position feature"],
+    inputs: Int64[Tensor, "*stack example position"],
+    pooling: Literal["concatenate", "mean"],
+) -> Float[Tensor, "*stack example pooled"]:
+    """Return the features of sentences; padding counts as zero, and not at all in a mean."""
+    inside = (inputs != PAD).unsqueeze(-1).to(states.dtype)
+    kept = states * inside
+    return kept.flatten(-2) if pooling == "concatenate" else kept.sum(-2) / inside.sum(-2)
+
+
+def validation_loss(
+    features: Float[Tensor, "*stack example feature"],
+    one_hot: Float[Tensor, "*stack example label"],
+    fitted: int,
+    ridge: float,
+) -> Float[Tensor, "*stack"]:
+    r"""Return the loss V on the other examples of the ridge head fitted on the first `fitted` of them.
+
+    With Φ, Y centred by the means of split A, K = Φ_A Φ_Aᵀ and μ = ridge·tr K, the predictions on B are
+    Φ_B Φ_Aᵀ (K + μI)⁻¹ Y_A (the dual form of ridge regression, penalty μ), and
+
+        V = mean_B ‖prediction − Y_B‖² / mean_B ‖Y_B‖²:
+
+    V = 1 for features that vary in no way a head can use, and more for a head that is misled; 0 where all labels are
+    equal. The condition number of the equation is at most 1 + 1/ridge. Differentiable. Exact up to rounding.
+
+    Args:
+        features: one row per example, split A first.
+        one_hot: labels in one-hot code.
+        fitted: size of split A.
+        ridge: relative penalty.
+    """
+    centred = features - features[..., :fitted, :].mean(-2, keepdim=True)
+    labels = one_hot - one_hot[..., :fitted, :].mean(-2, keepdim=True)
+    a, b = centred[..., :fitted, :], centred[..., fitted:, :]
+    gram = a @ a.mT
+    trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
+    # A head on features without any spread predicts the mean; any penalty keeps the equation solvable there.
+    penalty = torch.where(trace > 0, ridge * trace, 1.0)
+    identity = torch.eye(fitted, dtype=features.dtype, device=features.device)
+    dual = torch.linalg.solve(gram + penalty * identity, labels[..., :fitted, :])
+    residual = b @ (a.mT @ dual) - labels[..., fitted:, :]
+    scale = labels[..., fitted:, :].square().sum((-2, -1))
+    relative: Tensor = residual.square().sum((-2, -1)) / scale.clamp_min(torch.finfo(features.dtype).tiny)
+    return relative
+
+
+def task_draw(task: DownstreamTask, dtype: torch.dtype) -> Draw:
+    """Return a draw of (inputs, labels in one-hot code) from a downstream task."""
+    values = torch.tensor(task.label_values, dtype=torch.float64)
+
+    def draw(n: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        sample = task.sample(n, generator)
+        return sample.inputs, (sample.labels.unsqueeze(-1) == values).to(dtype)
+
+    return draw

@@ -1,0 +1,136 @@
+"""The excess loss L − L* = E KL(p* ‖ p_θ) of stacks of networks, in float64, over all contexts or a fixed sample."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from synthetic.language import Language
+from verify.divergence import kl_divergence
+from verify.networks.network import Network
+from verify.training.tables import ContextTable, table_if_small
+
+CHUNK_ENTRIES = 2**22
+"""Contexts are evaluated so many at once that members × contexts × positions × features stay below this."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """The contexts on which networks are measured and compared, with exact conditionals.
+
+    Attributes:
+        contexts: all contexts of positive probability, or a sample of them.
+        weight: their law, or 1/n each; sums to one.
+        conditional: p*, float64.
+        method: enumeration or monte-carlo.
+    """
+
+    contexts: Int64[Tensor, "context position"]
+    weight: Float[Tensor, " context"]
+    conditional: Float[Tensor, "context token"]
+    method: Literal["enumeration", "monte-carlo"]
+
+    @classmethod
+    def enumerated(cls, table: ContextTable) -> Reference:
+        """Return all contexts of a table."""
+        return cls(table.contexts, table.prob, table.conditional, "enumeration")
+
+    @classmethod
+    def sampled(cls, language: Language, n: int, generator: torch.Generator) -> Reference:
+        """Return n contexts drawn once and for all; the same ones for every network, so that differences vary less.
+
+        Raises:
+            ValueError: n < 2, when there is no standard error.
+        """
+        if n < 2:
+            raise ValueError(f"expected n >= 2 contexts for an estimate with a standard error, got {n}; raise n")
+        contexts = language.sample_masked(n, generator, "cpu").contexts
+        weight = torch.full((n,), 1 / n, dtype=torch.float64)
+        return cls(contexts, weight, language.masked_conditional(contexts), "monte-carlo")
+
+    @classmethod
+    def of(cls, language: Language, n: int, generator: torch.Generator) -> Reference:
+        """Return all contexts where their table is small (`table_if_small`), else n sampled ones."""
+        table = table_if_small(language)
+        return cls.sampled(language, n, generator) if table is None else cls.enumerated(table)
+
+    @cached_property
+    def entropy_floor(self) -> float:
+        """L* = E H(p*) in nats; exact for an enumeration."""
+        return float(self.weight @ torch.special.entr(self.conditional).sum(-1))
+
+    @cached_property
+    def learnable_gap(self) -> float:
+        """H(E p*) − L* in nats, what a model gains that uses the context; exact for an enumeration."""
+        return float(torch.special.entr(self.weight @ self.conditional).sum()) - self.entropy_floor
+
+
+@dataclass(frozen=True, eq=False)
+class Excess:
+    """Excess losses of the members of a stack, in nats.
+
+    Attributes:
+        estimate: E KL(p* ‖ p_θ).
+        standard_error: over contexts; 0 for an enumeration.
+        n: number of contexts.
+        method: enumeration or monte-carlo.
+        entropy_floor: L*.
+        learnable_gap: unigram entropy − L*.
+    """
+
+    estimate: Float[Tensor, "*stack"]
+    standard_error: Float[Tensor, "*stack"]
+    n: int
+    method: str
+    entropy_floor: float
+    learnable_gap: float
+
+    @property
+    def share(self) -> Float[Tensor, "*stack"]:
+        """The excess as a share of the learnable gap: 1 for the unigram law, 0 at the floor.
+
+        Raises:
+            ValueError: the language has no gap, its context tells nothing.
+        """
+        if not self.learnable_gap > 0:
+            raise ValueError(
+                f"expected a language whose contexts tell something, got a learnable gap of {self.learnable_gap:.3g} "
+                "nats; quote the excess itself"
+            )
+        return self.estimate / self.learnable_gap
+
+
+def excess_loss(network: Network, reference: Reference, *, device: torch.device | str = "cpu") -> Excess:
+    """Return the excess loss of every member, in float64 whatever the network was trained in.
+
+    Σ_x w(x) KL(p*(·|x) ‖ p_θ(·|x)) with `kl_divergence`, whose terms do not cancel; for an enumeration exact to
+    rounding, for a sample with its standard error √(Var KL / n).
+
+    Args:
+        network: measured on a float64 copy.
+        reference: the contexts.
+        device: where the copy is evaluated.
+    """
+    copied = network.copy().to(device=device, dtype=torch.float64)
+    copied.fast = False
+    entries = max(1, math.prod(network.stack)) * network.length * max(network.width, network.n_tokens)
+    rows = max(1, CHUNK_ENTRIES // entries)
+    with torch.no_grad():
+        parts = [
+            kl_divergence(conditional.to(device), copied(contexts.to(device))).cpu()
+            for contexts, conditional in zip(
+                torch.split(reference.contexts, rows), torch.split(reference.conditional, rows), strict=True
+            )
+        ]
+    divergence = torch.cat(parts, dim=-1)
+    estimate = divergence @ reference.weight
+    exact = reference.method == "enumeration"
+    n = len(reference.contexts)
+    error = torch.zeros_like(estimate) if exact else divergence.std(-1) / math.sqrt(n)
+    return Excess(estimate, error, n, reference.method, reference.entropy_floor, reference.learnable_gap)

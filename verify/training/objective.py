@@ -1,0 +1,177 @@
+"""What a training step asks of a batch: the loss of every member, and the gradient of all terms of its objective."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from synthetic.language import Language
+from verify.training.adversary import pooled, task_draw, validation_loss
+from verify.training.config import ConfigurationError, Training
+from verify.training.data import ExampleStream
+from verify.training.labels import label_gradient
+from verify.training.parameters import FlatParameters, per_member
+from verify.training.streams import BatchStream, generator_states, generators, restore_generators
+from verify.training.tables import ContextTable
+from verify.training.trace_penalty import random_signs, trace_estimate
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
+"""Type of the parameters for each precision."""
+
+
+class Objective:
+    """L + λ₁ tr F̂ − λ₂ min(V, cap) on the next batch of every member, and its gradient.
+
+    Each purpose (examples, isotropic noise, signs, downstream examples) has a stream of its own per seed, so that
+    switching one term on or off leaves the others' random numbers as they are.
+
+    Args:
+        parameters: the network.
+        language: where examples come from.
+        table: its contexts, if it is small enough.
+        config: the terms.
+        seeds: one per member.
+
+    Raises:
+        ConfigurationError: bfloat16 is asked for where it is not available, or the language lacks the adversary's task.
+    """
+
+    def __init__(
+        self,
+        parameters: FlatParameters,
+        language: Language,
+        table: ContextTable | None,
+        config: Training,
+        seeds: Sequence[int],
+    ) -> None:
+        self.parameters = parameters
+        self.config = config
+        theta, network = parameters.theta, parameters.network
+        network.fast = config.trace_penalty is None
+        require_precision(config, theta.device)
+        self._examples = ExampleStream(
+            language,
+            table,
+            seeds,
+            stack=network.stack,
+            batch=config.batch,
+            conditional=config.labels != "sampled",
+            prefetch=config.prefetch,
+            dtype=theta.dtype,
+            device=theta.device,
+        )
+        self._noise = generators(seeds, "noise", theta.device)
+        self._signs = generators(seeds, "signs")
+        self._downstream: BatchStream | None = None
+        if config.trace_penalty is not None:
+            weight = config.trace_penalty.weight
+            self._trace_weight = per_member(weight, len(theta), what="weight of the trace penalty", like=theta)
+        if config.adversary is not None:
+            name, tasks = config.adversary.task, language.downstream
+            if name not in tasks:
+                raise ConfigurationError(
+                    f"expected an adversary on a task of the language, got {name!r}; it has "
+                    f"{', '.join(sorted(tasks)) or 'none'}"
+                )
+            size = config.adversary.fitted + config.adversary.validated
+            draw = task_draw(tasks[name], theta.dtype)
+            self._downstream = BatchStream(draw, generators(seeds, "downstream"), size, config.prefetch)
+            weight = config.adversary.weight
+            self._adversary_weight = per_member(weight, len(theta), what="weight of the adversary", like=theta)
+
+    def __call__(self) -> tuple[Float[Tensor, " member"], Float[Tensor, "member parameter"]]:
+        """Return the masked loss L and the gradient of the whole objective, on fresh examples."""
+        batch = self._examples.next()
+        with self._autocast():
+            log_prob = self.parameters.network(batch.contexts)
+        loss, gradient = label_gradient(
+            self.config.labels, self.parameters, log_prob.to(self.parameters.theta.dtype), batch, self._noise
+        )
+        if self.config.trace_penalty is not None:
+            gradient += self.parameters.gradient((self._trace_weight * self.trace(batch.contexts)).sum())
+        if self.config.adversary is not None:
+            gradient -= self.parameters.gradient((self._adversary_weight * self.validation()).sum())
+        return loss, gradient
+
+    def trace(self, contexts: Tensor) -> Float[Tensor, " member"]:
+        """Return tr F̂ on the first of these contexts, with fresh signs; differentiable.
+
+        Raises:
+            ConfigurationError: no trace penalty is configured.
+        """
+        penalty = self.config.trace_penalty
+        if penalty is None:
+            raise ConfigurationError("expected a configuration with a trace penalty, got none")
+        network, theta = self.parameters.network, self.parameters.theta
+        shape = (penalty.probes, penalty.examples, network.n_tokens)
+        signs = random_signs(shape, self._signs, theta.dtype, theta.device)
+        return trace_estimate(network, self.parameters.leaves, contexts[..., : penalty.examples, :], signs)
+
+    def validation(self) -> Float[Tensor, " member"]:
+        """Return min(V, cap) of the adversary on fresh downstream examples; differentiable.
+
+        Raises:
+            ConfigurationError: no adversary is configured.
+        """
+        adversary = self.config.adversary
+        if adversary is None or self._downstream is None:
+            raise ConfigurationError("expected a configuration with an adversary, got none")
+        network, theta = self.parameters.network, self.parameters.theta
+        inputs, one_hot = (
+            part.reshape(*network.stack, *part.shape[1:]).to(theta.device) for part in self._downstream.next()
+        )
+        with self._autocast():
+            states = network.states(inputs)
+        features = pooled(states.to(theta.dtype), inputs, adversary.pooling)
+        loss = validation_loss(features, one_hot, adversary.fitted, adversary.ridge).reshape(len(theta))
+        return loss if adversary.cap is None else loss.clamp(max=adversary.cap)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, int]]:
+        """Return the states of all streams and the places in their blocks."""
+        streams, places = {}, {}
+        for name, stream in self._streams().items():
+            streams[name], places[name] = stream.state()
+        for name, members in (("noise", self._noise), ("signs", self._signs)):
+            streams[name] = generator_states(members)
+        return streams, places
+
+    def restore(self, streams: dict[str, Tensor], places: dict[str, int]) -> None:
+        """Go on where `state` was taken; errors as in `BatchStream.restore`."""
+        for name, stream in self._streams().items():
+            stream.restore(streams[name], places[name])
+        for name, members in (("noise", self._noise), ("signs", self._signs)):
+            restore_generators(members, streams[name])
+
+    def _streams(self) -> dict[str, ExampleStream | BatchStream]:
+        found: dict[str, ExampleStream | BatchStream] = {"examples": self._examples}
+        if self._downstream is not None:
+            found["downstream"] = self._downstream
+        return found
+
+    def _autocast(self) -> contextlib.AbstractContextManager[object]:
+        if self.config.precision != "bfloat16":
+            return contextlib.nullcontext()
+        return torch.autocast("cuda", dtype=torch.bfloat16)
+
+
+def require_precision(config: Training, device: torch.device) -> None:
+    """Check that the device can train in the configured precision.
+
+    Raises:
+        ConfigurationError: bfloat16 is asked for on a device without it.
+    """
+    if config.precision != "bfloat16":
+        return
+    if device.type != "cuda":
+        raise ConfigurationError(
+            f"expected a CUDA device for precision bfloat16, got {device.type}; "
+            "train in float32 here, or move the network to cuda"
+        )
+    if not torch.cuda.is_bf16_supported():
+        raise ConfigurationError(
+            f"expected a device with bfloat16 arithmetic, got {torch.cuda.get_device_name(device)}; train in float32"
+        )

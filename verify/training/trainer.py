@@ -1,0 +1,228 @@
+"""The training loop: many seeds at once, resumable to the bit, and going on when one of them diverges."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from synthetic.language import Language
+from verify.networks.network import Network
+from verify.training.config import Training
+from verify.training.diverged import AllDivergedError, Divergence, ResumeError
+from verify.training.objective import DTYPES, Objective
+from verify.training.parameters import FlatParameters, members_of, network_at, per_member
+from verify.training.tables import ContextTable, table_if_small
+
+
+@dataclass(frozen=True)
+class Every:
+    """A measurement made whenever the number of finished steps is a multiple of `steps`, 0 included."""
+
+    steps: int
+    call: Callable[[Trainer], None]
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"expected a measurement every steps >= 1, got {self.steps}")
+
+
+class Trainer:
+    """Trains the members of a stack on one language, each on a stream of fresh examples of its own.
+
+    A member whose loss is bad is put back to its last good parameters and frozen there; the others go on
+    (`divergences`). Members never touch each other's numbers.
+
+    Args:
+        network: where training starts; copied, and left as it is.
+        language: whose masked-token task is learnt.
+        config: how.
+        seeds: one per member (one number for a stack of ()); they decide all random numbers of training.
+        table: the language's contexts, if the caller has them; else they are written out when that is cheap.
+        device: where to train; default: where the network is.
+
+    Attributes:
+        step: number of finished steps.
+        network: the network in training, a view of the current parameters.
+        theta: the current parameters, (member, parameter).
+        curve: mean masked loss of every `record_every` steps, before the step's update; NaN where frozen.
+        divergences: the members that diverged, as far as they were looked at (every `record_every` steps).
+
+    Raises:
+        ValueError: there is not one seed per member, or seeds repeat.
+        ConfigurationError: the configuration does not fit the language or the device.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        language: Language,
+        config: Training,
+        seeds: Sequence[int],
+        *,
+        table: ContextTable | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        members = members_of(network)
+        if len(seeds) != members or len(set(seeds)) != members:
+            raise ValueError(
+                f"expected {members} different seeds for a network of stack {network.stack}, got {list(seeds)}; "
+                "equal seeds would see the same examples"
+            )
+        self.config = config
+        self.seeds = tuple(seeds)
+        place = device if device is not None else next(network.parameters()).device
+        self._flat = FlatParameters(network, DTYPES[config.precision], place)
+        self.network, self.theta = self._flat.network, self._flat.theta
+        table = table if table is not None else table_if_small(language)
+        self._objective = Objective(self._flat, language, table, config, seeds)
+        self._bound = config.loss_bound or 10 * math.log(max(language.n_tokens, 2))
+        self._rate = per_member(config.rate, members, what="learning rate", like=self.theta)[:, None]
+        self._decayed = torch.ones_like(self.theta[0]) if config.decay_vectors else self._flat.is_matrix.to(self.theta)
+        self._optimiser_state = config.optimiser.start(self.theta)
+        self._average = self.theta.double() if config.average is not None else None
+        self._previous = self.theta.clone()
+        self._window = torch.full((config.record_every, members), math.nan, dtype=self.theta.dtype, device=place)
+        self._alive = torch.ones(members, dtype=torch.bool, device=place)
+        self._bad_step = torch.full((members,), -1, device=place)
+        self._bad_loss = torch.full((members,), math.nan, dtype=self.theta.dtype, device=place)
+        self._curve: list[Tensor] = []
+        self.divergences: tuple[Divergence, ...] = ()
+        self.step = 0
+
+    @property
+    def alive(self) -> Bool[Tensor, " member"]:
+        """Which members have not diverged."""
+        return self._alive.clone()
+
+    @property
+    def curve(self) -> Float[Tensor, "record member"]:
+        """The training curve, float64."""
+        return torch.stack(self._curve) if self._curve else torch.empty(0, len(self.theta), dtype=torch.float64)
+
+    @property
+    def average(self) -> Float[Tensor, "member parameter"]:
+        """The averaged parameters, float64: of all steps before the current one whose loss was seen to be good.
+
+        Raises:
+            ValueError: the configuration keeps none.
+        """
+        if self._average is None:
+            raise ValueError("expected a configuration that averages, got average=None; give it an Averaging")
+        return self._average
+
+    def snapshot(self, *, averaged: bool = False, dtype: torch.dtype = torch.float64) -> Network:
+        """Return a copy of the network as it is, or with the averaged parameters, in `dtype`; see `average`."""
+        return network_at(self.network, self.average if averaged else self.theta, dtype=dtype)
+
+    def run(self, until: int, hooks: Sequence[Every] = ()) -> None:
+        """Train until `until` steps are finished; hooks are called after the steps they ask for, and at step 0.
+
+        Raises:
+            AllDivergedError: no member is left; the message says how each ended.
+        """
+        if self.step == 0 < until:
+            for hook in hooks:
+                hook.call(self)
+        while self.step < until:
+            self._advance()
+            for hook in hooks:
+                if self.step % hook.steps == 0:
+                    hook.call(self)
+
+    def _advance(self) -> None:
+        """Make one step: measure, put bad members back, average, move, keep frozen members where they are."""
+        loss, gradient = self._objective()
+        bad = self._alive & ~(loss <= self._bound)
+        self._alive = self._alive & ~bad
+        self._bad_step = torch.where(bad, self.step, self._bad_step)
+        self._bad_loss = torch.where(bad, loss, self._bad_loss)
+        self._window[self.step % len(self._window)] = torch.where(self._alive, loss, math.nan)
+        good = torch.where(bad[:, None], self._previous, self.theta)
+        if self._average is not None and self.config.average is not None:
+            self.config.average.update(self._average, good, self.step)
+        rate = self._rate * self.config.schedule.factor(self.step)
+        self.config.optimiser.step(self.theta, gradient, self._optimiser_state, rate, self._decayed)
+        self.theta.copy_(torch.where(self._alive[:, None], self.theta, good))
+        self._previous = good
+        self.step += 1
+        if self.step % len(self._window) == 0:
+            self._record()
+
+    def _record(self) -> None:
+        """Add a point to the curve and report the members that diverged since the last one.
+
+        Raises:
+            AllDivergedError: no member is left.
+        """
+        self._curve.append(self._window.double().mean(0).cpu())
+        self.divergences = self._diverged()
+        if len(self.divergences) == len(self.seeds):
+            raise AllDivergedError("; ".join(map(str, self.divergences)) + "; lower the learning rate")
+
+    def _diverged(self) -> tuple[Divergence, ...]:
+        """Return the members that diverged before the last point of the curve."""
+        looked_at = self.step - self.step % len(self._window)
+        ends = zip(self._bad_step.tolist(), self._bad_loss.tolist(), strict=True)
+        return tuple(
+            Divergence(self.seeds[r], r, step, loss, self._bound)
+            for r, (step, loss) in enumerate(ends)
+            if 0 <= step < looked_at
+        )
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """Return the tensors, not copied, that are of fixed size and decide how training goes on."""
+        average = {} if self._average is None else {"average": self._average}
+        return {
+            "theta": self.theta,
+            "previous": self._previous,
+            "window": self._window,
+            "alive": self._alive,
+            "bad_step": self._bad_step,
+            "bad_loss": self._bad_loss,
+            **average,
+            **{f"optimiser.{name}": value for name, value in self._optimiser_state.items()},
+        }
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return all that decides how training goes on: tensors by name, and plain JSON values."""
+        streams, places = self._objective.state()
+        tensors = self._tensors() | {"curve": self.curve}
+        tensors |= {f"stream.{name}": value for name, value in streams.items()}
+        return {name: value.detach().clone() for name, value in tensors.items()}, {
+            **self._identity(),
+            "step": self.step,
+            "places": places,
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+        """Go on exactly where `state` was taken, by another trainer of the same network, language and configuration.
+
+        Raises:
+            ResumeError: the state is of another configuration, seeds or network, or lacks a tensor.
+        """
+        for name, own in self._identity().items():
+            if metadata.get(name) != own:
+                raise ResumeError(f"expected a state with {name} = {own}, got {metadata.get(name)}; start a new run")
+        ours, _ = self.state()
+        missing = sorted(set(ours) - set(tensors))
+        if missing or any(tensors[name].shape != own.shape for name, own in self._tensors().items()):
+            shapes = {name: tuple(value.shape) for name, value in tensors.items()}
+            raise ResumeError(f"expected the tensors of this trainer, got {shapes}, without {missing}; start a new run")
+        for name, own in self._tensors().items():
+            own.copy_(tensors[name])
+        self._curve = list(tensors["curve"].cpu())
+        self.step = int(metadata["step"])
+        self.divergences = self._diverged()
+        streams = {name.removeprefix("stream."): tensors[name] for name in ours if name.startswith("stream.")}
+        self._objective.restore(streams, dict(metadata["places"]))
+
+    def _identity(self) -> dict[str, Any]:
+        """Return what a saved state must agree on, as plain JSON values."""
+        layout = [[name, list(parameter.shape)] for name, parameter in self.network.named_parameters()]
+        return {"seeds": list(self.seeds), "training": self.config.to_json(), "parameters": layout}
