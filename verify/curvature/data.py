@@ -57,7 +57,7 @@ class Batch:
 
     @property
     def log_conditional(self) -> Float[Tensor, "row token"] | None:
-        """log p*(y | x) of every row, or None where it is not known."""
+        """The rows log p*(y | x), or None where it is not known."""
         if callable(self._log_conditional):
             self._log_conditional = self._log_conditional()
         return self._log_conditional

@@ -49,7 +49,8 @@ def draw_directions(
     if directions == "signs":
         return (0.5 * log_p).exp() * random_signs(log_p.shape, generator, log_p)
     labels = torch.multinomial(log_p.to(generator.device).exp(), 1, generator=generator).to(log_p.device)
-    return torch.zeros_like(log_p).scatter_(1, labels, 1.0)
+    chosen: Tensor = torch.zeros_like(log_p).scatter_(1, labels, 1.0)
+    return chosen
 
 
 def small_batch_fisher(
@@ -72,4 +73,5 @@ def squared_norm(part: Tensor | None, rows: int) -> Float[Tensor, ""]:
     """Return ‖part‖²/rows in float64 on the CPU, 0 for None."""
     if part is None:
         return torch.zeros((), dtype=torch.float64)
-    return torch.linalg.vector_norm(part).double().cpu().square() / rows
+    norm: Tensor = torch.linalg.vector_norm(part)
+    return norm.double().cpu().square() / rows

@@ -46,7 +46,7 @@ def exact_fisher(problem: Problem, batch: Batch, scale: list[Tensor] | None = No
         rows += len(log_p)
         # Σ_y p_y ‖∇log p_y‖² = Σ_y ‖Jᵀ √p_y e_y‖²
         directions = torch.diag((0.5 * log_p.detach()).exp().flatten()).reshape(-1, *log_p.shape)
-        for some in directions.split(chunk):
+        for some in torch.split(directions, chunk):
             gradient = torch.autograd.grad(
                 log_p, parameters, some, retain_graph=True, allow_unused=True, is_grads_batched=True
             )

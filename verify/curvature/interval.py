@@ -85,8 +85,9 @@ def units_needed(pilot: Float[np.ndarray, " unit"], relative_error: float, alpha
 def variance_parts(samples: Float[Tensor, "batch probe"]) -> tuple[float, float] | None:
     r"""Return what data and what probes contribute to the variance of the mean of all samples.
 
-    Given its batch, a row is independent identically distributed probes: their part is the mean of the variances within rows,
-    over batch · probe, unbiased; the data's part is the variance of row means over batch, less that, cut at 0.
+    Given its batch, a row is independent identically distributed probes: their part is the mean of the variances
+    within rows over batch · probe, unbiased; the data's part is the variance of row means over batch, less that,
+    cut at 0.
     One batch is taken for the whole population, without variance of data. None where one probe hides the parts.
     """
     batches, probes = samples.shape

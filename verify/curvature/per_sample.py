@@ -139,13 +139,16 @@ class PerSampleFisher:
             log_one = self.problem.rows(select(small.inputs, two[example : example + 1]))
             if len(log_one) != rows:
                 return frozenset()
-            parts = torch.autograd.grad(
+            parts: tuple[Tensor | None, ...] = torch.autograd.grad(
                 log_one,
                 [self.problem.parameters[name] for name in self.names],
                 v[example * rows : (example + 1) * rows],
                 allow_unused=True,
             )
-            explicit = {n: 0.0 if g is None else float(g.double().square().sum()) for n, g in zip(self.names, parts)}
+            explicit = {
+                name: 0.0 if part is None else float(part.double().square().sum())
+                for name, part in zip(self.names, parts, strict=True)
+            }
             # sums in another order: each squared norm to a few hundred ε of itself, tiny ones to ε of the largest
             epsilon = torch.finfo(log_p.dtype).eps
             allowed = 4 * epsilon * sum(explicit.values())

@@ -91,13 +91,15 @@ class Problem:
     def split(self, vectors: Float[Tensor, "*k parameter"]) -> list[Tensor]:
         """Return vectors as one tensor for each parameter, the inverse of `flat`."""
         shapes = [value.shape for value in self.parameters.values()]
-        parts = vectors.split([math.prod(shape) for shape in shapes], dim=-1)
+        parts = torch.split(vectors, [math.prod(shape) for shape in shapes], dim=-1)
         return [part.reshape(*vectors.shape[:-1], *shape) for part, shape in zip(parts, shapes, strict=True)]
 
     def dots(self, left: Float[Tensor, "k parameter"], right: Float[Tensor, "k parameter"]) -> Tensor:
         """Return left · right for every row, one column for each parameter tensor, in float64."""
         sizes = [value.numel() for value in self.parameters.values()]
-        return torch.stack([part.sum(-1, dtype=torch.float64) for part in (left * right).split(sizes, dim=-1)], dim=-1)
+        return torch.stack(
+            [part.sum(-1, dtype=torch.float64) for part in torch.split(left * right, sizes, dim=-1)], dim=-1
+        )
 
 
 def assign_blocks(names: Sequence[str], blocks: Blocks | None) -> dict[str, list[int]]:
@@ -107,7 +109,7 @@ def assign_blocks(names: Sequence[str], blocks: Blocks | None) -> dict[str, list
         ValueError: a block has no parameter, or a parameter two blocks.
     """
     found: dict[str, list[int]] = {block: [] for block in blocks or {}}
-    rest = []
+    rest: list[int] = []
     for index, name in enumerate(names):
         owners = [
             block

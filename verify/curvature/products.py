@@ -43,7 +43,7 @@ class HessianProducts:
     def __init__(self, problem: Problem, batch: Batch, loss: Loss = cross_entropy) -> None:
         self._parameters = list(problem.parameters.values())
         self.problem = problem
-        gradient = torch.autograd.grad(
+        gradient: tuple[Tensor | None, ...] = torch.autograd.grad(
             loss(problem.rows(batch.inputs), batch), self._parameters, create_graph=True, allow_unused=True
         )
         self.gradient = problem.flat([None if part is None else part.detach() for part in gradient])
@@ -60,7 +60,7 @@ class HessianProducts:
             return torch.zeros_like(vectors)
         parts = self.problem.split(vectors)
         try:
-            products = torch.autograd.grad(
+            products: tuple[Tensor | None, ...] = torch.autograd.grad(
                 [part for _, part in self._curved],
                 self._parameters,
                 [parts[i] for i, _ in self._curved],
@@ -81,24 +81,26 @@ class HessianProducts:
 
 
 def canary(problem: Problem, batch: Batch, generator: torch.Generator) -> float:
-    r"""Compare Hv of the cross-entropy with differences of gradients along a random v, on a float64 copy; return the largest disagreement.
+    r"""Return the largest disagreement of Hv of the cross-entropy and gradients' differences, on a float64 copy.
 
-    D(h) = (g(θ + hv) − g(θ − hv))/2h errs by h²/6 of a third derivative, estimated by |D(h) − D(2h)|/3, and by
-    rounding: ε/h of a gradient, which where gradients cancel is that of single scores, hence √ε of Hv as well. Each
-    parameter tensor is compared by itself, so that a wrong derivative of a small one is seen; the disagreement is
-    ‖Hv − D(h)‖ as a fraction of ‖Hv‖ + ‖D(h)‖. Source: ours.
+    Along a random v, D(h) = (g(θ + hv) − g(θ − hv))/2h errs by h²/6 of a third derivative, estimated by
+    |D(h) − D(2h)|/3, and by rounding: ε/h of a gradient, which where gradients cancel is that of single scores, hence
+    √ε of Hv as well. Each parameter tensor is compared by itself, so that a wrong derivative of a small one is seen;
+    the disagreement is ‖Hv − D(h)‖ as a fraction of ‖Hv‖ + ‖D(h)‖. Source: ours.
 
     Raises:
         SecondOrderError: a tensor disagrees by more than twelve times the error of the difference.
     """
     twin = Problem(copy.deepcopy(problem.model).double(), problem.log_prob)
-    small = _head(batch, problem)
+    small = _head(batch)
     products = HessianProducts(twin, small)
     base = {name: value.detach().clone() for name, value in twin.parameters.items()}
     size = float(twin.flat(list(base.values())).square().mean().sqrt()) or 1.0
     signs = torch.randn(twin.n_parameters, generator=generator, device=generator.device, dtype=torch.float64)
     v = signs.to(products.gradient)
     step = torch.finfo(torch.float64).eps ** (1 / 3) * size
+    whole = products(v[None])[0]  # before the parameters move under its graph
+    product = twin.split(whole)
 
     def gradient(shift: float) -> list[Tensor]:
         with torch.no_grad():
@@ -107,8 +109,6 @@ def canary(problem: Problem, batch: Batch, generator: torch.Generator) -> float:
         return twin.split(HessianProducts(twin, small).gradient)
 
     ahead, behind, far_ahead, far_behind = (gradient(k * step) for k in (1, -1, 2, -2))
-    whole = products(v[None])[0]
-    product = twin.split(whole)
     epsilon = torch.finfo(torch.float64).eps
     rounding = 64 * epsilon * float(products.gradient.norm()) / step
     rounding += 8 * epsilon**0.5 * float(whole.square().mean().sqrt())  # per entry
@@ -127,7 +127,7 @@ def canary(problem: Problem, batch: Batch, generator: torch.Generator) -> float:
     return worst
 
 
-def _head(batch: Batch, problem: Problem) -> Batch:
+def _head(batch: Batch) -> Batch:
     """Return the first examples of a batch in float64, all of them where rows and examples do not correspond."""
     known = batch.log_conditional
     n = n_examples(batch.inputs)
