@@ -1,0 +1,109 @@
+"""Intervals for the mean of independent, skewed units, and how many units a relative error takes.
+
+Traces are sums of squares, so their estimates are skewed to the right, and an interval from Student's t
+under-covers: 93% where 95% is claimed on 64 χ²₁ variables, 88% on 16. Hall's correction mends that.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from verify.statistics import Interval, checked_alpha, checked_samples, student_t_quantile
+
+MIN_UNITS = 32
+"""Fewest units: on 32 χ²₁ variables, the law of a rank-one trace, 94.6% are covered where 95% is claimed."""
+
+
+def hall_interval(samples: Float[np.ndarray, "..."], alpha: float) -> Interval:
+    r"""Interval for the mean of n ≥ 32 independent identically distributed units, corrected for skewness.
+
+    With T = (x̄ − μ)/s and the sample skewness γ, g(T) = T + γT²/3 + γ²T³/27 + γ/6n is free of the skewness term of
+    its Edgeworth expansion and increasing; the interval is |g(T)| ≤ t/√n, t the Student quantile with n − 1 degrees
+    of freedom (Hall 1992, Journal of the Royal Statistical Society B 54, §2; Student's t instead of the normal
+    quantile is ours). Approximate: coverage error O(1/n). Seen at 95%: χ²₁ .946 (n = 32) to .950 (n = 64), Gaussian
+    .951; squares of exponentials (skewness 6.6) .928 and .930, where Student's t gives .848 and .878.
+
+    Args:
+        samples: one number for each unit.
+        alpha: two-sided error probability.
+
+    Returns:
+        The interval, method "hall-t"; units that are all equal give their value and its rounding.
+
+    Raises:
+        ValueError: below 32 units, or a value is not finite.
+    """
+    x = checked_samples(samples, MIN_UNITS)
+    n, mean, deviation = x.size, float(x.mean()), float(x.std(ddof=1))
+    slack = n * np.finfo(np.float64).eps * float(np.abs(x).max())
+    if deviation <= slack:
+        return Interval(mean, mean - slack, mean + slack, alpha, n, "hall-t")
+    skewness = float(((x - mean) ** 3).mean()) / float(x.std()) ** 3
+    quantile = student_t_quantile(n - 1, checked_alpha(alpha)) / math.sqrt(n)
+    low, high = (mean - deviation * _inverse(sign * quantile, skewness, n) for sign in (1, -1))
+    return Interval(mean, min(low, mean), max(high, mean), alpha, n, "hall-t")
+
+
+def _inverse(y: float, skewness: float, n: int) -> float:
+    """Return T with g(T) = y: (3/γ) [(1 + γ(y − γ/6n))^{1/3} − 1]; its limit y at γ = 0."""
+    shifted = y - skewness / (6 * n)
+    if abs(skewness * shifted) < np.finfo(np.float64).eps ** 0.5:
+        return shifted  # what is left out is γ(shifted)²/3, below √ε of it
+    return 3 / skewness * (float(np.cbrt(1 + skewness * shifted)) - 1)
+
+
+def units_needed(pilot: Float[np.ndarray, " unit"], relative_error: float, alpha: float) -> int:
+    r"""Return how many fresh units make the half width at most `relative_error` · |mean|, judged by a pilot.
+
+    n = ⌈(t s √q / (r |x̄|))²⌉, at least 32, with q the upper 75% bound of σ²/s² for Gaussian units. The units of the
+    interval are drawn afresh after n is fixed, so that n and they are independent, and coverage is that of a fixed n
+    (two stages as in Stein 1945, Annals of Mathematical Statistics 16, but the pilot is not pooled).
+
+    Raises:
+        ValueError: the relative error is not positive, or the pilot's mean is zero.
+    """
+    if not 0 < relative_error < math.inf:
+        raise ValueError(f"expected relative_error > 0, got {relative_error}; 0.02 asks for the estimate ± 2%")
+    x = checked_samples(pilot, MIN_UNITS)
+    mean, variance = float(x.mean()), float(x.var(ddof=1))
+    if mean == 0:
+        raise ValueError(
+            "expected a trace that is not zero, got a pilot mean of 0; ask for a number of batches instead"
+        )
+    # Wilson and Hilferty's cube for the 25% quantile of χ²_{n−1}/(n−1)
+    scale = 2 / (9 * (x.size - 1))
+    inflation = (1 - scale - 0.6745 * math.sqrt(scale)) ** -3
+    quantile = student_t_quantile(x.size - 1, checked_alpha(alpha))
+    return max(MIN_UNITS, math.ceil(inflation * variance * (quantile / (relative_error * mean)) ** 2))
+
+
+def variance_parts(samples: Float[Tensor, "batch probe"]) -> tuple[float, float] | None:
+    r"""Return what data and what probes contribute to the variance of the mean of all samples.
+
+    Given its batch, a row is independent identically distributed probes: their part is the mean of the variances
+    within rows over batch · probe, unbiased; the data's part is the variance of row means over batch, less that,
+    cut at 0.
+    One batch is taken for the whole population, without variance of data. None where one probe hides the parts.
+    """
+    batches, probes = samples.shape
+    if probes < 2:
+        return None
+    within = float(samples.var(1).mean()) / (batches * probes)
+    if batches == 1:
+        return 0.0, within
+    return max(0.0, float(samples.mean(1).var()) / batches - within), within
+
+
+def as_units(samples: Float[Tensor, "batch probe *block"]) -> Float[Tensor, "unit *block"]:
+    """Return the independent units: batch means, or the probes themselves where one batch is the population."""
+    return samples[0] if samples.shape[0] == 1 else samples.mean(1)
+
+
+def interval_of(units: Float[Tensor, " unit"], alpha: float) -> Interval:
+    """Return `hall_interval` of units given as a tensor."""
+    return hall_interval(torch.Tensor.numpy(units.detach().double().cpu()), alpha)

@@ -1,0 +1,150 @@
+"""Hessian-vector products of the loss on a batch, and the canary that tells whether they are right.
+
+The second derivative of every operation a model uses must be right. torch's fused attention has none on a CPU, and
+an operation with a wrong one gives a wrong trace without a word: so the products of the first batch are compared with
+differences of gradients before any of them is used.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from verify.curvature.data import Batch, Inputs, n_examples, select
+from verify.curvature.problem import Problem, cross_entropy
+
+Loss = Callable[[Tensor, Batch], Tensor]
+"""(log p_θ, batch) ↦ a number, differentiated twice in θ."""
+
+CANARY_ROWS = 8
+"""Examples on which the canary compares."""
+
+
+class SecondOrderError(RuntimeError):
+    """A second derivative of the model is missing or wrong."""
+
+
+class HessianProducts:
+    """v ↦ Hv for the loss on one batch, by differentiating gradient · v in reverse mode. Exact to rounding.
+
+    Args:
+        problem: the model.
+        batch: where the loss is taken.
+        loss: which loss; the cross-entropy unless said otherwise.
+
+    Raises:
+        SecondOrderError: the model's gradient cannot be differentiated.
+    """
+
+    def __init__(self, problem: Problem, batch: Batch, loss: Loss = cross_entropy) -> None:
+        self._parameters = list(problem.parameters.values())
+        self.problem = problem
+        gradient: tuple[Tensor | None, ...] = torch.autograd.grad(
+            loss(problem.rows(batch.inputs), batch), self._parameters, create_graph=True, allow_unused=True
+        )
+        self.gradient = problem.flat([None if part is None else part.detach() for part in gradient])
+        self._curved = [(i, part) for i, part in enumerate(gradient) if part is not None and part.requires_grad]
+
+    def __call__(self, vectors: Float[Tensor, "k parameter"], *, batched: bool = False) -> Tensor:
+        """Return Hv for every row v, of shape (k, parameter); `batched` does all at once, for many short rows."""
+        if batched:
+            return self._product(vectors, batched=True)
+        return torch.stack([self._product(vector, batched=False) for vector in vectors])
+
+    def _product(self, vectors: Tensor, *, batched: bool) -> Tensor:
+        if not self._curved:
+            return torch.zeros_like(vectors)
+        parts = self.problem.split(vectors)
+        try:
+            products: tuple[Tensor | None, ...] = torch.autograd.grad(
+                [part for _, part in self._curved],
+                self._parameters,
+                [parts[i] for i, _ in self._curved],
+                retain_graph=True,
+                allow_unused=True,
+                is_grads_batched=batched,
+            )
+        except RuntimeError as error:
+            raise SecondOrderError(
+                f"expected a model that can be differentiated twice, got: {error}; fused attention has no second "
+                "derivative on this device: write attention from primitives (Hugging Face: "
+                "attn_implementation='eager'), or use a first-order method such as 'fisher'"
+            ) from error
+        filled = [
+            torch.zeros_like(part) if value is None else value for value, part in zip(products, parts, strict=True)
+        ]
+        return torch.cat([part.reshape(*vectors.shape[:-1], -1) for part in filled], dim=-1)
+
+
+def canary(problem: Problem, batch: Batch, generator: torch.Generator) -> float:
+    r"""Return the largest disagreement of Hv of the cross-entropy and gradients' differences, on a float64 copy.
+
+    Along a random v, D(h) = (g(θ + hv) − g(θ − hv))/2h errs by h²/6 of a third derivative, estimated by
+    |D(h) − D(2h)|/3, and by rounding: ε/h of a gradient, which where gradients cancel is that of single scores, hence
+    √ε of Hv as well. Each parameter tensor is compared by itself, so that a wrong derivative of a small one is seen;
+    the disagreement is ‖Hv − D(h)‖ as a fraction of ‖Hv‖ + ‖D(h)‖. Source: ours.
+
+    Raises:
+        SecondOrderError: a tensor disagrees by more than twelve times the error of the difference.
+    """
+    twin = Problem(copy.deepcopy(problem.model).double(), problem.log_prob)
+    small = _head(batch)
+    products = HessianProducts(twin, small)
+    base = {name: value.detach().clone() for name, value in twin.parameters.items()}
+    size = float(twin.flat(list(base.values())).square().mean().sqrt()) or 1.0
+    signs = torch.randn(twin.n_parameters, generator=generator, device=generator.device, dtype=torch.float64)
+    v = signs.to(products.gradient)
+    step = torch.finfo(torch.float64).eps ** (1 / 3) * size
+    whole = products(v[None])[0]  # before the parameters move under its graph
+    product = twin.split(whole)
+
+    def gradient(shift: float) -> list[Tensor]:
+        with torch.no_grad():
+            for (name, value), part in zip(twin.parameters.items(), twin.split(v), strict=True):
+                value.copy_(base[name] + shift * part)
+        return twin.split(HessianProducts(twin, small).gradient)
+
+    ahead, behind, far_ahead, far_behind = (gradient(k * step) for k in (1, -1, 2, -2))
+    epsilon = torch.finfo(torch.float64).eps
+    rounding = 64 * epsilon * float(products.gradient.norm()) / step
+    rounding += 8 * epsilon**0.5 * float(whole.square().mean().sqrt())  # per entry
+    worst = 0.0
+    for name, exact, a, b, c, d in zip(twin.parameters, product, ahead, behind, far_ahead, far_behind, strict=True):
+        near, far = (a - b) / (2 * step), (c - d) / (4 * step)
+        error = float((exact - near).norm())
+        scale = float(exact.norm() + near.norm())
+        if not error <= 4 * float((near - far).norm()) + rounding * a.numel() ** 0.5:
+            raise SecondOrderError(
+                f"expected Hessian-vector products that agree with differences of gradients, got {error / scale:.2g} "
+                f"relative disagreement in {name!r}; an operation of the model has a wrong second derivative: write "
+                "it from primitives, or use a first-order method such as 'fisher'"
+            )
+        worst = max(worst, error / scale if scale > 0 else 0.0)
+    return worst
+
+
+def _head(batch: Batch) -> Batch:
+    """Return the first examples of a batch in float64, all of them where rows and examples do not correspond."""
+    known = batch.log_conditional
+    n = n_examples(batch.inputs)
+    rows = len(known) if known is not None else len(batch.targets) if batch.targets is not None else 0
+    index = torch.arange(min(n, CANARY_ROWS) if rows == n else n)
+    inputs = _double(select(batch.inputs, index))
+    if rows != n:
+        return Batch(inputs, known, batch.targets, batch.weight)
+    return Batch(
+        inputs,
+        None if known is None else known[: len(index)],
+        None if batch.targets is None else batch.targets[: len(index)],
+        None if batch.weight is None else batch.weight[: len(index)],
+    )
+
+
+def _double(inputs: Inputs) -> Inputs:
+    if isinstance(inputs, Tensor):
+        return inputs.double() if inputs.is_floating_point() else inputs
+    return {name: value.double() if value.is_floating_point() else value for name, value in inputs.items()}
