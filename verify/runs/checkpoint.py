@@ -34,7 +34,7 @@ class Checkpoint:
     """
 
     number: int
-    progress: float
+    progress: float | int
     tensors: dict[str, Tensor]
     meta: dict[str, Any]
     history: list[dict[str, Any]]

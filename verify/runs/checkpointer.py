@@ -68,7 +68,7 @@ class Checkpointer:
         self,
         run: Run,
         work: Resumable,
-        every_seconds: float = 60.0,
+        every_seconds: float | int = 60,
         *,
         require_finite: bool = True,
         clock: Callable[[], float] = time.monotonic,
@@ -78,7 +78,7 @@ class Checkpointer:
         self.run, self.work = run, work
         self.every_seconds = every_seconds
         self.require_finite = require_finite
-        self.progress: float = 0
+        self.progress: float | int = 0
         self.history: list[dict[str, Any]] = []
         self._clock = clock
         self._saved = self._ticked = clock()
@@ -93,7 +93,7 @@ class Checkpointer:
         self._saved = self._ticked = self._clock()
         return found is not None
 
-    def tick(self, progress: float, metrics: Mapping[str, Any] | None = None) -> bool:
+    def tick(self, progress: float | int, metrics: Mapping[str, Any] | None = None) -> bool:
         """Report a finished piece of work; return whether it was saved."""
         self.progress = progress
         if metrics:
@@ -121,7 +121,7 @@ def complete(
     key: RunKey,
     build: Callable[[], Work],
     *,
-    every_seconds: float = 60.0,
+    every_seconds: float | int = 60,
     retry: tuple[str, ...] = ("failed", "out-of-memory"),
     require_finite: bool = True,
 ) -> RunResult:

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from verify.runs.sealed import canonical_json, plain, sha256
+from verify.runs.sealed import canonical_json, sha256
 
 
 def source_digests(modules: Iterable[str]) -> dict[str, str]:
@@ -63,16 +63,13 @@ class RunKey:
         return cls(configuration, seed, source_digests(modules), library_versions())
 
     def parts(self) -> dict[str, Any]:
-        """Return the parts as JSON data."""
-        content: dict[str, Any] = plain(
-            {
-                "configuration": dict(self.configuration),
-                "seed": self.seed,
-                "sources": dict(self.sources),
-                "versions": dict(self.versions),
-            }
-        )
-        return content
+        """Return the parts by name."""
+        return {
+            "configuration": dict(self.configuration),
+            "seed": self.seed,
+            "sources": dict(self.sources),
+            "versions": dict(self.versions),
+        }
 
     @property
     def digest(self) -> str:

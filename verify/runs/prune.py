@@ -40,7 +40,7 @@ def size(path: Path) -> int:
 
 
 def removals(
-    store: RunStore, *, unfinished: bool = False, older_than_days: float | None = None, corrupt: bool = False
+    store: RunStore, *, unfinished: bool = False, older_than_days: float | int | None = None, corrupt: bool = False
 ) -> Iterator[Removal]:
     """Find what to remove; runs that a process works on now are left out.
 

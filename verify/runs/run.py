@@ -140,7 +140,7 @@ class Run:
 
     def save(
         self,
-        progress: float,
+        progress: float | int,
         tensors: dict[str, Tensor],
         meta: dict[str, Any],
         history: list[dict[str, Any]],
@@ -153,7 +153,7 @@ class Run:
             DivergedRunError: a floating tensor is not finite; nothing is written, so the last good checkpoint stays.
             ImmutableResultError: the run is finished.
         """
-        self._require_unfinished("a checkpoint")
+        self._require_unfinished("checkpoint")
         bad = not_finite(tensors) if require_finite else []
         if bad:
             raise DivergedRunError(
@@ -174,7 +174,7 @@ class Run:
         Raises:
             ImmutableResultError: there is a result already.
         """
-        self._require_unfinished("a result")
+        self._require_unfinished("result")
         packed = pack(tensors or {})
         write_atomically(self.folder / "result.safetensors", packed)
         path = self.folder / "result.json"
@@ -186,10 +186,10 @@ class Run:
 
     def begin(self) -> None:
         """Record that the run is being worked on, whatever it ended with before."""
-        self._require_unfinished("more work")
+        self._require_unfinished("work")
         self._write(status="running", report="")
 
-    def note(self, progress: float, history: list[dict[str, Any]]) -> None:
+    def note(self, progress: float | int, history: list[dict[str, Any]]) -> None:
         """Update the record that people read; what a resumed run reads is in its checkpoints."""
         self._write(progress=progress, history=history)
 
@@ -207,7 +207,7 @@ class Run:
 
     def _require_unfinished(self, what: str) -> None:
         if not self._lock.held:
-            raise RuntimeError(f"expected an open run to write {what} to; use `with store.open(key) as run:`")
+            raise RuntimeError(f"expected an open run to take a {what}; use `with store.open(key) as run:`")
         if self.result is not None:
             raise ImmutableResultError(
                 f"run {self.folder.name[:12]} is finished and takes no {what}; change its key, or remove the run"
