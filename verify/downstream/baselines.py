@@ -38,7 +38,8 @@ def projection_matrix(
     if kind == "gaussian":
         return gaussian / math.sqrt(dimension)
     q, r = torch.linalg.qr(gaussian)
-    return q * r.diagonal().sign() * math.sqrt(features / dimension)
+    frame: Tensor = q * r.diagonal().sign()
+    return frame * math.sqrt(features / dimension)
 
 
 def random_projection(
@@ -69,15 +70,10 @@ def conditional_features(
     """
     if not 0 < floor < 1:
         raise ValueError(f"expected 0 < floor < 1, got {floor}; log p* is cut off below log floor")
-    masked = (inputs == MASK).any(-1)
-    if bool(masked.any()) and not bool(masked.all()):
-        raise ValueError(
-            f"expected a MASK in every row or in none, got {int(masked.sum())} of {len(masked)}; split them"
-        )
-    if bool(masked.any()):
-        prob = language.masked_conditional(inputs)
-    else:
-        prob = language.masked_conditionals(inputs)
+    masked = int((inputs == MASK).any(-1).sum())
+    if masked not in {0, len(inputs)}:
+        raise ValueError(f"expected a MASK in every row or in none, got {masked} of {len(inputs)} rows; split them")
+    prob = language.masked_conditional(inputs) if masked else language.masked_conditionals(inputs)
     features = prob.clamp(min=floor).log() if logarithm else prob
     if features.ndim == 3:
         # Rows of padding are all 0 in p*, and stay so in the logarithm.

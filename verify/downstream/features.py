@@ -116,4 +116,4 @@ def _states(network: nn.Module, inputs: Tensor) -> Tensor:
 
 def _chunked(extract: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
     with torch.no_grad():
-        return torch.cat([extract(part) for part in inputs.split(CHUNK, dim=-2)], dim=-2)
+        return torch.cat([extract(part) for part in torch.split(inputs, CHUNK, dim=-2)], dim=-2)

@@ -135,12 +135,12 @@ def fine_tune(
         if not bool(torch.isfinite(loss).all()):
             raise DivergedRunError(f"fine-tuning: loss {loss.tolist()} at step {step}; use a smaller learning rate")
         optimiser.zero_grad()
-        loss.sum().backward()
+        torch.autograd.backward(loss.sum())
         optimiser.step()
         schedule.step()
         losses.append(loss.detach())
     with torch.no_grad():
-        predicted = torch.cat([log_prob(part).argmax(-1) for part in inputs_test.split(CHUNK)], -1)
+        predicted = torch.cat([log_prob(part).argmax(-1) for part in torch.split(inputs_test, CHUNK)], -1)
     scored = accuracy(predicted, test_classes, alpha)
     history = torch.stack(losses) if losses else first.new_zeros(0, *first.shape[:-2])
     return FineTuneResult(scored, history.detach(), tuned, weight.detach(), bias.detach())

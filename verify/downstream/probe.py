@@ -62,9 +62,8 @@ def ridge_probe(
         ValueError: no labels, a label that is no label value, or features that are not finite.
     """
     check_finite(features_test, "test features")
-    fit = fit_ridge(
-        features_train, one_hot(class_indices(labels_train, label_values), label_values), relative_penalties
-    )
+    targets = one_hot(class_indices(labels_train, label_values), label_values)
+    fit = fit_ridge(features_train, targets, relative_penalties)
     predicted = fit.predict(features_test).argmax(-1)
     scored = accuracy(predicted, class_indices(labels_test, label_values), alpha)
     return ProbeResult(scored, fit, len(labels_train), "one-hot ridge, leave-one-out penalty")
@@ -133,9 +132,10 @@ class FewLabelResult:
     n_test: int
 
     def interval(self, *index: int, alpha: float = 0.05) -> Interval:
-        """Return the empirical Bernstein interval for the expected accuracy on this test set from n labels of this pool.
+        """Return the empirical Bernstein interval for the expected accuracy from n labels of this pool.
 
-        Draws are independent given the pool and the test set, so the level is proven; the choice of test set is not in it.
+        Draws are independent given the pool and the test set, so the level is proven; the choice of the test set
+        is not in it.
         """
         values = self.accuracy[index].cpu().numpy()
         return empirical_bernstein_interval(values, 0.0, 1.0, alpha)
@@ -179,7 +179,7 @@ def few_label_probe(
     width, stack = features_pool.shape[-1], features_pool.shape[:-2]
     per_draw = stack.numel() * (chosen.shape[-1] * width + len(test_classes) * len(label_values))
     parts = []
-    for rows in chosen.split(max(1, _CHUNK_ELEMENTS // per_draw)):
+    for rows in torch.split(chosen, max(1, _CHUNK_ELEMENTS // per_draw)):
         fit = fit_ridge(features_pool[..., rows, :], targets[rows], relative_penalties)
         predicted = fit.predict(features_test.unsqueeze(-3)).argmax(-1)
         parts.append((predicted == test_classes).double().mean(-1))

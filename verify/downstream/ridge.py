@@ -118,7 +118,8 @@ def _in_example_space(x: Tensor, y: Tensor, penalties: Tensor) -> _Solution:
     projected = basis.mT @ y
 
     def dual(penalty: Tensor) -> Tensor:
-        return basis @ (projected / (value + penalty[..., None]).unsqueeze(-1))
+        found: Tensor = basis @ (projected / (value + penalty[..., None]).unsqueeze(-1))
+        return found
 
     errors = []
     for penalty in penalties.unbind(-1):
@@ -135,7 +136,8 @@ def _in_feature_space(x: Tensor, y: Tensor, penalties: Tensor) -> _Solution:
     projected = scores.mT @ y
 
     def shrunk(penalty: Tensor) -> Tensor:
-        return projected / (value + penalty[..., None]).unsqueeze(-1)
+        found: Tensor = projected / (value + penalty[..., None]).unsqueeze(-1)
+        return found
 
     errors = []
     for penalty in penalties.unbind(-1):

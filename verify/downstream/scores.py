@@ -84,7 +84,7 @@ def best_achievable(
     label_values: Sequence[float],
     prob: Float[Tensor, " example"] | None = None,
 ) -> float:
-    """Return the accuracy of the best rule that sees only the features: Σ over distinct rows of the largest class share.
+    """Return the accuracy of the best rule that sees only the features: the largest class share of each distinct row.
 
     With the inputs themselves as features this is the Bayes accuracy, 1 for labels that are a function of the input.
     Exact over an enumeration with `prob`; on a sample it is an upper bound that is loose when most rows are distinct.
