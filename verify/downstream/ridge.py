@@ -43,8 +43,8 @@ class RidgeFit:
     penalties: Float[Tensor, "*stack penalty"]
     loo_error: Float[Tensor, "*stack penalty"]
 
-    def predict(self, features: Float[Tensor, "*stack example feature"]) -> Float[Tensor, "*stack example target"]:
-        """Return XW + b in float64."""
+    def predict(self, features: Float[Tensor, "*shared example feature"]) -> Float[Tensor, "*stack example target"]:
+        """Return XW + b in float64; the stack axes of the features may be 1 or absent."""
         return features.double() @ self.weight + self.intercept.unsqueeze(-2)
 
 
