@@ -89,7 +89,10 @@ def cluster_bootstrap(
 ) -> Association:
     """Return ρ with a bootstrap interval over clusters: percentile, or bias-corrected and accelerated (Efron 1987).
 
-    MEASURED
+    Measured: Gaussian x and y, half of both variances shared inside clusters of 8 runs, nominal 5 %, 1000 tables each
+    (± 0.7). With 4, 5, 6, 8, 10, 15, 20 clusters, percentile missed a true ρ = 0 (so the test of ρ = 0 fired falsely) in
+    7.9, 8.6, 7.9, 7.2, 7.3, 8.2, 6.0 % and, with 30 too, a true ρ_S = 0.58 in 8.1, 6.9, 8.9, 7.0, 6.9, 7.8, 6.1, 5.5 %;
+    bca in 20, 20, 15, 12, 11, 11, 7.4 % and 22, 19, 17, 14, 12, 11, 9.5, 6.2 %. So percentile, from 20 clusters on.
 
     Args:
         x: one value per run.
@@ -245,9 +248,7 @@ def _bca_levels(
         )
     share = (np.count_nonzero(replicates < estimate) + 0.5 * np.count_nonzero(replicates == estimate)) / len(replicates)
     if not 0 < share < 1:
-        raise ValueError(
-            f"expected resamples on both sides of the estimate {estimate}, got none; use method='percentile'"
-        )
+        raise ValueError(f"expected resamples on both sides of {estimate}, got none on one; use method='percentile'")
     bias = special.ndtri(share)
     deviation = leave_out.mean() - leave_out
     cubes, squares = (deviation**3).sum(), (deviation**2).sum()
