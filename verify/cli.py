@@ -21,7 +21,7 @@ from theory.claim import Claim
 from theory.claims import CLAIMS, dependency_graph, find
 from theory.formula import ParameterError
 from theory.kernel import Derivation
-from verify import cli_language
+from verify import cli_language, cli_runs
 
 SCHEMA = 1
 PROFILES = ("quick", "default", "full")
@@ -201,6 +201,18 @@ def _language(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _runs(arguments: argparse.Namespace) -> int:
+    try:
+        found = cli_runs.describe(arguments)
+    except cli_runs.RunsError as error:
+        return _usage_error(str(error))
+    if arguments.json:
+        _print_json("runs", found)
+    else:
+        print(cli_runs.as_text(found))
+    return 0
+
+
 def _usage_error(message: str) -> int:
     print(f"flatproof: error: {message}", file=sys.stderr)
     return 2
@@ -235,6 +247,7 @@ def parser() -> argparse.ArgumentParser:
     cli_language.add_arguments(
         verb("language", _language, "show a language: sentences, entropy floor, picture; without NAME, list them")
     )
+    cli_runs.add_arguments(verb("runs", _runs, "list, show and prune the stored runs of networks"))
     draw = verb("graph", _graph, "print the graph of which claim rests on which")
     draw.add_argument("--format", choices=("dot", "mermaid", "both"), default="both")
     return top

@@ -1,0 +1,458 @@
+"""Property and mutant tests of the run store: keys, locks, corruption, failures, immutability, pruning, the verb."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from verify.cli import main
+from verify.runs.checkpoint import checkpoint_numbers
+from verify.runs.checkpointer import Checkpointer, Resumable, Work, complete
+from verify.runs.failures import DivergedRunError, ImmutableResultError, RecordedFailureError, status_of
+from verify.runs.keys import RunKey, library_versions, source_digests
+from verify.runs.lock import RunLock, RunLockedError, is_locked
+from verify.runs.prune import removals
+from verify.runs.sealed import CorruptFileError, canonical_json, plain, read_sealed, restored, write_sealed
+from verify.runs.store import RunStore, default_root
+
+ROOT = Path(__file__).parents[3]
+KEY = RunKey({"width": 8, "rate": 0.1}, 0, {"m": "0"}, {"torch": "1"})
+
+
+class Counting:
+    """Adds 1 to a tensor until it holds `end`; may raise at one value."""
+
+    def __init__(self, end: int = 6, error: tuple[int, Exception] | None = None) -> None:
+        self.value, self.end, self.error, self.started_at = torch.zeros(3), end, error, 0.0
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        return {"value": self.value}, {"note": "x"}
+
+    def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+        assert meta == {"note": "x"}
+        self.value = tensors["value"]
+        self.started_at = float(self.value[0])
+
+    def done(self) -> bool:
+        return bool(self.value[0] >= self.end)
+
+    def advance(self) -> dict[str, Any]:
+        self.value = self.value + 1
+        if self.error is not None and self.value[0] == self.error[0]:
+            raise self.error[1]
+        return {"progress": int(self.value[0]), "loss": 1 / float(self.value[0])}
+
+    def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        return {"value": self.value}, {"sum": float(self.value.sum())}
+
+
+def interrupted(store: RunStore, after: int = 4) -> Path:
+    """Leave a run as Ctrl-C does, with checkpoints at each value up to `after`."""
+    with store.open(KEY) as run:
+        work = Counting()
+        checkpointer = Checkpointer(run, work, 0)
+        for _ in range(after):
+            metrics = work.advance()
+            checkpointer.tick(metrics.pop("progress"), metrics)
+    return store.folder(KEY.digest)
+
+
+def test_closed_form_canonical_json_does_not_depend_on_order_and_keeps_every_bit() -> None:
+    value = {"b": [0.1, 1e-300, -0.0, 2**60], "a": {"y": None, "x": True}, "c": "τ"}
+    assert canonical_json(value) == canonical_json(dict(reversed(value.items())))
+    assert restored(json.loads(canonical_json(value))) == value
+    odd = restored(json.loads(canonical_json([math.inf, -math.inf, math.nan])))
+    assert odd[:2] == [math.inf, -math.inf]
+    assert math.isnan(odd[2])
+
+
+@pytest.mark.parametrize("value", [{1: 2}, {"a": {3.0}}, [torch.zeros(1)], {"$float": "1"}, b"x"])
+def test_what_would_not_read_back_equal_is_refused(value: object) -> None:
+    with pytest.raises(TypeError, match="expected JSON data"):
+        plain(value)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        RunKey({"width": 8, "rate": 0.1 + 2**-56}, 0, {"m": "0"}, {"torch": "1"}),
+        RunKey({"width": 8, "rate": 0.1}, 1, {"m": "0"}, {"torch": "1"}),
+        RunKey({"width": 8, "rate": 0.1}, 0, {"m": "1"}, {"torch": "1"}),
+        RunKey({"width": 8, "rate": 0.1}, 0, {"m": "0"}, {"torch": "2"}),
+        RunKey({"width": True, "rate": 0.1}, 0, {"m": "0"}, {"torch": "1"}),
+    ],
+)
+def test_property_every_part_is_in_the_key(other: RunKey) -> None:
+    assert other.digest != KEY.digest
+    assert RunKey({"rate": 0.1, "width": 8}, 0, {"m": "0"}, {"torch": "1"}).digest == KEY.digest
+
+
+def test_source_digests_change_with_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    package = tmp_path / "runs_probe_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "part.py").write_text("x = 1\n")
+    first = source_digests(["runs_probe_package", "runs_probe_package.part"])
+    (package / "part.py").write_text("x = 2\n")
+    second = source_digests(["runs_probe_package", "runs_probe_package.part"])
+    assert all(first[name] != second[name] for name in first)
+    assert source_digests(["verify.streams"]) == source_digests(["verify.streams"])
+    with pytest.raises(ValueError, match="expected a module with a Python source file, got 'math'"):
+        source_digests(["math"])
+    with pytest.raises(ValueError, match="no_such"):
+        source_digests(["no_such.module"])
+    assert RunKey.of({}, 0, ["verify.streams"]).versions == library_versions()
+
+
+def test_a_finished_run_is_not_computed_again_and_its_result_cannot_change(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    assert isinstance(Counting(), Resumable)
+    assert isinstance(Counting(), Work)
+    first = complete(store, KEY, Counting)
+    again = complete(store, KEY, lambda: pytest.fail("it has a result"))
+    assert again.content == first.content == {"sum": 18.0}
+    assert torch.equal(again.tensors["value"], first.tensors["value"])
+    assert store.record(KEY.digest)["status"] == "finished"
+    assert [entry["progress"] for entry in store.record(KEY.digest)["history"]] == [1, 2, 3, 4, 5, 6]
+    stored = store.result(KEY)
+    assert stored is not None
+    with store.open(KEY) as run:
+        with pytest.raises(ImmutableResultError, match="takes no result"):
+            run.finish({"sum": 0.0})
+        with pytest.raises(ImmutableResultError, match="takes no checkpoint"):
+            run.save(1, {}, {}, [])
+    with pytest.raises(RuntimeError, match="expected an open run"):
+        run.save(1, {}, {}, [])
+
+
+def test_two_checkpoints_are_kept_and_work_resumes_from_the_newest(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    folder = interrupted(store)
+    assert checkpoint_numbers(folder) == [2, 3]
+    assert store.record(KEY.digest)["status"] == "interrupted"
+    work = Counting()
+    assert complete(store, KEY, lambda: work).content == {"sum": 18.0}
+    assert work.started_at == 4
+    assert len(store.record(KEY.digest)["history"]) == 6
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    place = content.rindex(b"4") if path.suffix == ".json" else len(content) - 1
+    content[place] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def garble(path: Path) -> None:
+    path.write_bytes(b"\xff{")
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [truncate, flip, garble, empty])
+@pytest.mark.parametrize("which", [("3.json",), ("3.safetensors",), ("3.json", "2.safetensors")])
+def test_mutant_corrupt_checkpoints_are_named_set_aside_and_recomputed(
+    tmp_path: Path, damage: Callable[[Path], None], which: tuple[str, ...]
+) -> None:
+    store = RunStore(tmp_path)
+    folder = interrupted(store)
+    for name in which:
+        damage(folder / f"checkpoint-{name}")
+    assert {problem.path.name for problem in store.check(KEY.digest)} == {f"checkpoint-{name}" for name in which}
+    work = Counting()
+    assert complete(store, KEY, lambda: work, every_seconds=0).content == {"sum": 18.0}
+    assert work.started_at == (3 if len(which) == 1 else 0)
+    incidents = store.record(KEY.digest)["incidents"]
+    assert [incident["file"] for incident in incidents] == [f"checkpoint-{name}" for name in which]
+    assert all((folder / name).exists() for incident in incidents for name in incident["set_aside"])
+    assert not store.check(KEY.digest)
+
+
+@pytest.mark.parametrize("damage", [truncate, garble, empty])
+@pytest.mark.parametrize("name", ["result.json", "result.safetensors", "run.json"])
+def test_mutant_a_corrupt_result_or_record_is_set_aside_and_made_again(
+    tmp_path: Path, damage: Callable[[Path], None], name: str
+) -> None:
+    store = RunStore(tmp_path)
+    first = complete(store, KEY, Counting)
+    folder = store.folder(KEY.digest)
+    damage(folder / name)
+    if name != "run.json":
+        with pytest.raises(CorruptFileError, match=r"result.* is corrupt"):
+            store.result(KEY)
+    again = complete(store, KEY, Counting)
+    assert torch.equal(again.tensors["value"], first.tensors["value"])
+    record = store.record(KEY.digest)
+    assert record["status"] == "finished"
+    assert [incident["file"] for incident in record["incidents"]] == [name]
+
+
+def test_mutant_files_of_another_run_or_schema_are_corrupt(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    complete(store, KEY, Counting)
+    other = RunKey({}, 5, {}, {})
+    complete(store, other, Counting)
+    (store.folder(KEY.digest) / "run.json").write_bytes((store.folder(other.digest) / "run.json").read_bytes())
+    assert "another run's" in store.check(KEY.digest)[0].reason
+    path = tmp_path / "x.json"
+    for text, reason in [("[1]", "an object with"), ('{"schema":2,"sha256":"","body":{}}', "expected schema 1, got 2")]:
+        path.write_text(text)
+        with pytest.raises(CorruptFileError, match=reason):
+            read_sealed(path)
+    write_sealed(path, {"a": 1})
+    path.write_text(path.read_text().replace("1\n }", "2\n }"))
+    with pytest.raises(CorruptFileError, match="expected sha256"):
+        read_sealed(path)
+
+
+def test_at_most_the_promised_seconds_are_lost(tmp_path: Path) -> None:
+    # Pieces of 7 s, a save of 2 s: the longest time from a saved moment to the end of the next save is at most 60 s.
+    time = 0.0
+
+    class Slow(Counting):
+        def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+            nonlocal time
+            time += 2
+            return super().state()
+
+    saved = [0.0]
+    with RunStore(tmp_path).open(KEY) as run:
+        checkpointer = Checkpointer(run, Slow(), 60, clock=lambda: time)
+        for progress in range(100):
+            time += 7
+            before = time
+            if checkpointer.tick(progress):
+                assert time - saved[-1] <= 60 or len(saved) == 1  # the first save's own length was unknown
+                saved.append(before)
+        assert len(saved) == pytest.approx(100 * 7 / (60 - 9), rel=0.25)
+        with pytest.raises(ValueError, match="expected every_seconds >= 0"):
+            Checkpointer(run, Slow(), -1)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (DivergedRunError("loss is nan at step 5"), "diverged"),
+        (FloatingPointError("overflow"), "diverged"),
+        (MemoryError(), "out-of-memory"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "out-of-memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out-of-memory"),
+        (ValueError("a bug"), "failed"),
+    ],
+)
+def test_how_a_run_ends_is_recorded_with_its_last_checkpoint(tmp_path: Path, error: Exception, status: str) -> None:
+    store = RunStore(tmp_path)
+    with pytest.raises(type(error)):
+        complete(store, KEY, lambda: Counting(error=(5, error)), every_seconds=0)
+    record = store.record(KEY.digest)
+    assert record["status"] == status
+    assert str(error) in record["report"]
+    assert "after progress 4; checkpoint 3 is kept" in record["report"]
+    work = Counting()
+    if status == "diverged":
+        with pytest.raises(RecordedFailureError, match="recorded as diverged") as refused:
+            complete(store, KEY, lambda: work)
+        assert refused.value.status == "diverged"
+        assert store.record(KEY.digest) == record
+        complete(store, KEY, lambda: work, retry=("diverged",))
+    else:
+        complete(store, KEY, lambda: work)
+    assert work.started_at == 4
+    assert store.record(KEY.digest)["report"] == ""
+
+
+def test_real_allocation_failures_of_torch_are_recognised() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60)
+    assert status_of(caught.value) == "out-of-memory"
+    assert status_of(KeyboardInterrupt()) is None
+
+
+def test_a_state_with_nan_is_not_saved_over_a_good_one(tmp_path: Path) -> None:
+    class Diverging(Counting):
+        def advance(self) -> dict[str, Any]:
+            metrics = super().advance()
+            if self.value[0] == 3:
+                self.value = torch.tensor([3.0, math.nan, math.inf])
+            return metrics
+
+    store = RunStore(tmp_path)
+    with pytest.raises(DivergedRunError, match="'value' has 2 of 3 entries not finite"):
+        complete(store, KEY, Diverging, every_seconds=0)
+    assert store.record(KEY.digest)["status"] == "diverged"
+    with store.open(KEY) as run:
+        latest = run.latest()
+        assert latest is not None
+        assert latest.tensors["value"].tolist() == [2.0] * 3
+        with pytest.raises(ValueError, match="expected a status among"):
+            run.fail("finished", "")
+
+
+def test_ctrl_c_leaves_a_run_to_be_resumed(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    with pytest.raises(KeyboardInterrupt), store.open(KEY):
+        raise KeyboardInterrupt
+    assert store.record(KEY.digest)["status"] == "interrupted"
+
+
+_HOLD = """
+import sys
+from pathlib import Path
+from verify.runs.lock import RunLock
+with RunLock(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_lock_excludes_processes_and_dies_with_its_holder(tmp_path: Path) -> None:
+    path = tmp_path / "locks" / "x"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(path)], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        assert is_locked(path)
+        with pytest.raises(RunLockedError, match=f'held by another process: .*"pid": {process.pid}'), RunLock(path):
+            pass
+        process.kill()
+    assert not is_locked(path)
+    with RunLock(path) as lock:
+        assert lock.held
+        assert is_locked(path)
+        with pytest.raises(RunLockedError, match="this process itself"), RunLock(path):
+            pass
+        assert is_locked(path), "a refused second lock must not release the first"
+    assert not is_locked(path)
+    assert not is_locked(tmp_path / "none")
+
+
+def test_tensors_read_back_with_their_dtypes_even_when_they_share_memory(tmp_path: Path) -> None:
+    base = torch.arange(6.0, dtype=torch.float64)
+    tensors = {
+        "view": base.reshape(2, 3).mT,
+        "base": base,
+        "count": torch.tensor(3),
+        "flags": torch.tensor([True, False]),
+        "half": torch.tensor([1.5], dtype=torch.bfloat16),
+        "none": torch.zeros(0, 2),
+        "generator": torch.Generator().get_state(),
+    }
+    with RunStore(tmp_path).open(KEY) as run:
+        run.save(1, tensors, {"best": math.inf}, [{"loss": math.nan}])
+        found = run.latest()
+    assert found is not None
+    assert found.meta == {"best": math.inf}
+    assert math.isnan(found.history[0]["loss"])
+    for name, tensor in tensors.items():
+        assert found.tensors[name].dtype == tensor.dtype
+        assert torch.equal(found.tensors[name], tensor)
+
+
+def test_the_default_root_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLATPROOF_RUNS", "/x/runs")
+    assert default_root() == Path("/x/runs")
+    monkeypatch.delenv("FLATPROOF_RUNS")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/c")
+    assert default_root() == Path("/c/flatproof/runs")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert default_root() == Path.home() / ".cache" / "flatproof" / "runs"
+
+
+def document(capsys: pytest.CaptureFixture[str], root: Path, *words: str) -> Any:
+    assert main(["runs", *words, "--root", str(root), "--json"]) == 0
+    loaded = json.loads(capsys.readouterr().out)
+    assert (loaded["schema"], loaded["verb"]) == (1, "runs")
+    return loaded["runs"]
+
+
+def text(capsys: pytest.CaptureFixture[str], root: Path, *words: str) -> str:
+    assert main(["runs", *words, "--root", str(root)]) == 0
+    return capsys.readouterr().out
+
+
+def test_the_verb_lists_shows_and_prunes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no runs in" in text(capsys, tmp_path, "list")
+    store = RunStore(tmp_path)
+    interrupted(store)
+    done = RunKey({"rate": math.inf}, 1, {}, {})
+    complete(store, done, Counting, every_seconds=0)
+    runs = {run["key"]: run for run in document(capsys, tmp_path, "list")["runs"]}
+    assert runs[KEY.digest]["status"] == "interrupted"
+    assert runs[done.digest]["status"] == "finished"
+    assert main(["runs", "--json", "list", "--root", str(tmp_path)]) == 0
+    assert json.loads(capsys.readouterr().out)["verb"] == "runs"
+    assert "finished" in text(capsys, tmp_path, "list")
+
+    flip(store.folder(done.digest) / "checkpoint-5.safetensors")
+    shown = document(capsys, tmp_path, "show", done.digest[:8])["run"]
+    assert shown["result"] == {"content": {"sum": 18.0}, "tensors": {"value": [3]}}
+    assert [problem["file"] for problem in shown["problems"]] == ["checkpoint-5.safetensors"]
+    assert shown["configuration"] == {"rate": {"$float": "inf"}}
+    page = text(capsys, tmp_path, "show", done.digest[:8])
+    assert "corrupt" in page
+    assert "6 entries" in page
+
+    with store.open(KEY):
+        assert document(capsys, tmp_path, "prune", "--unfinished")["removed"] == []
+        assert main(["runs", "list", "--root", str(tmp_path)]) == 0
+        assert "running" in capsys.readouterr().out
+    assert len(document(capsys, tmp_path, "prune", "--unfinished", "--dry-run")["removed"]) == 1
+    assert "would remove" in text(capsys, tmp_path, "prune", "--unfinished", "--dry-run")
+    assert document(capsys, tmp_path, "prune", "--unfinished", "--older-than", "1")["removed"] == []
+    assert len(store.digests()) == 2
+    removed = document(capsys, tmp_path, "prune", "--unfinished", "--corrupt")["removed"]
+    assert {(item["key"], bool(item["files"])) for item in removed} == {(KEY.digest, False), (done.digest, True)}
+    assert store.digests() == [done.digest]
+    assert not store.check(done.digest)
+    garble(store.folder(done.digest) / "run.json")
+    assert document(capsys, tmp_path, "list")["runs"][0]["status"] == "corrupt"
+    assert "run.json" in text(capsys, tmp_path, "show", done.digest[:8])
+    assert "removed 1 items" in text(capsys, tmp_path, "prune", "--corrupt")
+    interrupted(store)
+    assert len(document(capsys, tmp_path, "prune", "--older-than", "0")["removed"]) == 1
+    assert store.digests() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["show", "ab"], "no run in"),
+        (["prune"], "expected at least one of"),
+        (["prune", "--older-than", "-1"], "at least 0 days"),
+    ],
+)
+def test_wrong_requests_say_what_is_right(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert main(["runs", *words, "--root", str(tmp_path)]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert message in printed.err
+
+
+def test_an_ambiguous_key_is_refused(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    for seed in range(17):
+        with store.open(RunKey({}, seed, {}, {})):
+            pass
+    with pytest.raises(KeyError, match="17 runs start with ''"):
+        store.find("")
+    assert sum(1 for _ in removals(store, unfinished=True)) == 17

@@ -1,0 +1,146 @@
+"""`flatproof runs`: list, show and prune the stored runs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+class RunsError(ValueError):
+    """The command line asks for a run or a removal that is not to be had."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the actions of the verb."""
+    common = argparse.ArgumentParser(add_help=False)
+    # Suppressed: a default here would undo `flatproof runs --json list`.
+    common.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON document")
+    common.add_argument(
+        "--root",
+        type=Path,
+        metavar="DIR",
+        help="folder of the runs (default $FLATPROOF_RUNS or ~/.cache/flatproof/runs)",
+    )
+    actions = parser.add_subparsers(dest="runs_action", required=True, metavar="ACTION")
+    text = "one line for each run: key, status, progress, size"
+    actions.add_parser("list", parents=[common], help=text, description=text)
+    text = "a run's configuration, history and result; every file is read and its hash compared"
+    show = actions.add_parser("show", parents=[common], help=text, description=text)
+    show.add_argument("key", metavar="KEY", help="the first digits of its key, as many as tell it apart")
+    text = "remove runs; one that a process works on is never removed"
+    prune = actions.add_parser("prune", parents=[common], help=text, description=text)
+    prune.add_argument("--unfinished", action="store_true", help="runs without a result")
+    prune.add_argument("--older-than", type=float, metavar="DAYS", help="only what was not written to for so long")
+    prune.add_argument("--corrupt", action="store_true", help="corrupt files, and what was set aside as corrupt")
+    prune.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+
+
+def describe(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Do what the command line asks for and return it as JSON-ready content.
+
+    Raises:
+        RunsError: there is no such run, or the options select nothing; the message says what to do.
+    """
+    # Imported here: the other verbs need no torch.
+    from verify.runs.store import RunStore, default_root
+
+    store = RunStore(arguments.root or default_root())
+    found: dict[str, Any] = {"action": arguments.runs_action, "root": str(store.root)}
+    try:
+        if arguments.runs_action == "list":
+            return found | {"runs": [_summary(store, digest) for digest in store.digests()]}
+        if arguments.runs_action == "show":
+            return found | {"run": _details(store, store.find(arguments.key))}
+        return found | _prune(store, arguments)
+    except (KeyError, ValueError) as error:
+        raise RunsError(str(error.args[0])) from error
+
+
+def _summary(store: Any, digest: str) -> dict[str, Any]:
+    from verify.runs.prune import size
+    from verify.runs.sealed import CorruptFileError, plain
+
+    content: dict[str, Any] = {"key": digest, "bytes": size(store.folder(digest))}
+    try:
+        record = store.record(digest)
+    except (CorruptFileError, FileNotFoundError) as error:
+        reason = getattr(error, "reason", "run.json is missing")
+        return content | {"status": "corrupt", "report": reason, "progress": 0, "incidents": 0, "updated": None}
+    content |= {name: record[name] for name in ("status", "progress", "report", "updated")}
+    return dict(plain(content | {"seed": record["key"]["seed"], "incidents": len(record["incidents"])}))
+
+
+def _details(store: Any, digest: str) -> dict[str, Any]:
+    from verify.runs.checkpoint import checkpoint_numbers
+    from verify.runs.run import read_result
+    from verify.runs.sealed import CorruptFileError, plain
+
+    content = _summary(store, digest)
+    folder = store.folder(digest)
+    content["problems"] = [{"file": p.path.name, "reason": p.reason} for p in store.check(digest)]
+    content["checkpoints"] = checkpoint_numbers(folder)
+    if content["status"] != "corrupt":
+        record = store.record(digest)
+        content |= {name: record[name] for name in ("incidents", "created", "history")}
+        content |= {name: record["key"][name] for name in ("configuration", "sources", "versions")}
+    content["result"] = None
+    try:
+        if (result := read_result(folder)) is not None:
+            shapes = {name: list(tensor.shape) for name, tensor in result.tensors.items()}
+            content["result"] = {"content": result.content, "tensors": shapes}
+    except CorruptFileError:
+        pass  # among the problems
+    return dict(plain(content))
+
+
+def _prune(store: Any, arguments: argparse.Namespace) -> dict[str, Any]:
+    from verify.runs.prune import removals, remove
+
+    chosen = list(
+        removals(
+            store,
+            unfinished=arguments.unfinished,
+            older_than_days=arguments.older_than,
+            corrupt=arguments.corrupt,
+        )
+    )
+    done = [item for item in chosen if arguments.dry_run or remove(store, item)]
+    removed = [
+        {"key": r.digest, "files": [path.name for path in r.files], "reason": r.reason, "bytes": r.bytes} for r in done
+    ]
+    return {"dry_run": arguments.dry_run, "removed": removed, "bytes": sum(r.bytes for r in done)}
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """Return the content as lines for people."""
+    if found["action"] == "list":
+        lines = [_line(run) for run in found["runs"]]
+        return "\n".join(lines) or f"no runs in {found['root']}"
+    if found["action"] == "prune":
+        verb = "would remove" if found["dry_run"] else "removed"
+        lines = [f"{verb} {_what(item)}: {item['reason']}" for item in found["removed"]]
+        return "\n".join([*lines, f"{verb} {len(lines)} items, {found['bytes'] / 1e6:.1f} MB"])
+    run = found["run"]
+    lines = [_line(run)]
+    for name in ("configuration", "seed", "versions", "sources", "created", "updated", "checkpoints"):
+        if name in run:
+            lines.append(f"  {name:<14} {run[name]}")
+    lines += [f"  {'corrupt':<14} {problem['file']}: {problem['reason']}" for problem in run["problems"]]
+    if isinstance(run["incidents"], list):
+        lines += [f"  {'was corrupt':<14} {item['file']}: {item['reason']}" for item in run["incidents"]]
+    if run.get("history"):
+        lines.append(f"  {'history':<14} {len(run['history'])} entries, the last {run['history'][-1]}")
+    if run["result"] is not None:
+        lines.append(f"  {'result':<14} {run['result']['content']}")
+        lines.append(f"  {'tensors':<14} {run['result']['tensors']}")
+    return "\n".join(lines)
+
+
+def _line(run: dict[str, Any]) -> str:
+    shown = f"{run['key'][:12]}  {run['status']:<13} progress {run['progress']:<10g} {run['bytes'] / 1e6:8.2f} MB"
+    return f"{shown}  {run['report']}".rstrip()
+
+
+def _what(item: dict[str, Any]) -> str:
+    return f"{', '.join(item['files'])} of {item['key'][:12]}" if item["files"] else item["key"][:12]

@@ -1,0 +1,1 @@
+"""What the features of a trained network are worth: probes, their baselines, and fine-tuning."""

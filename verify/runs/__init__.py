@@ -1,0 +1,1 @@
+"""Stored runs: found again by what determines them, resumed after an interruption, checked before they are used."""

@@ -1,0 +1,158 @@
+"""Regular checkpoints of work in progress, and a driver that resumes work where its last checkpoint left it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from verify.runs.failures import RecordedFailureError
+from verify.runs.keys import RunKey
+from verify.runs.run import Run, RunResult
+from verify.runs.store import RunStore
+
+State = tuple[dict[str, Tensor], dict[str, Any]]
+"""Tensors by name, and JSON data."""
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """Work whose whole state can be taken out and put back: `restore(*state())` changes nothing that comes after.
+
+    Random generators belong to the state (`Generator.get_state()` is a tensor), as do an optimiser's moments.
+    """
+
+    def state(self) -> State:
+        """Return everything that what comes after depends on."""
+
+    def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+        """Put back what `state` returned."""
+
+
+@runtime_checkable
+class Work(Resumable, Protocol):
+    """Resumable work in pieces of a few seconds at most."""
+
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+
+    def advance(self) -> Mapping[str, Any]:
+        """Do one piece and return its metrics for the history, with `progress` among them; may be empty."""
+
+    def result(self) -> State:
+        """Return the result: tensors by name, and JSON data."""
+
+
+class Checkpointer:
+    """Saves work so often that at most `every_seconds` of it are ever lost.
+
+    `tick` is called after every piece of work. It saves when the next piece and the saving, as long as the longest of
+    each so far, could end more than `every_seconds` after the last saved moment; so the promise holds while no piece is
+    longer than those before. A piece longer than `every_seconds` is saved as soon as it ends.
+
+    Args:
+        run: the open run.
+        work: what is saved.
+        every_seconds: wall-clock time; 0 saves at every tick.
+        require_finite: refuse to save, with DivergedRunError, a state that holds a NaN or an infinity.
+        clock: seconds from any origin, never going back.
+
+    Attributes:
+        progress: as last reported.
+        history: one dict per reported piece.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        work: Resumable,
+        every_seconds: float | int = 60,
+        *,
+        require_finite: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not every_seconds >= 0:
+            raise ValueError(f"expected every_seconds >= 0, got {every_seconds}; it is the most work that may be lost")
+        self.run, self.work = run, work
+        self.every_seconds = every_seconds
+        self.require_finite = require_finite
+        self.progress: float | int = 0
+        self.history: list[dict[str, Any]] = []
+        self._clock = clock
+        self._saved = self._ticked = clock()
+        self._longest_piece = self._longest_save = 0.0
+
+    def resume(self) -> bool:
+        """Restore the newest whole checkpoint; return whether there was one."""
+        found = self.run.latest()
+        if found is not None:
+            self.work.restore(found.tensors, found.meta)
+            self.progress, self.history = found.progress, found.history
+        self._saved = self._ticked = self._clock()
+        return found is not None
+
+    def tick(self, progress: float | int, metrics: Mapping[str, Any] | None = None) -> bool:
+        """Report a finished piece of work; return whether it was saved."""
+        self.progress = progress
+        if metrics:
+            self.history.append({"progress": progress, **metrics})
+        now = self._clock()
+        self._longest_piece = max(self._longest_piece, now - self._ticked)
+        self._ticked = now
+        if now + self._longest_piece + self._longest_save - self._saved < self.every_seconds:
+            return False
+        self.save()
+        return True
+
+    def save(self) -> None:
+        """Save now. DivergedRunError where the state is not finite and has to be."""
+        start = self._clock()
+        tensors, meta = self.work.state()
+        self.run.save(self.progress, tensors, meta, self.history, require_finite=self.require_finite)
+        self._saved = start
+        self._ticked = self._clock()
+        self._longest_save = max(self._longest_save, self._ticked - start)
+
+
+def complete(
+    store: RunStore,
+    key: RunKey,
+    build: Callable[[], Work],
+    *,
+    every_seconds: float | int = 60,
+    retry: tuple[str, ...] = ("failed", "out-of-memory"),
+    require_finite: bool = True,
+) -> RunResult:
+    """Return the stored result of a run, or do its work from the last whole checkpoint on and store it.
+
+    Args:
+        store: where runs are kept.
+        key: what determines this one.
+        build: makes the work at its beginning; not called when there is a result.
+        every_seconds: as for `Checkpointer`.
+        retry: recorded failures that are tried again. A divergence is not: the same key diverges again.
+        require_finite: as for `Checkpointer`.
+
+    Raises:
+        RecordedFailureError: the run is recorded with a failure that is not in `retry`.
+    """
+    with store.open(key) as run:
+        if run.result is not None:
+            return run.result
+        if run.status != "running" and run.status not in retry:
+            message = f"run {run.folder.name[:12]} is recorded as {run.status}: {run.record['report']}"
+            raise RecordedFailureError(run.status, f"{message}; change its key, or allow retry=({run.status!r},)")
+        run.begin()
+        work = build()
+        checkpointer = Checkpointer(run, work, every_seconds, require_finite=require_finite)
+        checkpointer.resume()
+        try:
+            while not work.done():
+                metrics = dict(work.advance())
+                checkpointer.tick(metrics.pop("progress", checkpointer.progress + 1), metrics)
+            tensors, content = work.result()
+        finally:
+            run.note(checkpointer.progress, checkpointer.history)
+        return run.finish(content, tensors)

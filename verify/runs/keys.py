@@ -1,0 +1,82 @@
+"""What determines a run: source code, configuration, seed and versions, hashed into its name."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from verify.runs.sealed import canonical_json, sha256
+
+
+def source_digests(modules: Iterable[str]) -> dict[str, str]:
+    """Return the SHA-256 of the source of each named module; of a package, of all its Python files by relative path.
+
+    Name what the numbers depend on: a run is found again only while these sources are unchanged, byte by byte.
+
+    Raises:
+        ValueError: a name is no importable module with a Python source file.
+    """
+    found = {}
+    for name in modules:
+        try:
+            spec = importlib.util.find_spec(name)
+        except (ImportError, ValueError):
+            spec = None
+        if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+            raise ValueError(f"expected a module with a Python source file, got {name!r}; name it as in an import")
+        origin = Path(spec.origin)
+        files = sorted(origin.parent.rglob("*.py")) if spec.submodule_search_locations else [origin]
+        parts = {path.relative_to(origin.parent).as_posix(): sha256(path.read_bytes()) for path in files}
+        found[name] = sha256(canonical_json(parts))
+    return found
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions that can change a number: Python, numpy and torch."""
+    return {"python": platform.python_version(), "numpy": version("numpy"), "torch": version("torch")}
+
+
+@dataclass(frozen=True, eq=False)
+class RunKey:
+    """The identity of a run. Equal parts give an equal `digest`, whatever the order of their keys.
+
+    Attributes:
+        configuration: JSON data: everything chosen, including the device and the precision.
+        seed: root of the run's random streams.
+        sources: SHA-256 by name of module.
+        versions: version by name of library.
+    """
+
+    configuration: Mapping[str, Any]
+    seed: int
+    sources: Mapping[str, str]
+    versions: Mapping[str, str]
+
+    @classmethod
+    def of(cls, configuration: Mapping[str, Any], seed: int, modules: Iterable[str]) -> RunKey:
+        """Return the key of a run of the named modules, as they and the libraries are now."""
+        return cls(configuration, seed, source_digests(modules), library_versions())
+
+    def parts(self) -> dict[str, Any]:
+        """Return the parts by name."""
+        return {
+            "configuration": dict(self.configuration),
+            "seed": self.seed,
+            "sources": dict(self.sources),
+            "versions": dict(self.versions),
+        }
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON of the parts: the name of the run's folder."""
+        return parts_digest(self.parts())
+
+
+def parts_digest(parts: Mapping[str, Any]) -> str:
+    """Return the digest of a key given by its parts."""
+    return sha256(canonical_json(dict(parts)))
