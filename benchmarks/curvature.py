@@ -83,7 +83,7 @@ def train(model: StandIn, data: LanguageData, steps: int, generator: torch.Gener
         assert batch.targets is not None
         loss = nn.functional.nll_loss(model(batch.inputs), batch.targets)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's stubs
         optimiser.step()
     return float(loss.detach())
 

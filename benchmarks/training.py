@@ -108,7 +108,7 @@ def main() -> None:
                 for _ in range(arguments.steps):
                     stream.next()
 
-            tasks = {
+            tasks: dict[str, Callable[[], None]] = {
                 "whole": steps,
                 "examples": examples,
                 "network": network_alone(network, stream, arguments.steps),
@@ -118,7 +118,8 @@ def main() -> None:
             rest = 1 - (found["examples"] + found["network"]) / whole
             print(
                 f"{name:<24} {kind:<14} {arguments.seeds * arguments.steps / whole:7.0f} seed-steps/s   "
-                f"network {found['network'] / whole:4.0%}   examples {found['examples'] / whole:5.1%}   rest {rest:5.1%}"
+                f"network {found['network'] / whole:4.0%}   examples {found['examples'] / whole:5.1%}   "
+                f"rest {rest:5.1%}"
             )
 
 

@@ -4,8 +4,8 @@ Runs of one seed or one language resemble each other: the independent unit is th
 replacement gives cluster c the weight w_c, a multinomial count; weighted midranks and a weighted Pearson correlation
 are Spearman's ρ of the resampled runs, without a resampled table.
 
-Which to use: `cluster_bootstrap` from about 20 clusters on. Below 10 it under-covers (figures at the function);
-use `association_exact` there.
+Which to use: `cluster_bootstrap` with percentiles from about 20 clusters on. With fewer it under-covers by up to twice
+its alpha (figures at the function); use `association_exact` there.
 """
 
 from __future__ import annotations
@@ -90,9 +90,10 @@ def cluster_bootstrap(
     """Return ρ with a bootstrap interval over clusters: percentile, or bias-corrected and accelerated (Efron 1987).
 
     Measured: Gaussian x and y, half of both variances shared inside clusters of 8 runs, nominal 5 %, 1000 tables each
-    (± 0.7). With 4, 5, 6, 8, 10, 15, 20 clusters, percentile missed a true ρ = 0 (so the test of ρ = 0 fired falsely) in
-    7.9, 8.6, 7.9, 7.2, 7.3, 8.2, 6.0 % and, with 30 too, a true ρ_S = 0.58 in 8.1, 6.9, 8.9, 7.0, 6.9, 7.8, 6.1, 5.5 %;
-    bca in 20, 20, 15, 12, 11, 11, 7.4 % and 22, 19, 17, 14, 12, 11, 9.5, 6.2 %. So percentile, from 20 clusters on.
+    (± 0.7), 4, 5, 6, 8, 10, 15, 20, 30 clusters. For ρ = 0 the interval missed it, so that the test of ρ = 0 fired
+    falsely, in 7.9, 8.6, 7.9, 7.2, 7.3, 8.2, 6.0, 7.3 % (percentile) and 20, 20, 15, 12, 11, 11, 7.4, 8.2 % (bca); for
+    ρ_S = 0.58 in 8.1, 6.9, 8.9, 7.0, 6.9, 7.8, 6.1, 5.5 % and 22, 19, 17, 14, 12, 11, 9.5, 6.2 %. So take percentile,
+    and where 7 % instead of 5 % matters a test of `association_exact`.
 
     Args:
         x: one value per run.

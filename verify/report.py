@@ -8,8 +8,8 @@ from verify.evidence import Evidence, Measurement
 
 WIDTH = 80
 MOST_DECIMALS = 5
-_COLUMNS = (20, 9, 27, 12, 8)
-_HEADER = ("claim", "predicted", "measured [interval]", "verdict", "controls")
+_COLUMNS = (22, 9, 26, 12, 7)
+_HEADER = ("claim", "predicted", "measured [interval]", "verdict", "caught")
 
 
 def _decimals(half_width: float) -> int:

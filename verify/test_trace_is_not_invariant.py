@@ -63,7 +63,6 @@ def designs(profile: Profile) -> tuple[Design, ...]:
         "leaves a factor of 1000 for cancellation; the property tests of the rescalings bound it more closely. "
     )
     alpha = BUDGET.alpha(CLAIM, 2)
-    common = {"target": 1.0, "delta": 1e-6, "delta_refute": 1e-6, "alpha": alpha, "power": 0.99, "n": 1}
     return tuple(
         Design(
             claim=CLAIM,
@@ -73,7 +72,12 @@ def designs(profile: Profile) -> tuple[Design, ...]:
             spread=ERROR,
             instances=INSTANCES[profile],
             justification=rounding,
-            **common,
+            target=1.0,
+            delta=1e-6,
+            delta_refute=1e-6,
+            alpha=alpha,
+            power=0.99,
+            n=1,
         )
         for prediction, statistic in (
             ("tr F(θ_c) = R + P/c² + Qc² for six symmetries of a transformer", "tr F(θ_c) ÷ (R + P/c² + Q c²)"),
