@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from jaxtyping import Float, Int64
@@ -35,13 +36,13 @@ class Batch:
 class ExampleStream:
     """An endless stream of `Batch`es of fresh examples, one independent stream per seed.
 
-    With a table, an example is an index into it, and p* is looked up; else the language draws sentences and, if
-    `conditional`, works p* out for a block of steps at once. Contexts and targets are the same whether p* is asked
+    With tables, an example is an index into them, and p* is looked up; else the language draws sentences and, if
+    `conditional`, works p* out for a block of steps at once. Members may have languages of their own. Contexts and targets are the same whether p* is asked
     for or not, so that runs on sampled and on soft labels see the same examples. Source: ours.
 
     Args:
-        language: the language.
-        table: its contexts, if it is small enough (`table_if_small`).
+        language: one for all members, or one per member, of the same tokens and length.
+        table: their contexts, if all are small enough (`table_if_small`).
         seeds: one per member of the stack.
         stack: () for a single seed, or (R,).
         batch: examples per step and member.
@@ -53,8 +54,8 @@ class ExampleStream:
 
     def __init__(
         self,
-        language: Language,
-        table: ContextTable | None,
+        language: Language | Sequence[Language],
+        table: ContextTable | Sequence[ContextTable] | None,
         seeds: Sequence[int],
         *,
         stack: tuple[int, ...],
@@ -69,14 +70,22 @@ class ExampleStream:
         self._dtype = dtype
         self._contexts: Tensor | None = None
         self._conditional: Tensor | None = None
+        languages = [language] if isinstance(language, Language) else list(language)
+        draws: list[Draw] = []
         if table is not None:
-            self._contexts = table.contexts.to(device)
-            self._conditional = table.conditional.to(device, dtype) if conditional else None
-        draw = table.draw if table is not None else language_draw(language, dtype if conditional else None)
-        # The same with and without p*, or the examples would differ.
-        width = 2 if table is not None else language.length + 1 + language.n_tokens
+            tables = [table] if isinstance(table, ContextTable) else list(table)
+            self._contexts = torch.cat([own.contexts for own in tables]).to(device)
+            if conditional:
+                self._conditional = torch.cat([own.conditional for own in tables]).to(device, dtype)
+            draws = _table_draws(tables)
+            width = 2
+        else:
+            draws = [language_draw(own, dtype if conditional else None) for own in languages]
+            # The same with and without p*, or the examples would differ.
+            width = languages[0].length + 1 + languages[0].n_tokens
         steps = max(1, min(prefetch, BLOCK_ENTRIES // (batch * width)))
-        self._rows = BatchStream(draw, generators(seeds, "examples"), batch, steps)
+        own = draws if len(draws) > 1 else draws[0]
+        self._rows = BatchStream(own, generators(seeds, "examples"), batch, steps)
 
     def next(self) -> Batch:
         """Return the next batch."""
@@ -96,6 +105,20 @@ class ExampleStream:
 
     def _shaped(self, part: Tensor) -> Tensor:
         return part.reshape(*self._stack, *part.shape[1:]).to(self._device)
+
+
+def _table_draws(tables: Sequence[ContextTable]) -> list[Draw]:
+    """Return the draws of tables that lie one after the other: (row, target)."""
+
+    def shifted(table: ContextTable, first: int) -> Draw:
+        def draw(n: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+            index, target = table.draw(n, generator)
+            return index + first, target
+
+        return draw
+
+    ends = accumulate(len(table.contexts) for table in tables)
+    return [shifted(table, end - len(table.contexts)) for table, end in zip(tables, ends, strict=True)]
 
 
 def language_draw(language: Language, dtype: torch.dtype | None) -> Draw:

@@ -24,6 +24,8 @@ CHUNK_ENTRIES = 2**22
 class Reference:
     """The contexts on which networks are measured and compared, with exact conditionals.
 
+    With a leading axis `member`, every member of a stack has contexts of its own.
+
     Attributes:
         contexts: all contexts of positive probability, or a sample of them.
         weight: their law, or 1/n each; sums to one.
@@ -31,9 +33,9 @@ class Reference:
         method: enumeration or monte-carlo.
     """
 
-    contexts: Int64[Tensor, "context position"]
-    weight: Float[Tensor, " context"]
-    conditional: Float[Tensor, "context token"]
+    contexts: Int64[Tensor, "*member context position"]
+    weight: Float[Tensor, "*member context"]
+    conditional: Float[Tensor, "*member context token"]
     method: Literal["enumeration", "monte-carlo"]
 
     @classmethod
@@ -60,15 +62,43 @@ class Reference:
         table = table_if_small(language)
         return cls.sampled(language, n, generator) if table is None else cls.enumerated(table)
 
-    @cached_property
-    def entropy_floor(self) -> float:
-        """L* = E H(p*) in nats; exact for an enumeration."""
-        return float(self.weight @ torch.special.entr(self.conditional).sum(-1))
+    @classmethod
+    def each(cls, references: Sequence[Reference]) -> Reference:
+        """Return one reference per member as one; shorter ones are filled up with contexts of weight 0.
+
+        Raises:
+            ValueError: there are none, they are stacked already, or of several methods.
+        """
+        methods = {own.method for own in references}
+        if len(methods) != 1 or any(own.contexts.ndim != 2 for own in references):
+            raise ValueError(
+                f"expected references of single languages by one method, got {len(references)} by "
+                f"{sorted(methods) or 'none'}; give one per member"
+            )
+        longest = max(len(own.contexts) for own in references)
+
+        def filled(values: Tensor, by_zero: bool) -> Tensor:
+            missing = longest - len(values)
+            last = values[-1:].expand(missing, *values.shape[1:])
+            return torch.cat([values, torch.zeros_like(last) if by_zero else last])
+
+        return cls(
+            torch.stack([filled(own.contexts, False) for own in references]),
+            torch.stack([filled(own.weight, True) for own in references]),
+            torch.stack([filled(own.conditional, False) for own in references]),
+            references[0].method,
+        )
 
     @cached_property
-    def learnable_gap(self) -> float:
+    def entropy_floor(self) -> Float[Tensor, "*member"]:
+        """L* = E H(p*) in nats; exact for an enumeration."""
+        return (self.weight * torch.special.entr(self.conditional).sum(-1)).sum(-1)
+
+    @cached_property
+    def learnable_gap(self) -> Float[Tensor, "*member"]:
         """H(E p*) − L* in nats, what a model gains that uses the context; exact for an enumeration."""
-        return float(torch.special.entr(self.weight @ self.conditional).sum()) - self.entropy_floor
+        mean = (self.weight.unsqueeze(-1) * self.conditional).sum(-2)
+        return torch.special.entr(mean).sum(-1) - self.entropy_floor
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +118,8 @@ class Excess:
     standard_error: Float[Tensor, "*stack"]
     n: int
     method: str
-    entropy_floor: float
-    learnable_gap: float
+    entropy_floor: Float[Tensor, "*member"]
+    learnable_gap: Float[Tensor, "*member"]
 
     @property
     def share(self) -> Float[Tensor, "*stack"]:
@@ -98,10 +128,10 @@ class Excess:
         Raises:
             ValueError: the language has no gap, its context tells nothing.
         """
-        if not self.learnable_gap > 0:
+        if not bool((self.learnable_gap > 0).all()):
             raise ValueError(
-                f"expected a language whose contexts tell something, got a learnable gap of {self.learnable_gap:.3g} "
-                "nats; quote the excess itself"
+                "expected a language whose contexts tell something, got a learnable gap of "
+                f"{float(self.learnable_gap.min()):.3g} nats; quote the excess itself"
             )
         return self.estimate / self.learnable_gap
 
@@ -125,12 +155,14 @@ def excess_loss(network: Network, reference: Reference, *, device: torch.device 
         parts = [
             kl_divergence(conditional.to(device), copied(contexts.to(device))).cpu()
             for contexts, conditional in zip(
-                torch.split(reference.contexts, rows), torch.split(reference.conditional, rows), strict=True
+                torch.split(reference.contexts, rows, dim=-2),
+                torch.split(reference.conditional, rows, dim=-2),
+                strict=True,
             )
         ]
     divergence = torch.cat(parts, dim=-1)
-    estimate = divergence @ reference.weight
+    estimate = (divergence * reference.weight).sum(-1)
     exact = reference.method == "enumeration"
-    n = len(reference.contexts)
+    n = reference.contexts.shape[-2]
     error = torch.zeros_like(estimate) if exact else divergence.std(-1) / math.sqrt(n)
     return Excess(estimate, error, n, reference.method, reference.entropy_floor, reference.learnable_gap)

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from synthetic.language import Language
+from synthetic.tasks import DownstreamTask
 from verify.training.adversary import pooled, task_draw, validation_loss
 from verify.training.config import ConfigurationError, Training
 from verify.training.data import ExampleStream
@@ -31,8 +32,8 @@ class Objective:
 
     Args:
         parameters: the network.
-        language: where examples come from.
-        table: its contexts, if it is small enough.
+        language: where examples come from, one for all members or one per member.
+        table: their contexts, if all are small enough.
         config: the terms.
         seeds: one per member.
 
@@ -43,8 +44,8 @@ class Objective:
     def __init__(
         self,
         parameters: FlatParameters,
-        language: Language,
-        table: ContextTable | None,
+        language: Language | Sequence[Language],
+        table: ContextTable | Sequence[ContextTable] | None,
         config: Training,
         seeds: Sequence[int],
     ) -> None:
@@ -71,15 +72,11 @@ class Objective:
             weight = config.trace_penalty.weight
             self._trace_weight = per_member(weight, len(theta), what="weight of the trace penalty", like=theta)
         if config.adversary is not None:
-            name, tasks = config.adversary.task, language.downstream
-            if name not in tasks:
-                raise ConfigurationError(
-                    f"expected an adversary on a task of the language, got {name!r}; it has "
-                    f"{', '.join(sorted(tasks)) or 'none'}"
-                )
+            languages = [language] if isinstance(language, Language) else language
+            draws = [task_draw(_task(own, config.adversary.task), theta.dtype) for own in languages]
             size = config.adversary.fitted + config.adversary.validated
-            draw = task_draw(tasks[name], theta.dtype)
-            self._downstream = BatchStream(draw, generators(seeds, "downstream"), size, config.prefetch)
+            own_draws = draws if len(draws) > 1 else draws[0]
+            self._downstream = BatchStream(own_draws, generators(seeds, "downstream"), size, config.prefetch)
             weight = config.adversary.weight
             self._adversary_weight = per_member(weight, len(theta), what="weight of the adversary", like=theta)
 
@@ -156,6 +153,20 @@ class Objective:
         if self.config.precision != "bfloat16":
             return contextlib.nullcontext()
         return torch.autocast("cuda", dtype=torch.bfloat16)
+
+
+def _task(language: Language, name: str) -> DownstreamTask:
+    """Return a task of a language.
+
+    Raises:
+        ConfigurationError: it has none of that name.
+    """
+    tasks = language.downstream
+    if name not in tasks:
+        raise ConfigurationError(
+            f"expected an adversary on a task of the language, got {name!r}; it has {', '.join(sorted(tasks)) or 'none'}"
+        )
+    return tasks[name]
 
 
 def require_precision(config: Training, device: torch.device) -> None:

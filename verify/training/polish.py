@@ -45,7 +45,7 @@ class Polished:
 
 def polish(
     network: Network,
-    language: Language,
+    language: Language | Sequence[Language],
     reference: Reference,
     *,
     steps: int,
@@ -62,7 +62,7 @@ def polish(
 
     Args:
         network: the checkpoint.
-        language: whose p* is learnt.
+        language: whose p* is learnt; one for all members, or one per member.
         reference: contexts on which both ends are measured.
         steps: number of steps, at least 1.
         rate: learning rate at the beginning.

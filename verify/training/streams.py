@@ -47,22 +47,28 @@ class BatchStream:
     block again. Source: ours.
 
     Attributes:
-        draw: draws n examples from a generator.
+        draws: draws n examples from a generator, one for each member; a single one serves all.
         generators: one per member.
         batch: examples per step and member.
         prefetch: steps per block; part of what decides the stream.
 
     Raises:
-        ValueError: batch or prefetch is not positive, or there is no member.
+        ValueError: batch or prefetch is not positive, there is no member, or there are neither one nor as many draws.
     """
 
-    def __init__(self, draw: Draw, generators: Sequence[torch.Generator], batch: int, prefetch: int) -> None:
+    def __init__(
+        self, draws: Draw | Sequence[Draw], generators: Sequence[torch.Generator], batch: int, prefetch: int
+    ) -> None:
         if batch < 1 or prefetch < 1 or not generators:
             raise ValueError(
                 f"expected batch >= 1, prefetch >= 1 and at least one member, got batch {batch}, prefetch {prefetch} "
                 f"and {len(generators)} members; give one generator per seed"
             )
-        self.draw = draw
+        self.draws = [draws] * len(generators) if callable(draws) else list(draws)
+        if len(self.draws) != len(generators):
+            raise ValueError(
+                f"expected one draw for each of {len(generators)} members, got {len(self.draws)}; give one per seed"
+            )
         self.generators = list(generators)
         self.batch = batch
         self.prefetch = prefetch
@@ -102,6 +108,7 @@ class BatchStream:
             self._block = self._drawn()
 
     def _drawn(self) -> tuple[Tensor, ...]:
-        rows = [self.draw(self.prefetch * self.batch, generator) for generator in self.generators]
+        n = self.prefetch * self.batch
+        rows = [draw(n, generator) for draw, generator in zip(self.draws, self.generators, strict=True)]
         stacked = (torch.stack(parts) for parts in zip(*rows, strict=True))
         return tuple(part.reshape(len(rows), self.prefetch, self.batch, *part.shape[2:]) for part in stacked)

@@ -33,17 +33,18 @@ class Every:
 
 
 class Trainer:
-    """Trains the members of a stack on one language, each on a stream of fresh examples of its own.
+    """Trains the members of a stack, on one language or each on its own, on streams of fresh examples of their own.
 
     A member whose loss is bad is put back to its last good parameters and frozen there; the others go on
     (`divergences`). Members never touch each other's numbers.
 
     Args:
         network: where training starts; copied, and left as it is.
-        language: whose masked-token task is learnt.
+        language: whose masked-token task is learnt; one for all members, or one per member, of the same vocabulary size
+            and length.
         config: how.
         seeds: one per member (one number for a stack of ()); they decide all random numbers of training.
-        table: the language's contexts, if the caller has them; else they are written out when that is cheap.
+        table: the contexts of each language, if the caller has them; else they are written out when that is cheap.
         device: where to train; default: where the network is.
 
     Attributes:
@@ -54,18 +55,19 @@ class Trainer:
         divergences: the members that diverged, as far as they were looked at (every `record_every` steps).
 
     Raises:
-        ValueError: there is not one seed per member, or seeds repeat.
+        ValueError: there is not one seed per member, seeds repeat, or several languages are not one per member or do
+            not have the network's shape.
         ConfigurationError: the configuration does not fit the language or the device.
     """
 
     def __init__(
         self,
         network: Network,
-        language: Language,
+        language: Language | Sequence[Language],
         config: Training,
         seeds: Sequence[int],
         *,
-        table: ContextTable | None = None,
+        table: ContextTable | Sequence[ContextTable] | None = None,
         device: torch.device | str | None = None,
     ) -> None:
         members = members_of(network)
@@ -79,9 +81,18 @@ class Trainer:
         place = device if device is not None else next(network.parameters()).device
         self._flat = FlatParameters(network, DTYPES[config.precision], place)
         self.network, self.theta = self._flat.network, self._flat.theta
-        table = table if table is not None else table_if_small(language)
-        self._objective = Objective(self._flat, language, table, config, seeds)
-        self._bound = config.loss_bound or 10 * math.log(max(language.n_tokens, 2))
+        languages = [language] if isinstance(language, Language) else list(language)
+        shapes = {(own.n_tokens, own.length) for own in languages}
+        if len(languages) not in {1, members} or shapes != {(network.n_tokens, network.length)}:
+            raise ValueError(
+                f"expected one language or {members}, of {network.n_tokens} tokens and length {network.length}, got "
+                f"{len(languages)} of (tokens, length) {sorted(shapes)}; give one per seed, of the network's shape"
+            )
+        if table is None:
+            found = [table_if_small(own) for own in languages]
+            table = None if None in found else [own for own in found if own is not None]
+        self._objective = Objective(self._flat, languages, table, config, seeds)
+        self._bound = config.loss_bound or 10 * math.log(max(network.n_tokens, 2))
         self._rate = per_member(config.rate, members, what="learning rate", like=self.theta)[:, None]
         self._decayed = torch.ones_like(self.theta[0]) if config.decay_vectors else self._flat.is_matrix.to(self.theta)
         self._optimiser_state = config.optimiser.start(self.theta)

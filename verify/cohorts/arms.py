@@ -1,0 +1,110 @@
+"""The arms of a cohort: where each begins, how it is trained, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from verify.cohorts.families import Family
+from verify.cohorts.scale import Scale
+from verify.training.adversary import Adversary
+from verify.training.config import Training
+from verify.training.labels import Labels
+from verify.training.optimisers import SGD, AdamW
+from verify.training.schedules import Schedule
+from verify.training.trace_penalty import TracePenalty
+
+Size = Literal["large", "small"]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A way of training.
+
+    Attributes:
+        start: the arm at whose end it begins; None for the initial networks.
+        size: of the networks.
+        training: how.
+        steps: for how long.
+        stream: name of its random numbers; arms of one stream see the same examples.
+        descends: whether the training is itself the way down, so that its own checkpoints are the path; otherwise the
+            path is a short training on soft labels after it.
+    """
+
+    start: str | None
+    size: Size
+    training: Training
+    steps: int
+    stream: str
+    descends: bool = False
+
+
+def _pretraining(scale: Scale, size: Size, stream: str) -> Arm:
+    training = Training(
+        rate=scale.rate,
+        batch=scale.batch,
+        labels="soft",
+        optimiser=AdamW(),
+        schedule=Schedule("linear", steps=scale.pretraining),
+    )
+    return Arm(None, size, training, scale.pretraining, stream, descends=True)
+
+
+def _continuation(scale: Scale, start: str, labels: Labels) -> Arm:
+    training = Training(rate=scale.noisy_rate, batch=scale.noisy_batch, labels=labels, optimiser=SGD())
+    return Arm(start, "large", training, scale.continuation, "continuation")
+
+
+def _intervention(scale: Scale, *, trace: float | None = None, adversary: Adversary | None = None) -> Arm:
+    training = Training(
+        rate=scale.fine_rate,
+        batch=scale.batch,
+        labels="soft",
+        optimiser=AdamW(),
+        schedule=Schedule("linear", steps=scale.intervention),
+        trace_penalty=None if trace is None else TracePenalty(trace, examples=scale.batch),
+        adversary=adversary,
+    )
+    return Arm("base", "large", training, scale.intervention, "intervention")
+
+
+def descent(scale: Scale) -> Training:
+    """Return the training of the way down."""
+    return Training(
+        rate=scale.fine_rate,
+        batch=scale.batch,
+        labels="soft",
+        optimiser=AdamW(),
+        schedule=Schedule("linear", steps=scale.descent),
+    )
+
+
+def _adversary(scale: Scale, family: Family) -> Adversary:
+    return Adversary(scale.adversary_weight, family.task, fitted=32, validated=32)
+
+
+ARMS: Mapping[str, Callable[[Scale, Family], Arm]] = MappingProxyType(
+    {
+        "base": lambda s, f: _pretraining(s, "large", "pretraining"),
+        "again": lambda s, f: _pretraining(s, "large", "pretraining again"),
+        "small": lambda s, f: _pretraining(s, "small", "pretraining"),
+        "sampled": lambda s, f: _continuation(s, "base", "sampled"),
+        "soft": lambda s, f: _continuation(s, "base", "soft"),
+        "isotropic": lambda s, f: _continuation(s, "base", "isotropic"),
+        "flat": lambda s, f: _intervention(s, trace=s.trace_weight),
+        "sharp": lambda s, f: _intervention(s, trace=-s.trace_weight),
+        "adversarial": lambda s, f: _intervention(s, adversary=_adversary(s, f)),
+        "adversarial-sampled": lambda s, f: _continuation(s, "adversarial", "sampled"),
+        "adversarial-soft": lambda s, f: _continuation(s, "adversarial", "soft"),
+        "adversarial-isotropic": lambda s, f: _continuation(s, "adversarial", "isotropic"),
+    }
+)
+"""By name, for a scale and a family.
+
+base: AdamW on soft labels to a minimum. again: the same from other initial networks, on other examples. small: half the
+width. sampled, soft, isotropic: SGD from that minimum with labels y ~ p*, with p* itself, and with p* and isotropic
+noise of the same norm. flat, sharp: with a penalty ±λ tr F. adversarial: against a head for the downstream task; then
+SGD from there, as from the minimum.
+"""

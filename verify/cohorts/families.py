@@ -1,0 +1,106 @@
+"""Families of random languages: the population that an empirical claim is about, one downstream task each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import torch
+
+from synthetic.grammar_random import layered_grammar
+from synthetic.hmm_random import block_hmm
+from synthetic.language import Language
+from synthetic.pcfg import PCFG
+from synthetic.tasks import DownstreamTask
+from verify.training.tables import ContextTable, table_if_small
+
+LEARNABLE = 0.1
+"""Least learnable gap H(E p*) − L*, in nats, of a language of a family: below it there is next to nothing to learn."""
+
+ATTEMPTS = 1000
+
+
+@dataclass(frozen=True)
+class Family:
+    """A law of random languages of one shape.
+
+    A language is drawn again until it uses all its tokens and its learnable gap is at least `LEARNABLE` (where it can
+    be written out; a larger language is taken as it is).
+
+    Attributes:
+        name: of the family.
+        construct: seed ↦ language, before anything is rejected.
+        n_tokens: c of every language.
+        task: name of the downstream task.
+        padded: whether sentences differ in length.
+    """
+
+    name: str
+    construct: Callable[[np.random.Generator], Language]
+    n_tokens: int
+    task: str
+    padded: bool
+
+    def draw(self, seed: int) -> tuple[Language, ContextTable | None]:
+        """Return a language of the family with its contexts, or None where they are too many to write out.
+
+        Raises:
+            ValueError: no language in 1000 draws has the tokens and the gap.
+        """
+        generator = np.random.default_rng(seed)
+        for _ in range(ATTEMPTS):
+            language = self.construct(generator)
+            if language.n_tokens != self.n_tokens:
+                continue
+            table = table_if_small(language)
+            if table is None or table.unigram_entropy - table.entropy_floor >= LEARNABLE:
+                return language, table
+        raise ValueError(
+            f"expected a language of {self.n_tokens} tokens with a learnable gap of {LEARNABLE} nats among {ATTEMPTS} "
+            f"of family {self.name}, got none; its construction is too nearly uniform"
+        )
+
+    def task_of(self, language: Language) -> DownstreamTask:
+        """Return the downstream task of a language of the family."""
+        return language.downstream[self.task]
+
+
+def _torch(generator: np.random.Generator) -> torch.Generator:
+    return torch.Generator().manual_seed(int(generator.integers(2**63)))
+
+
+def _small_hmm(generator: np.random.Generator) -> Language:
+    return block_hmm(
+        _torch(generator), 6, 6, 5, blocks=3, leave=0.1, concentration=0.3, emission_concentration=0.3
+    )
+
+
+def _small_pcfg(generator: np.random.Generator) -> Language:
+    grammar = layered_grammar(
+        generator, roots=3, levels=(4, 4), terminals=6, rules=3, words=2, leaf_words=3, stop=0.15
+    )
+    return PCFG(grammar, 4)
+
+
+def _paper_hmm(generator: np.random.Generator) -> Language:
+    return block_hmm(_torch(generator), 100, 200, 16, blocks=10)
+
+
+def _authors_shape(generator: np.random.Generator) -> Language:
+    return PCFG(layered_grammar(generator), 16)
+
+
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {
+        family.name: family
+        for family in (
+            Family("hmm", _small_hmm, 6, "hidden-state-at-3", padded=False),
+            Family("pcfg", _small_pcfg, 6, "root", padded=True),
+            Family("hmm-paper", _paper_hmm, 200, "hidden-state-at-6", padded=False),
+            Family("pcfg-authors", _authors_shape, 200, "root", padded=True),
+        )
+    }
+)
+"""By name: small ones whose contexts are written out, and two of the paper's sizes (second-hand)."""

@@ -1,0 +1,87 @@
+"""The way of an arm down to small excess loss, and where on it several arms are at the same excess."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from verify.networks.network import Network
+from verify.training.parameters import network_at
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """Checkpoints of all members of an arm on the way down, in order.
+
+    Attributes:
+        template: networks of the arm's kind.
+        steps: step of each checkpoint, counted from the beginning of the way down.
+        theta: parameters there.
+        excess: excess losses there, in nats, on the cohort's reference.
+    """
+
+    template: Network
+    steps: tuple[int, ...]
+    theta: Float[Tensor, "checkpoint member parameter"]
+    excess: Float[Tensor, "checkpoint member"]
+
+    def network(self, checkpoint: int) -> Network:
+        """Return the networks at one checkpoint, counted from the end if negative, in float64."""
+        return network_at(self.template, self.theta[checkpoint].double(), dtype=torch.float64)
+
+    def at(self, level: Float[Tensor, " member"]) -> Point:
+        """Return, for every member, the first checkpoint whose excess is at or below its level.
+
+        Raises:
+            ValueError: a member never gets there.
+        """
+        below = self.excess <= level
+        missing = (~below.any(0)).nonzero()[:, 0].tolist()
+        if missing:
+            raise ValueError(
+                f"expected every member to reach its level, got none for members {missing}; take the level from `match`"
+            )
+        first = below.to(torch.int8).argmax(0)
+        member = torch.arange(self.theta.shape[1])
+        network = network_at(self.template, self.theta[first, member].double(), dtype=torch.float64)
+        return Point(network, self.excess[first, member], first)
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """One checkpoint of every member.
+
+    Attributes:
+        network: the networks, float64.
+        excess: their excess losses, in nats.
+        checkpoint: which checkpoint it was.
+    """
+
+    network: Network
+    excess: Float[Tensor, " member"]
+    checkpoint: Tensor
+
+
+def match(paths: Sequence[Path]) -> list[Point]:
+    """Return a point of every arm such that a member's excess is nearly the same in all arms.
+
+    The level of a member is the least excess that its worst arm reaches, max over arms of min over checkpoints, so that
+    every arm gets there; a point is the first checkpoint at or below it. What mismatch remains, at most what an arm
+    gains between two checkpoints, or what it is below the level to begin with, is in the points' `excess`.
+    Source: ours.
+
+    Raises:
+        ValueError: fewer than two arms, or an excess that is not finite.
+    """
+    if len(paths) < 2:
+        raise ValueError(f"expected at least two arms to match, got {len(paths)}")
+    for number, path in enumerate(paths):
+        bad = (~torch.isfinite(path.excess)).any(0).nonzero()[:, 0].tolist()
+        if bad:
+            raise ValueError(f"expected finite excess losses, got others in arm {number} for members {bad}")
+    level = torch.stack([path.excess.amin(0) for path in paths]).amax(0)
+    return [path.at(level) for path in paths]

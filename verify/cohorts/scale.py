@@ -1,0 +1,85 @@
+"""How large a cohort is and how long its networks are trained: fixed before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Sizes of a cohort.
+
+    Attributes:
+        name: of the scale, as evidence shows it.
+        families: names of the families.
+        members: units of each family: a random language and its networks.
+        width: features of the networks; the small ones have half.
+        layers: of the transformers.
+        heads: attention heads of the large ones; the small ones have half.
+        pretraining: steps of AdamW from the initial networks, the rate falling linearly to zero.
+        batch: examples of a step of AdamW.
+        rate: its first rate.
+        continuation: steps of SGD that follow a minimum at a constant rate.
+        noisy_batch: examples of a step of SGD.
+        noisy_rate: its rate.
+        intervention: steps of AdamW with a trace penalty or an adversary.
+        fine_rate: rate of AdamW in interventions and on the way down.
+        descent: steps of the way down, soft labels at a rate falling linearly to zero.
+        checkpoints: of a way down, besides its beginning.
+        trace_weight: λ of the penalty ±λ tr F.
+        adversary_weight: λ of the adversary.
+        reference: contexts on which excess is measured.
+        labels: labelled sentences of a head.
+        draws: heads of each member.
+        tested: sentences of the test set.
+    """
+
+    name: str
+    families: tuple[str, ...]
+    members: int
+    width: int
+    layers: int
+    heads: int
+    pretraining: int
+    batch: int = 32
+    rate: float = 1e-2
+    continuation: int = 400
+    noisy_batch: int = 8
+    noisy_rate: float = 0.1
+    intervention: int = 150
+    fine_rate: float = 3e-3
+    descent: int = 150
+    checkpoints: int = 10
+    trace_weight: float = 1e-3
+    adversary_weight: float = 0.1
+    reference: int = 512
+    labels: int = 16
+    draws: int = 32
+    tested: int = 1024
+
+
+SCALES: Mapping[str, Scale] = MappingProxyType(
+    {
+        "default": Scale("small", ("hmm", "pcfg"), members=48, width=16, layers=2, heads=2, pretraining=600),
+        "full": Scale(
+            "paper",
+            ("hmm-paper", "pcfg-authors"),
+            members=48,
+            width=256,
+            layers=4,
+            heads=8,
+            pretraining=20_000,
+            batch=256,
+            rate=1e-3,
+            continuation=20_000,
+            intervention=2_000,
+            fine_rate=3e-4,
+            descent=4_000,
+            labels=64,
+            reference=4096,
+        ),
+    }
+)
+"""By profile. `quick` trains nothing: it shows the stored evidence of `default`."""
