@@ -17,6 +17,7 @@ import torch
 from theory.claims import CLAIMS
 from verify import report
 from verify.budget import SUITE_FALSE_ALARM
+from verify.decision import Verdict
 from verify.environment import DeviceError, require_device
 from verify.evidence import Evidence, append
 from verify.trial import PROFILES, Settings, Trial, require_expected
@@ -25,6 +26,7 @@ _BAR = 30
 EXAMPLES = {"quick": 10, "default": 40, "full": 400}
 """Examples that hypothesis tries in each property test; no deadline, as the first one may compile."""
 _FINISHED = pytest.StashKey[dict[str, Evidence]]()
+_STORED = pytest.StashKey[list[str]]()
 _TRIED = pytest.StashKey[list[str]]()
 _SETTINGS = pytest.StashKey[Settings]()
 _INTERRUPTED = threading.Event()
@@ -55,6 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SETTINGS] = Settings(config.getoption("--profile"), device, config.getoption("--root-seed"))
     config.stash[_FINISHED] = {}
     config.stash[_TRIED] = []
+    config.stash[_STORED] = []
     _remember_interruption(config)
 
 
@@ -141,9 +144,14 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
         evidence = tried.conclude()
         pyfuncitem.config.stash[_FINISHED][evidence.claim] = evidence
         path = pyfuncitem.config.getoption("--evidence")
-        if path is not None:
+        if tried.recalled:
+            pyfuncitem.config.stash[_STORED].append(evidence.claim)
+        elif path is not None:
             append(path, evidence)
         require_expected(evidence)
+        if evidence.verdict == Verdict.REFUTED:
+            # Strict: any other verdict has failed above.
+            pytest.xfail(f"{evidence.claim} is refuted, as expected: {evidence.designs[0].prediction}")
     return result
 
 
@@ -166,7 +174,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     order = [claim for claim in CLAIMS if claim in tried]
     terminalreporter.section("claims")
     for line in report.table(
-        [finished[claim] for claim in order if claim in finished], [c for c in order if c not in finished]
+        [finished[claim] for claim in order if claim in finished],
+        [c for c in order if c not in finished],
+        config.stash[_STORED],
     ):
         terminalreporter.write_line(line)
     terminalreporter.write_line(

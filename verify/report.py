@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from verify.evidence import Evidence, Measurement
 
 WIDTH = 80
 MOST_DECIMALS = 5
-_COLUMNS = (22, 9, 26, 12, 7)
+_COLUMNS = (22, 9, 26, 13, 6)
 _HEADER = ("claim", "predicted", "measured [interval]", "verdict", "caught")
 
 
@@ -42,23 +42,59 @@ def _row(cells: Sequence[str]) -> str:
     return " ".join(f"{cell:<{width}}" for cell, width in zip(cells, _COLUMNS, strict=True)).rstrip()
 
 
-def table(evidence: Iterable[Evidence], unfinished: Sequence[str] = ()) -> list[str]:
+def table(
+    evidence: Iterable[Evidence], unfinished: Sequence[str] = (), stored: Collection[str] = ()
+) -> list[str]:
     """Return the lines of the closing table, at most 80 columns wide.
 
     Args:
         evidence: what was found, in the order of the registry.
         unfinished: claims whose trial ended in an error or an interruption.
+        stored: claims whose evidence was not found in this run; they are starred, and a last line says where from.
     """
     lines = [_row(_HEADER), "-" * WIDTH]
+    origins: dict[str, None] = {}
     for item in evidence:
-        lines.append(_row((item.claim, predicted(item), measured(item.headline), _verdict(item), controls(item))))
-        instances = item.designs[0].instances
-        note = f"  {item.designs[0].statistic}"
-        suffix = f" (worst of {instances})" if instances > 1 else ""
-        room = WIDTH - len(suffix)
-        lines.append((note if len(note) <= room else note[: room - 1] + "…") + suffix)
+        star = "*" if item.claim in stored else ""
+        name = item.claim
+        if len(name) > _COLUMNS[0]:
+            lines.append(name)
+            name = ""
+        lines.append(_row((name, predicted(item), measured(item.headline), _verdict(item) + star, controls(item))))
+        lines += _by_language(item) or [_statistic(item)]
+        if star:
+            origins[origin(item)] = None
     lines += [_row((claim, "", "", "no verdict", "")) for claim in unfinished]
+    return [*lines, *(f"* {text}" for text in origins)]
+
+
+def _statistic(item: Evidence) -> str:
+    """Write what the headline is about."""
+    instances = item.designs[0].instances
+    note = f"  {item.designs[0].statistic}"
+    suffix = f" (worst of {instances})" if instances > 1 else ""
+    room = WIDTH - len(suffix)
+    return (note if len(note) <= room else note[: room - 1] + "…") + suffix
+
+
+def _by_language(item: Evidence) -> list[str]:
+    """Write every statistic with its verdict for each language; nothing for a claim that is not about languages."""
+    lines = []
+    for design in item.designs:
+        own = [m for m in item.measurements if m.statistic == design.statistic and "language" in m.parameters]
+        lines += [f"  {design.statistic}"[:WIDTH]] * bool(own)
+        for m in own:
+            place = f"    {m.parameters['language']}, {m.parameters['scale']} scale"
+            lines.append(_row((place, "", measured(m), m.verdict if m.verdict == "supported" else m.verdict.upper(), "")))
     return lines
+
+
+def origin(item: Evidence) -> str:
+    """Write when, where and how evidence was found."""
+    chip = str(item.hardware.get("processor", item.device))
+    return f"measured {item.date[:10]} at profile {item.profile}, root seed {item.root_seed}, on {item.device}: {chip}"[
+        : WIDTH - 2
+    ]
 
 
 def markdown(evidence: Iterable[Evidence]) -> str:
@@ -72,4 +108,33 @@ def markdown(evidence: Iterable[Evidence]) -> str:
         f"| {predicted(e)} | {measured(e.headline)} | {_verdict(e)} | {controls(e)} |"
         for e in evidence
     ]
+    return "\n".join(rows) + "\n"
+
+
+def by_language(evidence: Iterable[Evidence], sources: Mapping[str, str], missing: Sequence[str] = ()) -> str:
+    """Return a table of claim × language × scale × verdict: one row for each measurement of a language.
+
+    Args:
+        evidence: of claims about languages; others have no row.
+        sources: figure of the paper that a claim is about, by claim.
+        missing: scales at which nothing was run; each claim gets a row that says so.
+    """
+    rows = [
+        "| claim | in the paper (second-hand) | statistic | language, scale | wanted | measured [interval] | verdict "
+        "| evidence |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for item in evidence:
+        link, source = f"[`{item.claim}`]({item.claim.replace('-', '_')}.md)", sources.get(item.claim, "")
+        for m in item.measurements:
+            if "language" not in m.parameters:
+                continue
+            side = next(d.side for d in item.designs if d.statistic == m.statistic)
+            sign = {"two": "", "lower": "≥ ", "upper": "≤ "}[side]
+            verdict = m.verdict if m.verdict == "supported" else m.verdict.upper()
+            rows.append(
+                f"| {link} | {source} | {m.statistic} | {m.parameters['language']}, {m.parameters['scale']} "
+                f"| {sign}{m.target:.3g} | {measured(m)} | {verdict} | {item.date[:10]}, {item.device} |"
+            )
+        rows += [f"| {link} | {source} | | {scale} | | | not run at this scale | |" for scale in missing]
     return "\n".join(rows) + "\n"

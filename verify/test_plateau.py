@@ -56,7 +56,7 @@ class Size:
 
 SIZES: dict[Profile, Size] = {
     "quick": Size(1, 32, 256, 0.08, 2),
-    "default": Size(5, 33, 512, 0.06, 4),
+    "default": Size(5, 36, 512, 0.06, 4),
     "full": Size(16, 64, 2560, 0.045, 5),
 }
 

@@ -65,6 +65,12 @@ class Trial:
         self._results: list[InstanceResult] = []
         self._measurements: list[Measurement] = []
         self._controls: list[ControlOutcome] = []
+        self._stored: Evidence | None = None
+
+    @property
+    def recalled(self) -> bool:
+        """Whether the evidence was found before, and not in this run."""
+        return self._stored is not None
 
     @property
     def profile(self) -> Profile:
@@ -205,12 +211,27 @@ class Trial:
             raise ValueError(f"{design.statistic!r} is not a declared design of {self.claim.id}; declare it first")
         return decide(design, measured, systematic=systematic, generator=self.numpy("resampling", place))
 
+    def recall(self, stored: Evidence) -> None:
+        """Conclude with evidence that was found before, at a larger profile, instead of measuring.
+
+        Raises:
+            ValueError: it is of another claim or of other designs than were declared, or something was measured.
+        """
+        if stored.claim != self.claim.id or stored.designs != self._designs or self._results:
+            raise ValueError(
+                f"expected stored evidence of {self.claim.id} by the designs that were declared, and nothing measured, "
+                f"got evidence of {stored.claim} dated {stored.date}; measure again at profile {stored.profile}"
+            )
+        self._stored = stored
+
     def conclude(self) -> Evidence:
-        """Combine all results into evidence.
+        """Combine all results into evidence, or return what was recalled.
 
         Raises:
             ValueError: no control was tried, a design was left undecided, or an instance is missing.
         """
+        if self._stored is not None:
+            return self._stored
         if not self._controls:
             raise ValueError(f"{self.claim.id} was tried without a control; break a hypothesis and see the check fail")
         decided = {result.design for result in self._results}

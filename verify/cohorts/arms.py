@@ -64,7 +64,7 @@ def _intervention(scale: Scale, *, trace: float | None = None, adversary: Advers
         labels="soft",
         optimiser=AdamW(),
         schedule=Schedule("linear", steps=scale.intervention),
-        trace_penalty=None if trace is None else TracePenalty(trace, examples=scale.batch),
+        trace_penalty=None if trace is None else TracePenalty(trace, examples=scale.trace_examples),
         adversary=adversary,
     )
     return Arm("base", "large", training, scale.intervention, "intervention")
@@ -82,17 +82,18 @@ def descent(scale: Scale) -> Training:
 
 
 def _adversary(scale: Scale, family: Family) -> Adversary:
-    return Adversary(scale.adversary_weight, family.task, fitted=32, validated=32)
+    half = scale.adversary_examples // 2
+    return Adversary(scale.adversary_weight, family.task, fitted=half, validated=scale.adversary_examples - half)
 
 
 ARMS: Mapping[str, Callable[[Scale, Family], Arm]] = MappingProxyType(
     {
         "base": lambda s, f: _pretraining(s, "large", "pretraining"),
-        "again": lambda s, f: _pretraining(s, "large", "pretraining again"),
         "small": lambda s, f: _pretraining(s, "small", "pretraining"),
         "sampled": lambda s, f: _continuation(s, "base", "sampled"),
         "soft": lambda s, f: _continuation(s, "base", "soft"),
         "isotropic": lambda s, f: _continuation(s, "base", "isotropic"),
+        "plain": lambda s, f: _intervention(s),
         "flat": lambda s, f: _intervention(s, trace=s.trace_weight),
         "sharp": lambda s, f: _intervention(s, trace=-s.trace_weight),
         "adversarial": lambda s, f: _intervention(s, adversary=_adversary(s, f)),
@@ -103,8 +104,8 @@ ARMS: Mapping[str, Callable[[Scale, Family], Arm]] = MappingProxyType(
 )
 """By name, for a scale and a family.
 
-base: AdamW on soft labels to a minimum. again: the same from other initial networks, on other examples. small: half the
-width. sampled, soft, isotropic: SGD from that minimum with labels y ~ p*, with p* itself, and with p* and isotropic
-noise of the same norm. flat, sharp: with a penalty ±λ tr F. adversarial: against a head for the downstream task; then
-SGD from there, as from the minimum.
+base: AdamW on soft labels to a minimum. small: the same at half the width. sampled, soft, isotropic: SGD from that
+minimum with labels y ~ p*, with p* itself, and with p* and isotropic noise of the same norm. plain: AdamW on from the
+minimum. flat, sharp: the same with a penalty ±λ tr F. adversarial: the same against a head for the downstream task;
+then SGD from there, as from the minimum.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from verify.cohorts.arms import ARMS, Arm, Size, descent
 from verify.cohorts.families import FAMILIES
-from verify.cohorts.path import Path, Point
+from verify.cohorts.path import Path
 from verify.cohorts.scale import Scale
 from verify.cohorts.sharpness import Sharpness, sharpness
 from verify.cohorts.transfer import Exam
@@ -46,6 +47,7 @@ class Cohort:
         languages: one per member.
         reference: contexts of every member, sampled once, on which excess losses are measured.
         exam: labelled sentences of every member.
+        stopped: set it, and training that goes on in another thread ends within 16 steps.
     """
 
     def __init__(self, family: str, scale: Scale, root_seed: int, device: str = "cpu") -> None:
@@ -53,6 +55,7 @@ class Cohort:
         self.scale = scale
         self._root_seed = root_seed
         self._device = device
+        self.stopped = threading.Event()
         self._ends: dict[str, Network] = {}
         self._paths: dict[str, Path] = {}
         drawn = [self.family.draw(seed) for seed in self.seeds("language")]
@@ -119,10 +122,14 @@ class Cohort:
     def _train(
         self, name: str, start: Network, training: Training, steps: int, stream: str, hooks: Sequence[Every] = ()
     ) -> Trainer:
+        def stop(_: Trainer) -> None:
+            if self.stopped.is_set():
+                raise KeyboardInterrupt
+
         trainer = Trainer(
             start, self.languages, training, self.seeds("training", stream), table=self._tables, device=self._device
         )
-        trainer.run(steps, hooks)
+        trainer.run(steps, [*hooks, Every(16, stop)])
         if trainer.divergences:
             raise CohortDivergedError(
                 f"arm {name} of family {self.family.name}: {'; '.join(map(str, trainer.divergences))}; "
@@ -148,15 +155,31 @@ class Cohort:
 
     def features(self, network: Network) -> Float[Tensor, "member example feature"]:
         """Return the final states of the exam's unmasked sentences, all positions side by side."""
-        return unmasked_states(network, self.exam.inputs)
+        return unmasked_states(network.copy().to(torch.float32), self.exam.inputs)
 
-    def accuracy(self, point: Point) -> Float[Tensor, " member"]:
+    def accuracy(self, network: Network) -> Float[Tensor, " member"]:
         """Return the few-label accuracy of every member."""
-        return self.exam.accuracy(self.features(point.network))
+        return self.exam.accuracy(self.features(network))
 
-    def sharpness(self, point: Point) -> Sharpness:
+    def sharpness(self, network: Network) -> Sharpness:
         """Return tr F and Σθ²F of every member, with the same probes for every arm."""
-        return sharpness(point.network, self.reference, self.seeds("sharpness"))
+        return sharpness(network, self.reference, self.seeds("sharpness"), probes=self.scale.probes)
+
+    @cached_property
+    def accuracy_slope(self) -> float:
+        """Change of the mean accuracy per unit of ln(excess), along the second half of the way of `base`."""
+        return self._slope(self.accuracy)
+
+    @cached_property
+    def log_trace_slope(self) -> float:
+        """Change of the mean of ln tr F per unit of ln(excess), likewise."""
+        return self._slope(lambda network: self.sharpness(network).trace.log())
+
+    def _slope(self, statistic: Callable[[Network], Tensor]) -> float:
+        path = self.path("base")
+        middle = len(path.steps) // 2
+        change = statistic(path.network(-1)) - statistic(path.network(middle))
+        return float(change.mean() / (path.excess[-1] / path.excess[middle]).log().mean())
 
     @cached_property
     def untrained(self) -> dict[Size, Network]:
@@ -178,6 +201,14 @@ def train_together(cohorts: Sequence[Cohort], arms: Sequence[str], advance: Call
             cohort.end(name)
             advance()
 
+    for cohort in cohorts:
+        cohort.stopped.clear()
     with ThreadPoolExecutor(len(cohorts)) as pool:
-        for finished in [pool.submit(work, cohort) for cohort in cohorts]:
-            finished.result()
+        running = [pool.submit(work, cohort) for cohort in cohorts]
+        try:
+            for finished in running:
+                finished.result()
+        except BaseException:
+            for cohort in cohorts:
+                cohort.stopped.set()
+            raise

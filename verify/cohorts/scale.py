@@ -29,8 +29,11 @@ class Scale:
         descent: steps of the way down, soft labels at a rate falling linearly to zero.
         checkpoints: of a way down, besides its beginning.
         trace_weight: λ of the penalty ±λ tr F.
+        trace_examples: contexts that the penalty is estimated on.
         adversary_weight: λ of the adversary.
+        adversary_examples: sentences of a step of the adversary, half of them to fit its head.
         reference: contexts on which excess is measured.
+        probes: backward passes of an estimate of tr F.
         labels: labelled sentences of a head.
         draws: heads of each member.
         tested: sentences of the test set.
@@ -51,18 +54,21 @@ class Scale:
     intervention: int = 150
     fine_rate: float = 3e-3
     descent: int = 150
-    checkpoints: int = 10
+    checkpoints: int = 6
     trace_weight: float = 1e-3
+    trace_examples: int = 16
     adversary_weight: float = 0.1
-    reference: int = 512
+    adversary_examples: int = 48
+    reference: int = 256
+    probes: int = 16
     labels: int = 16
-    draws: int = 32
-    tested: int = 1024
+    draws: int = 24
+    tested: int = 768
 
 
 SCALES: Mapping[str, Scale] = MappingProxyType(
     {
-        "default": Scale("small", ("hmm", "pcfg"), members=48, width=16, layers=2, heads=2, pretraining=600),
+        "default": Scale("small", ("hmm", "pcfg"), members=46, width=16, layers=2, heads=2, pretraining=600),
         "full": Scale(
             "paper",
             ("hmm-paper", "pcfg-authors"),

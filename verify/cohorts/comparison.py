@@ -1,0 +1,83 @@
+"""Arms of a cohort compared unit by unit at matched excess loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from verify.cohorts.cohort import Cohort
+from verify.cohorts.path import Point, match
+from verify.cohorts.sharpness import Sharpness
+
+@dataclass(frozen=True, eq=False)
+class Contrast:
+    """A difference between two arms, one value for each unit.
+
+    Attributes:
+        values: statistic of the first arm minus that of the second.
+        systematic: how far the mean may be off because the excess losses are not exactly equal.
+    """
+
+    values: Float[Tensor, " member"]
+    systematic: float
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Arms at matched excess.
+
+    Attributes:
+        cohort: their cohort.
+        points: a point of every arm, by name.
+    """
+
+    cohort: Cohort
+    points: dict[str, Point]
+    _sharpness: dict[str, Sharpness] = field(default_factory=dict)
+    _accuracy: dict[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, cohort: Cohort, names: Sequence[str]) -> Comparison:
+        """Match arms, which are trained on first use."""
+        return cls(cohort, dict(zip(names, match([cohort.path(name) for name in names]), strict=True)))
+
+    @cached_property
+    def share(self) -> float:
+        """Mean excess loss of all arms and members as a share of the learnable gap."""
+        gap = self.cohort.reference.learnable_gap
+        return float(torch.stack([point.excess / gap for point in self.points.values()]).mean())
+
+    def accuracy(self, arm: str) -> Float[Tensor, " member"]:
+        """Return the few-label accuracy of an arm."""
+        if arm not in self._accuracy:
+            self._accuracy[arm] = self.cohort.accuracy(self.points[arm].network)
+        return self._accuracy[arm]
+
+    def sharpness(self, arm: str) -> Sharpness:
+        """Return tr F and Σθ²F of an arm."""
+        if arm not in self._sharpness:
+            self._sharpness[arm] = self.cohort.sharpness(self.points[arm].network)
+        return self._sharpness[arm]
+
+    def log_trace(self, arm: str) -> Float[Tensor, " member"]:
+        """Return ln tr F of an arm."""
+        return self.sharpness(arm).trace.log()
+
+    def gain(self, first: str, second: str) -> Contrast:
+        """Return the accuracy of one arm minus that of another."""
+        return self._contrast(first, second, self.accuracy, self.cohort.accuracy_slope)
+
+    def log_trace_ratio(self, first: str, second: str) -> Contrast:
+        """Return ln(tr F of one arm ÷ tr F of another)."""
+        return self._contrast(first, second, self.log_trace, self.cohort.log_trace_slope)
+
+    def _contrast(
+        self, first: str, second: str, statistic: Callable[[str], Tensor], slope: float
+    ) -> Contrast:
+        mismatch = (self.points[first].excess / self.points[second].excess).log().mean()
+        return Contrast(statistic(first) - statistic(second), abs(slope * float(mismatch)))

@@ -1,0 +1,35 @@
+"""The evidence that is kept in the project, by profile and kind of device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from verify.evidence import Evidence, read
+
+FOLDER = Path(__file__).parent / "evidence"
+
+
+class NotStoredError(LookupError):
+    """There is no stored evidence of a claim."""
+
+
+def stored_file(profile: str, device: str) -> Path:
+    """Return where the evidence of a profile on a kind of device (cpu, cuda) is kept."""
+    return FOLDER / f"{profile}-{device.partition(':')[0]}.jsonl"
+
+
+def stored(claim: str, profile: str = "default", device: str = "cpu") -> Evidence:
+    """Return the latest stored evidence of a claim.
+
+    Raises:
+        NotStoredError: there is none.
+        ValueError: a line of the file is not evidence.
+    """
+    path = stored_file(profile, device)
+    found = [item for item in read(path) if item.claim == claim] if path.is_file() else []
+    if not found:
+        raise NotStoredError(
+            f"no evidence of {claim} at profile {profile} on {device} is stored in {path.name}; "
+            f"measure it: flatproof run {claim} --profile {profile}"
+        )
+    return found[-1]

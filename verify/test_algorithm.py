@@ -1,0 +1,76 @@
+"""Compare AdamW, the adversarial algorithm and the lookup table of p* by their transfer at the same excess loss."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from verify.cohorts.cohort import Cohort
+from verify.cohorts.comparison import Comparison, Contrast
+from verify.cohorts.designs import contrast
+from verify.cohorts.laboratory import trained
+from verify.cohorts.verdicts import record, record_control
+from verify.design import Design
+from verify.downstream.baselines import conditional_features
+from verify.stored import stored
+from verify.trial import Profile, Trial
+
+CLAIM = "algorithm"
+GAP = 0.07
+
+
+def designs(profile: Profile) -> tuple[Design, ...]:
+    """Return the designs: seven points between AdamW and the adversary, and between the adversary and the table."""
+    return tuple(
+        contrast(
+            CLAIM,
+            profile,
+            prediction=f"at the same excess loss, {first} transfers better than {second} by 7 points",
+            statistic=f"accuracy of {first} − accuracy of {second}",
+            target=GAP,
+            delta=GAP,
+            spread=0.06,
+            side="lower",
+            designs=2,
+        )
+        for first, second in (
+            ("AdamW", "the adversarial algorithm"),
+            ("the adversarial algorithm", "the lookup table of p*"),
+        )
+    )
+
+
+def table_accuracy(cohort: Cohort) -> Float[Tensor, " member"]:
+    """Return the accuracy with p* itself as features, every position masked in turn: the table's excess is 0."""
+    features = [
+        conditional_features(language, inputs)
+        for language, inputs in zip(cohort.languages, cohort.exam.inputs, strict=True)
+    ]
+    return cohort.exam.accuracy(torch.stack(features))
+
+
+def test_algorithm(trial: Trial) -> None:
+    best, worst = trial.declare(designs(trial.profile))
+    if trial.profile == "quick":
+        trial.recall(stored(CLAIM))
+        return
+    for cohort in trained(trial, ["base", "adversarial", "plain"]):
+        arms = Comparison.of(cohort, ["base", "adversarial", "plain"])
+        table = table_accuracy(cohort)
+        shown = {
+            "accuracy of AdamW": float(arms.accuracy("base").mean()),
+            "accuracy of the adversarial algorithm": float(arms.accuracy("adversarial").mean()),
+            "accuracy of the lookup table": float(table.mean()),
+        }
+        gain = arms.gain("base", "adversarial")
+        record(trial, best, arms, gain, **shown)
+        # The table's excess is 0, so that what remains of the networks' counts against them in full.
+        record(trial, worst, arms, Contrast(arms.accuracy("adversarial") - table, 0.0), **shown)
+        record_control(
+            trial, "one algorithm twice", "the two algorithms are the same", best, arms, arms.gain("plain", "base")
+        )
+        record_control(
+            trial, "the table against itself", "the two are the same", worst, arms, Contrast(table - table, 0.0)
+        )
+        trial.advance()

@@ -1,0 +1,103 @@
+"""Rank arms by their flatness and by their transfer, inside every unit, at the same excess loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from verify.association import cluster_bootstrap, spearman
+from verify.cohorts.comparison import Comparison, Contrast
+from verify.cohorts.designs import contrast
+from verify.cohorts.laboratory import trained
+from verify.cohorts.sharpness import Sharpness
+from verify.cohorts.verdicts import record, record_control
+from verify.design import Design
+from verify.stored import stored
+from verify.trial import Profile, Trial
+
+CLAIM = "flatness-predicts"
+RHO = -0.4
+ARMS = (
+    "base",
+    "sampled",
+    "soft",
+    "isotropic",
+    "plain",
+    "flat",
+    "sharp",
+    "adversarial",
+    "adversarial-sampled",
+    "adversarial-isotropic",
+)
+Table = Float[Tensor, "arm member"]
+
+
+def designs(profile: Profile) -> tuple[Design, ...]:
+    """Return the designs: a rank correlation of −0.4 inside units, for tr F and for the invariant measure."""
+    return tuple(
+        contrast(
+            CLAIM,
+            profile,
+            prediction=f"over ways of training at the same excess loss, {measure} ranks transfer with ρ ≤ −0.4",
+            statistic=f"mean Spearman ρ of {measure} with accuracy inside units",
+            target=RHO,
+            delta=-RHO,
+            spread=0.35,
+            side="upper",
+            designs=2,
+        )
+        for measure in ("tr F", "Σθ²F")
+    )
+
+
+def correlations(measure: Table, accuracy: Table, excess: Table) -> Float[Tensor, " member"]:
+    """Return Spearman's ρ over arms of every unit, given the excess loss that matching left."""
+    found = [
+        spearman(x.numpy(), y.numpy(), z.numpy())
+        for x, y, z in zip(measure.mT, accuracy.mT, excess.mT, strict=True)
+    ]
+    return torch.tensor(found, dtype=torch.float64)
+
+
+def pooled(measure: Table, accuracy: Table, generator: np.random.Generator) -> dict[str, float | int | str]:
+    """Return ρ over all runs, each quantity taken relative to its unit, with a 95% cluster bootstrap interval."""
+    logs = measure.log()
+    x, y = (values - values.mean(0) for values in (logs, accuracy))
+    clusters = np.arange(measure.shape[1]).repeat(len(measure)).tolist()
+    found = cluster_bootstrap(x.mT.flatten().numpy(), y.mT.flatten().numpy(), clusters, generator, resamples=999)
+    return {
+        "pooled ρ": found.estimate,
+        "pooled ρ, low": found.interval.low,
+        "pooled ρ, high": found.interval.high,
+    }
+
+
+def test_flatness_predicts(trial: Trial) -> None:
+    raw, invariant = trial.declare(designs(trial.profile))
+    if trial.profile == "quick":
+        trial.recall(stored(CLAIM))
+        return
+    measures: dict[Design, Callable[[Sharpness], Tensor]] = {raw: lambda s: s.trace, invariant: lambda s: s.invariant}
+    for cohort in trained(trial, ARMS):
+        arms = Comparison.of(cohort, ARMS)
+        accuracy = torch.stack([arms.accuracy(name) for name in ARMS])
+        excess = torch.stack([arms.points[name].excess for name in ARMS])
+        for design, measure in measures.items():
+            table = torch.stack([measure(arms.sharpness(name)) for name in ARMS])
+            found = Contrast(correlations(table, accuracy, excess), 0.0)
+            generator = trial.numpy("bootstrap", cohort.family.name, design.statistic)
+            record(trial, design, arms, found, **pooled(table, accuracy, generator))
+            shuffled = trial.numpy("shuffle", cohort.family.name).permuted(table.numpy(), axis=0)
+            record_control(
+                trial,
+                f"shuffled {'tr F' if design is raw else 'Σθ²F'}",
+                "a unit's measures are dealt to its arms at random",
+                design,
+                arms,
+                Contrast(correlations(torch.from_numpy(shuffled), accuracy, excess), 0.0),
+            )
+        trial.advance()

@@ -1,0 +1,51 @@
+"""Go on from one minimum on sampled and on soft labels, and compare tr F at equal excess loss."""
+
+from __future__ import annotations
+
+import math
+
+from verify.cohorts.comparison import Comparison
+from verify.cohorts.designs import contrast
+from verify.cohorts.laboratory import trained
+from verify.cohorts.verdicts import record, record_control
+from verify.design import Design
+from verify.stored import stored
+from verify.trial import Profile, Trial
+
+CLAIM = "noise-lowers-trace"
+LEAST = math.log(0.9)
+
+
+def designs(profile: Profile) -> tuple[Design, ...]:
+    """Return the design: tr F falls by a tenth at least."""
+    return (
+        contrast(
+            CLAIM,
+            profile,
+            prediction="SGD on sampled labels lowers tr F by a tenth at least, against the same run on soft labels",
+            statistic="ln(tr F, sampled labels ÷ tr F, soft labels)",
+            target=LEAST,
+            delta=-LEAST,
+            spread=0.095,
+            side="upper",
+        ),
+    )
+
+
+def test_noise_lowers_trace(trial: Trial) -> None:
+    (design,) = trial.declare(designs(trial.profile))
+    if trial.profile == "quick":
+        trial.recall(stored(CLAIM))
+        return
+    for cohort in trained(trial, ["base", "sampled", "soft", "isotropic"]):
+        arms = Comparison.of(cohort, ["sampled", "soft", "isotropic"])
+        record(trial, design, arms, arms.log_trace_ratio("sampled", "soft"))
+        record_control(
+            trial,
+            "isotropic noise of the same norm",
+            "the covariance of the noise is not the Hessian",
+            design,
+            arms,
+            arms.log_trace_ratio("isotropic", "soft"),
+        )
+        trial.advance()

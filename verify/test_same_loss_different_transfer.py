@@ -1,0 +1,44 @@
+"""Train against a head for the downstream task, come back to the same excess loss, and compare transfer."""
+
+from __future__ import annotations
+
+from verify.cohorts.comparison import Comparison
+from verify.cohorts.designs import contrast
+from verify.cohorts.laboratory import trained
+from verify.cohorts.verdicts import record, record_control
+from verify.design import Design
+from verify.stored import stored
+from verify.trial import Profile, Trial
+
+CLAIM = "same-loss-different-transfer"
+GAP = 0.07
+
+
+def designs(profile: Profile) -> tuple[Design, ...]:
+    """Return the design: seven points of accuracy at the same loss."""
+    return (
+        contrast(
+            CLAIM,
+            profile,
+            prediction="at the same excess loss, AdamW transfers better than the adversarial algorithm by 7 points",
+            statistic="accuracy of AdamW − accuracy of the adversarial algorithm",
+            target=GAP,
+            delta=GAP,
+            spread=0.06,
+            side="lower",
+        ),
+    )
+
+
+def test_same_loss_different_transfer(trial: Trial) -> None:
+    (design,) = trial.declare(designs(trial.profile))
+    if trial.profile == "quick":
+        trial.recall(stored(CLAIM))
+        return
+    for cohort in trained(trial, ["base", "plain", "adversarial"]):
+        arms = Comparison.of(cohort, ["base", "plain", "adversarial"])
+        record(trial, design, arms, arms.gain("base", "adversarial"))
+        record_control(
+            trial, "adversary of weight 0", "nothing acts on the features", design, arms, arms.gain("base", "plain")
+        )
+        trial.advance()
