@@ -146,7 +146,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
         path = pyfuncitem.config.getoption("--evidence")
         if tried.recalled:
             pyfuncitem.config.stash[_STORED].append(evidence.claim)
-        elif path is not None:
+        if path is not None:
             append(path, evidence)
         require_expected(evidence)
         if evidence.verdict == Verdict.REFUTED:

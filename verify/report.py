@@ -42,9 +42,7 @@ def _row(cells: Sequence[str]) -> str:
     return " ".join(f"{cell:<{width}}" for cell, width in zip(cells, _COLUMNS, strict=True)).rstrip()
 
 
-def table(
-    evidence: Iterable[Evidence], unfinished: Sequence[str] = (), stored: Collection[str] = ()
-) -> list[str]:
+def table(evidence: Iterable[Evidence], unfinished: Sequence[str] = (), stored: Collection[str] = ()) -> list[str]:
     """Return the lines of the closing table, at most 80 columns wide.
 
     Args:
@@ -85,7 +83,9 @@ def _by_language(item: Evidence) -> list[str]:
         lines += [f"  {design.statistic}"[:WIDTH]] * bool(own)
         for m in own:
             place = f"    {m.parameters['language']}, {m.parameters['scale']} scale"
-            lines.append(_row((place, "", measured(m), m.verdict if m.verdict == "supported" else m.verdict.upper(), "")))
+            lines.append(
+                _row((place, "", measured(m), m.verdict if m.verdict == "supported" else m.verdict.upper(), ""))
+            )
     return lines
 
 

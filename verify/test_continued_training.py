@@ -39,7 +39,5 @@ def test_continued_training(trial: Trial) -> None:
         arms = Comparison.of(cohort, ["base", "sampled", "soft"])
         fall = arms.log_trace_ratio("sampled", "base").values.mean()
         record(trial, design, arms, arms.gain("sampled", "base"), **{"ln(tr F after ÷ before)": float(fall)})
-        record_control(
-            trial, "soft labels", "the gradient has no label noise", design, arms, arms.gain("soft", "base")
-        )
+        record_control(trial, "soft labels", "the gradient has no label noise", design, arms, arms.gain("soft", "base"))
         trial.advance()

@@ -54,9 +54,7 @@ def test_flatness_mediates(trial: Trial) -> None:
         arms = Comparison.of(cohort, ["base", "plain", "flat", "sharp"])
         fall = arms.log_trace_ratio("flat", "sharp").values.mean()
         record(trial, penalty, arms, arms.gain("flat", "sharp"), **{"ln(tr F, flat ÷ sharp)": float(fall)})
-        record_control(
-            trial, "penalty of weight 0", "nothing acts on tr F", penalty, arms, arms.gain("plain", "base")
-        )
+        record_control(trial, "penalty of weight 0", "nothing acts on tr F", penalty, arms, arms.gain("plain", "base"))
         recovery = Comparison.of(cohort, ["adversarial", *mended])
         sampled, soft, isotropic = mended
         shown = {

@@ -57,8 +57,7 @@ def designs(profile: Profile) -> tuple[Design, ...]:
 def correlations(measure: Table, accuracy: Table, excess: Table) -> Float[Tensor, " member"]:
     """Return Spearman's ρ over arms of every unit, given the excess loss that matching left."""
     found = [
-        spearman(x.numpy(), y.numpy(), z.numpy())
-        for x, y, z in zip(measure.mT, accuracy.mT, excess.mT, strict=True)
+        spearman(x.numpy(), y.numpy(), z.numpy()) for x, y, z in zip(measure.mT, accuracy.mT, excess.mT, strict=True)
     ]
     return torch.tensor(found, dtype=torch.float64)
 

@@ -130,16 +130,15 @@ class Cohort:
             start, self.languages, training, self.seeds("training", stream), table=self._tables, device=self._device
         )
         trainer.run(steps, [*hooks, Every(16, stop)])
-        if trainer.divergences:
+        dead = (~trainer.alive).nonzero()[:, 0].tolist()
+        if dead:
             raise CohortDivergedError(
-                f"arm {name} of family {self.family.name}: {'; '.join(map(str, trainer.divergences))}; "
-                "lower the rate of the scale, as a new design"
+                f"arm {name} of family {self.family.name}: members {dead} diverged at rate {training.rate}; lower the "
+                "rates of the scale, as a new design"
             )
         return trainer
 
-    def _descend(
-        self, name: str, start: Network, training: Training, steps: int, stream: str
-    ) -> tuple[Path, Network]:
+    def _descend(self, name: str, start: Network, training: Training, steps: int, stream: str) -> tuple[Path, Network]:
         """Train on the way down and keep its checkpoints."""
         every = max(1, steps // self.scale.checkpoints)
         found: list[tuple[int, Tensor, Tensor]] = []

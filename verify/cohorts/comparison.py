@@ -14,6 +14,7 @@ from verify.cohorts.cohort import Cohort
 from verify.cohorts.path import Point, match
 from verify.cohorts.sharpness import Sharpness
 
+
 @dataclass(frozen=True, eq=False)
 class Contrast:
     """A difference between two arms, one value for each unit.
@@ -76,8 +77,6 @@ class Comparison:
         """Return ln(tr F of one arm ÷ tr F of another)."""
         return self._contrast(first, second, self.log_trace, self.cohort.log_trace_slope)
 
-    def _contrast(
-        self, first: str, second: str, statistic: Callable[[str], Tensor], slope: float
-    ) -> Contrast:
+    def _contrast(self, first: str, second: str, statistic: Callable[[str], Tensor], slope: float) -> Contrast:
         mismatch = (self.points[first].excess / self.points[second].excess).log().mean()
         return Contrast(statistic(first) - statistic(second), abs(slope * float(mismatch)))

@@ -9,7 +9,11 @@ from verify.design import Design
 from verify.trial import BUDGET, Profile
 
 SKEW_ALLOWANCE = 10.0
-"""How much more often than α Student t may miss when units are skewed; α is divided by it."""
+"""Student t is asked for a level this many times smaller, because units may be skewed.
+
+Simulated, 46 units from gamma laws, six million intervals, α = 1.4e-5: at α/10 the interval missed 0.3 α with skewness
+½ and 2.0 α with skewness 1; at α itself, 10 α with skewness 1.
+"""
 
 
 def scale_profile(profile: Profile) -> Literal["default", "full"]:
@@ -56,8 +60,8 @@ def contrast(
         justification=(
             "A unit is a random language of the family with its own networks, examples and exam, independent of the "
             "other units; its value is a difference of means over many heads and sentences, or of logarithms of traces. "
-            f"With units of skewness up to 1, Student t at these levels misses up to {SKEW_ALLOWANCE:g} times as often "
-            "as it says (simulated in the tests), and is asked for a level that much smaller. The systematic error is "
+            f"Student t is asked for a level {SKEW_ALLOWANCE:g} times smaller than the design's, which pays for "
+            "skewness up to ½ in full and for skewness 1 up to a factor of 2 (simulated). The systematic error is "
             "the slope of the statistic along a way down times the mismatch of ln(excess) that is left. Spread: pilot "
             "at other root seeds."
         ),

@@ -72,15 +72,11 @@ def _torch(generator: np.random.Generator) -> torch.Generator:
 
 
 def _small_hmm(generator: np.random.Generator) -> Language:
-    return block_hmm(
-        _torch(generator), 6, 6, 5, blocks=3, leave=0.1, concentration=0.3, emission_concentration=0.3
-    )
+    return block_hmm(_torch(generator), 6, 6, 5, blocks=3, leave=0.1, concentration=0.3, emission_concentration=0.3)
 
 
 def _small_pcfg(generator: np.random.Generator) -> Language:
-    grammar = layered_grammar(
-        generator, roots=3, levels=(4, 4), terminals=6, rules=3, words=2, leaf_words=3, stop=0.15
-    )
+    grammar = layered_grammar(generator, roots=3, levels=(4, 4), terminals=6, rules=3, words=2, leaf_words=3, stop=0.15)
     return PCFG(grammar, 4)
 
 

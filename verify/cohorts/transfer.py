@@ -31,7 +31,9 @@ class Exam:
     draws: int
 
     @classmethod
-    def sample(cls, tasks: Sequence[DownstreamTask], seeds: Sequence[int], labels: int, draws: int, tested: int) -> Exam:
+    def sample(
+        cls, tasks: Sequence[DownstreamTask], seeds: Sequence[int], labels: int, draws: int, tested: int
+    ) -> Exam:
         """Draw fresh sentences for every member from its own stream.
 
         Args:

@@ -1,0 +1,149 @@
+"""A cohort of a few tiny networks: what it draws, trains, keeps and compares."""
+
+import threading
+from dataclasses import replace
+
+import pytest
+import torch
+
+from verify.cohorts.cohort import Cohort, CohortDivergedError, train_together
+from verify.cohorts.comparison import Comparison
+from verify.cohorts.families import FAMILIES, LEARNABLE
+from verify.cohorts.scale import SCALES
+from verify.cohorts.sharpness import sharpness
+from verify.cohorts.transfer import Exam
+from verify.training.diverged import AllDivergedError
+
+TINY = replace(
+    SCALES["default"],
+    members=3,
+    width=4,
+    layers=1,
+    heads=2,
+    pretraining=12,
+    continuation=6,
+    intervention=4,
+    descent=6,
+    checkpoints=3,
+    reference=64,
+    probes=2,
+    draws=4,
+    tested=50,
+)
+
+
+@pytest.fixture(scope="module")
+def cohort() -> Cohort:
+    return Cohort("hmm", TINY, 11)
+
+
+@pytest.mark.parametrize("name", ["hmm", "pcfg"])
+def test_languages_of_a_family_have_one_shape_and_something_to_learn(name: str) -> None:
+    family = FAMILIES[name]
+    languages = [family.draw(seed) for seed in range(3)]
+    for language, table in languages:
+        assert table is not None
+        assert language.n_tokens == family.n_tokens
+        assert table.unigram_entropy - table.entropy_floor >= LEARNABLE
+        assert family.task_of(language).label_values == family.task_of(languages[0][0]).label_values
+    assert len({table.entropy_floor for _, table in languages if table is not None}) == 3
+
+
+def test_a_family_that_never_has_enough_to_learn_is_an_error() -> None:
+    with pytest.raises(ValueError, match="nearly uniform"):
+        replace(FAMILIES["hmm"], n_tokens=7).draw(0)
+
+
+def test_an_arm_is_the_same_whatever_was_trained_before(cohort: Cohort) -> None:
+    cohort.end("flat")
+    other = Cohort("hmm", TINY, 11)
+    for mine, same in zip(cohort.path("sampled").theta, other.path("sampled").theta, strict=True):
+        assert mine.equal(same)
+    different = Cohort("hmm", TINY, 12)
+    assert not different.path("sampled").theta.equal(cohort.path("sampled").theta)
+
+
+def test_sampled_soft_and_isotropic_begin_at_the_same_minimum_and_part(cohort: Cohort) -> None:
+    ends = {name: cohort.end(name).get_parameter("token") for name in ("sampled", "soft", "isotropic")}
+    assert cohort.arm("sampled").start == cohort.arm("soft").start == cohort.arm("isotropic").start == "base"
+    assert not ends["sampled"].equal(ends["soft"])
+    assert not ends["isotropic"].equal(ends["soft"])
+
+
+def test_training_two_families_together_is_training_each(cohort: Cohort) -> None:
+    pair = [Cohort("hmm", TINY, 11), Cohort("pcfg", TINY, 11)]
+    done = []
+    train_together(pair, ["base", "adversarial"], lambda: done.append(threading.get_ident()))
+    assert len(done) == 4
+    assert pair[0].path("adversarial").theta.equal(cohort.path("adversarial").theta)
+
+
+def test_an_error_in_one_family_stops_the_others() -> None:
+    bad = Cohort("hmm", replace(TINY, rate=1e6), 11)
+    good = Cohort("pcfg", TINY, 11)
+    with pytest.raises((CohortDivergedError, AllDivergedError), match="diverged|lower the"):
+        train_together([bad, good], ["base"], lambda: None)
+    assert good.stopped.is_set()
+
+
+def test_a_contrast_is_the_difference_of_what_the_arms_show(cohort: Cohort) -> None:
+    arms = Comparison.of(cohort, ["base", "plain"])
+    gain = arms.gain("plain", "base")
+    assert gain.values.equal(arms.accuracy("plain") - arms.accuracy("base"))
+    mismatch = (arms.points["plain"].excess / arms.points["base"].excess).log().mean()
+    assert gain.systematic == pytest.approx(abs(cohort.accuracy_slope * float(mismatch)), rel=1e-12)
+    assert arms.gain("base", "base").systematic == 0
+    ratio = arms.log_trace_ratio("plain", "base")
+    quotient = arms.sharpness("plain").trace / arms.sharpness("base").trace
+    assert torch.allclose(ratio.values, quotient.log(), rtol=0, atol=1e-14)  # a few roundings of numbers of order one
+
+
+def test_unbiased_the_mean_of_probes_is_the_trace_of_the_fisher_matrix(cohort: Cohort) -> None:
+    # Enumeration: every context of the reference and every label, explicit gradients.
+    network, reference = cohort.initial("small", "pretraining").double(), cohort.reference
+    network.fast = False
+    found = sharpness(network, reference, [1, 2, 3], probes=400, contexts=64)
+    for member in range(3):
+        own = network.member(member)
+        own.fast = False
+        log_prob = own(reference.contexts[member])
+        leaves = list(own.parameters())
+        trace = invariant = 0.0
+        for row, weight in zip(log_prob, reference.weight[member], strict=True):
+            for value in row:
+                parts = torch.autograd.grad(value, leaves, retain_graph=True)
+                scale = float(weight * value.detach().exp())
+                trace += scale * float(sum(part.square().sum() for part in parts))
+                invariant += scale * float(
+                    sum((leaf.detach() * part).square().sum() for leaf, part in zip(leaves, parts, strict=True))
+                )
+        # A probe's variance is at most twice the squared trace (rank one) plus that of the contexts: 5 standard errors.
+        assert abs(float(found.trace[member]) / trace - 1) < 5 * (3 / 400) ** 0.5
+        assert abs(float(found.invariant[member]) / invariant - 1) < 5 * (3 / 400) ** 0.5
+
+
+def test_labels_as_features_answer_every_class_that_a_draw_has_shown(cohort: Cohort) -> None:
+    exam = cohort.exam
+    learnt = exam.labels * exam.draws
+    shown = exam.one_hot[:, :learnt].reshape(3, exam.draws, exam.labels, -1).amax(2)
+    asked = exam.one_hot[:, learnt:]
+    known = torch.einsum("mdk,mek->mde", shown, asked).mean((1, 2))
+    # A class that was not shown is sometimes guessed right as well: never, as its head is the constant 0.
+    assert torch.allclose(exam.accuracy(exam.one_hot), known, rtol=0, atol=1e-12)
+
+
+def test_without_features_the_commonest_class_of_a_draw_is_answered(cohort: Cohort) -> None:
+    exam = cohort.exam
+    learnt = exam.labels * exam.draws
+    asked = exam.one_hot[:, learnt:]
+    nothing = exam.accuracy(torch.zeros(3, exam.inputs.shape[1], 1, dtype=torch.float64))
+    common = exam.one_hot[:, :learnt].reshape(3, exam.draws, exam.labels, -1).sum(2).argmax(-1)
+    share = torch.stack([asked[m].mean(0)[common[m]].mean() for m in range(3)])
+    assert torch.allclose(nothing, share, rtol=0, atol=1e-12)
+
+
+def test_an_exam_of_one_member_does_not_depend_on_the_others(cohort: Cohort) -> None:
+    tasks = [cohort.family.task_of(language) for language in cohort.languages]
+    seeds = cohort.seeds("exam")
+    alone = Exam.sample(tasks[1:2], seeds[1:2], TINY.labels, TINY.draws, TINY.tested)
+    assert alone.inputs[0].equal(cohort.exam.inputs[1])
