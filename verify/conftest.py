@@ -26,7 +26,7 @@ _BAR = 30
 EXAMPLES = {"quick": 10, "default": 40, "full": 400}
 """Examples that hypothesis tries in each property test; no deadline, as the first one may compile."""
 _FINISHED = pytest.StashKey[dict[str, Evidence]]()
-_STORED = pytest.StashKey[list[str]]()
+_STORED = pytest.StashKey[set[str]]()
 _TRIED = pytest.StashKey[list[str]]()
 _SETTINGS = pytest.StashKey[Settings]()
 _INTERRUPTED = threading.Event()
@@ -57,7 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SETTINGS] = Settings(config.getoption("--profile"), device, config.getoption("--root-seed"))
     config.stash[_FINISHED] = {}
     config.stash[_TRIED] = []
-    config.stash[_STORED] = []
+    config.stash[_STORED] = set()
     _remember_interruption(config)
 
 
@@ -145,7 +145,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
         pyfuncitem.config.stash[_FINISHED][evidence.claim] = evidence
         path = pyfuncitem.config.getoption("--evidence")
         if tried.recalled:
-            pyfuncitem.config.stash[_STORED].append(evidence.claim)
+            pyfuncitem.config.stash[_STORED].add(evidence.claim)
         if path is not None:
             append(path, evidence)
         require_expected(evidence)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from verify.evidence import Evidence, Measurement
 
@@ -35,14 +35,18 @@ def controls(evidence: Evidence) -> str:
 
 
 def _verdict(evidence: Evidence) -> str:
-    return evidence.verdict if evidence.verdict == "supported" else evidence.verdict.upper()
+    return _loud(evidence.verdict)
+
+
+def _loud(verdict: str) -> str:
+    return verdict if verdict == "supported" else verdict.upper()
 
 
 def _row(cells: Sequence[str]) -> str:
     return " ".join(f"{cell:<{width}}" for cell, width in zip(cells, _COLUMNS, strict=True)).rstrip()
 
 
-def table(evidence: Iterable[Evidence], unfinished: Sequence[str] = (), stored: Collection[str] = ()) -> list[str]:
+def table(evidence: Iterable[Evidence], unfinished: Sequence[str] = (), stored: Set[str] = frozenset()) -> list[str]:
     """Return the lines of the closing table, at most 80 columns wide.
 
     Args:
@@ -83,9 +87,7 @@ def _by_language(item: Evidence) -> list[str]:
         lines += [f"  {design.statistic}"[:WIDTH]] * bool(own)
         for m in own:
             place = f"    {m.parameters['language']}, {m.parameters['scale']} scale"
-            lines.append(
-                _row((place, "", measured(m), m.verdict if m.verdict == "supported" else m.verdict.upper(), ""))
-            )
+            lines.append(_row((place, "", measured(m), _loud(m.verdict), "")))
     return lines
 
 
@@ -131,10 +133,9 @@ def by_language(evidence: Iterable[Evidence], sources: Mapping[str, str], missin
                 continue
             side = next(d.side for d in item.designs if d.statistic == m.statistic)
             sign = {"two": "", "lower": "≥ ", "upper": "≤ "}[side]
-            verdict = m.verdict if m.verdict == "supported" else m.verdict.upper()
             rows.append(
                 f"| {link} | {source} | {m.statistic} | {m.parameters['language']}, {m.parameters['scale']} "
-                f"| {sign}{m.target:.3g} | {measured(m)} | {verdict} | {item.date[:10]}, {item.device} |"
+                f"| {sign}{m.target:.3g} | {measured(m)} | {_loud(m.verdict)} | {item.date[:10]}, {item.device} |"
             )
         rows += [f"| {link} | {source} | | {scale} | | | not run at this scale | |" for scale in missing]
     return "\n".join(rows) + "\n"

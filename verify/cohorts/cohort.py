@@ -69,7 +69,7 @@ class Cohort:
             ]
         )
         tasks = [self.family.task_of(language) for language in self.languages]
-        self.exam = Exam.sample(tasks, self.seeds("exam"), scale.labels, scale.draws, scale.tested)
+        self.exam = Exam.sample(tasks, self.seeds("exam"), labels=scale.labels, draws=scale.draws, tested=scale.tested)
 
     def seeds(self, *purpose: str) -> list[int]:
         """Return one seed per member for a purpose."""

@@ -59,7 +59,7 @@ def contrast(
         instances=len(scale.families),
         justification=(
             "A unit is a random language of the family with its own networks, examples and exam, independent of the "
-            "other units; its value is a difference of means over many heads and sentences, or of logarithms of traces. "
+            "other units; its value is a difference of means over many heads and sentences, or of logs of traces. "
             f"Student t is asked for a level {SKEW_ALLOWANCE:g} times smaller than the design's, which pays for "
             "skewness up to ½ in full and for skewness 1 up to a factor of 2 (simulated). The systematic error is "
             "the slope of the statistic along a way down times the mismatch of ln(excess) that is left. Spread: pilot "

@@ -32,7 +32,7 @@ class Exam:
 
     @classmethod
     def sample(
-        cls, tasks: Sequence[DownstreamTask], seeds: Sequence[int], labels: int, draws: int, tested: int
+        cls, tasks: Sequence[DownstreamTask], seeds: Sequence[int], *, labels: int, draws: int, tested: int
     ) -> Exam:
         """Draw fresh sentences for every member from its own stream.
 

@@ -37,8 +37,9 @@ class ExampleStream:
     """An endless stream of `Batch`es of fresh examples, one independent stream per seed.
 
     With tables, an example is an index into them, and p* is looked up; else the language draws sentences and, if
-    `conditional`, works p* out for a block of steps at once. Members may have languages of their own. Contexts and targets are the same whether p* is asked
-    for or not, so that runs on sampled and on soft labels see the same examples. Source: ours.
+    `conditional`, works p* out for a block of steps at once. Members may have languages of their own. Contexts and
+    targets are the same whether p* is asked for or not, so that runs on sampled and on soft labels see the same
+    examples. Source: ours.
 
     Args:
         language: one for all members, or one per member, of the same tokens and length.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -92,13 +93,15 @@ class Reference:
     @cached_property
     def entropy_floor(self) -> Float[Tensor, "*member"]:
         """L* = E H(p*) in nats; exact for an enumeration."""
-        return (self.weight * torch.special.entr(self.conditional).sum(-1)).sum(-1)
+        floor: Tensor = (self.weight * torch.special.entr(self.conditional).sum(-1)).sum(-1)
+        return floor
 
     @cached_property
     def learnable_gap(self) -> Float[Tensor, "*member"]:
         """H(E p*) − L* in nats, what a model gains that uses the context; exact for an enumeration."""
         mean = (self.weight.unsqueeze(-1) * self.conditional).sum(-2)
-        return torch.special.entr(mean).sum(-1) - self.entropy_floor
+        gap: Tensor = torch.special.entr(mean).sum(-1) - self.entropy_floor
+        return gap
 
 
 @dataclass(frozen=True, eq=False)

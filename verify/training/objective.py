@@ -164,7 +164,8 @@ def _task(language: Language, name: str) -> DownstreamTask:
     tasks = language.downstream
     if name not in tasks:
         raise ConfigurationError(
-            f"expected an adversary on a task of the language, got {name!r}; it has {', '.join(sorted(tasks)) or 'none'}"
+            f"expected an adversary on a task of the language, got {name!r}; it has "
+            f"{', '.join(sorted(tasks)) or 'none'}"
         )
     return tasks[name]
 

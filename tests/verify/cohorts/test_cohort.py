@@ -81,7 +81,7 @@ def test_training_two_families_together_is_training_each(cohort: Cohort) -> None
 def test_an_error_in_one_family_stops_the_others() -> None:
     bad = Cohort("hmm", replace(TINY, rate=1e6), 11)
     good = Cohort("pcfg", TINY, 11)
-    with pytest.raises((CohortDivergedError, AllDivergedError), match="diverged|lower the"):
+    with pytest.raises((CohortDivergedError, AllDivergedError), match=r"diverged|lower the"):
         train_together([bad, good], ["base"], lambda: None)
     assert good.stopped.is_set()
 
@@ -145,5 +145,5 @@ def test_without_features_the_commonest_class_of_a_draw_is_answered(cohort: Coho
 def test_an_exam_of_one_member_does_not_depend_on_the_others(cohort: Cohort) -> None:
     tasks = [cohort.family.task_of(language) for language in cohort.languages]
     seeds = cohort.seeds("exam")
-    alone = Exam.sample(tasks[1:2], seeds[1:2], TINY.labels, TINY.draws, TINY.tested)
+    alone = Exam.sample(tasks[1:2], seeds[1:2], labels=TINY.labels, draws=TINY.draws, tested=TINY.tested)
     assert alone.inputs[0].equal(cohort.exam.inputs[1])
