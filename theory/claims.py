@@ -8,11 +8,18 @@ from types import MappingProxyType
 import networkx as nx
 
 from theory import (
+    algorithm,
+    continued_training,
+    flatness_mediates,
+    flatness_predicts,
     flattest_brackets,
     flattest_pairs,
+    model_size,
     noise_covariance,
+    noise_lowers_trace,
     plateau,
     product_model,
+    same_loss_different_transfer,
     sgd_reaches_flattest,
     slow_flow,
     trace_is_not_invariant,
@@ -69,6 +76,13 @@ CLAIMS: Mapping[str, Claim] = register(
         transfer_brackets.CLAIM,
         sgd_reaches_flattest.CLAIM,
         trace_is_not_invariant.CLAIM,
+        noise_lowers_trace.CLAIM,
+        same_loss_different_transfer.CLAIM,
+        continued_training.CLAIM,
+        model_size.CLAIM,
+        algorithm.CLAIM,
+        flatness_predicts.CLAIM,
+        flatness_mediates.CLAIM,
     ]
 )
 

@@ -167,7 +167,7 @@ def pytest_runtest_logfinish() -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Close with the table, also after an interruption."""
-    finished, tried = config.stash[_FINISHED], config.stash[_TRIED]
+    finished, tried, stored = config.stash[_FINISHED], config.stash[_TRIED], config.stash[_STORED]
     if not tried:
         return
     settings = config.stash[_SETTINGS]
@@ -176,7 +176,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     for line in report.table(
         [finished[claim] for claim in order if claim in finished],
         [c for c in order if c not in finished],
-        config.stash[_STORED],
+        stored,
     ):
         terminalreporter.write_line(line)
     terminalreporter.write_line(
