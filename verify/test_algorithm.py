@@ -10,7 +10,7 @@ from verify.cohorts.cohort import Cohort
 from verify.cohorts.comparison import Comparison, Contrast
 from verify.cohorts.designs import contrast
 from verify.cohorts.laboratory import trained
-from verify.cohorts.verdicts import record, record_control
+from verify.cohorts.verdicts import identify, record, record_control
 from verify.design import Design
 from verify.downstream.baselines import conditional_features
 from verify.stored import stored
@@ -70,7 +70,11 @@ def test_algorithm(trial: Trial) -> None:
         record_control(
             trial, "one algorithm twice", "the two algorithms are the same", best, arms, arms.gain("plain", "base")
         )
-        record_control(
-            trial, "the table against itself", "the two are the same", worst, arms, Contrast(table - table, 0.0)
+        trial.control(
+            "the table against itself",
+            "the two are the same",
+            worst,
+            0.0,
+            parameters=identify(arms),
         )
         trial.advance()
