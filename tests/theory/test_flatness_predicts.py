@@ -21,6 +21,8 @@ def test_status_is_a_conjecture_whose_other_steps_are_checked() -> None:
     assert CLAIM.status == "conjecture"
     assert [step.name for step in d.steps if step.kind == "conjecture"] == ["predicts"]
     assert all(s.checked for s in d.steps if s.kind not in {"hypothesis", "definition", "conjecture"})
+    lemmas = {step.name for step in d.steps if step.kind == "lemma"}
+    assert lemmas == {"unbounded", "invariant first", "invariant second", "kept", "removed"}
     assert CLAIM.formulas == {}
 
 
@@ -37,6 +39,22 @@ def test_cross_library_rescaling_makes_any_rank_correlation(wanted: int) -> None
         values = {"p": p[network], "q": q[network], "rest": rest[network]}
         last = traces[network] = trace_is_not_invariant.CLAIM.predict(**values, c=math.sqrt(p[network] / bound))
     assert spearmanr(traces, accuracy).statistic == pytest.approx(wanted, abs=4 * 2.0**-52)
+
+
+@pytest.mark.parametrize("psi", [0.0, 0.5, 1.0])
+def test_finite_difference_units_closed_at_the_mask_have_no_curvature(psi: float) -> None:
+    """One context, p = σ(uv + units), the units reading s = u with |u| < 2: in none of their parameters does L move."""
+
+    def loss(u: float, v: float, out: float, scale: float, bias: float) -> float:
+        units = [max(scale * sign * u - bias, 0.0) for sign in (1, -1)]
+        logit = (u - out * (units[0] - units[1])) * v
+        return 0.7 * math.log1p(math.exp(-logit)) + 0.3 * math.log1p(math.exp(logit))
+
+    point = (0.9, 1.1, psi, 1.0, 2.0)
+    for coordinate in (2, 3, 4):
+        for step in (-0.1, 0.1):
+            moved = [x + step * (k == coordinate) for k, x in enumerate(point)]
+            assert loss(*moved) == loss(*point)
 
 
 def test_mutant_without_a_margin_nothing_is_strictly_reversed() -> None:
