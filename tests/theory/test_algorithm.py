@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from theory.algorithm import CLAIM, dimension, label, lookup_mse, n, prob, seen_vector, spill, unseen_vector
+from theory.algorithm import CLAIM, label, lookup_mse, prob, seen_vector, spill, unseen_vector
 from theory.checkers.failure import CheckFailedError
 from theory.checkers.inequality import Terms
 from theory.kernel import Derivation
+from theory.transfer_bound import d as dimension
+from theory.transfer_bound import n
 
 
 def test_status_is_a_conjecture_whose_other_steps_are_checked() -> None:

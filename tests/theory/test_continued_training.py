@@ -10,9 +10,10 @@ import sympy as sp
 from theory import plateau
 from theory.checkers.failure import CheckFailedError
 from theory.checkers.inequality import Terms
-from theory.continued_training import CLAIM, batch, change, eta, sinking, squares
+from theory.continued_training import CLAIM, change, sinking, squares
 from theory.formula import ParameterError
 from theory.kernel import Derivation
+from theory.plateau import batch, eta
 
 
 def test_status_is_a_conjecture_whose_other_steps_are_checked() -> None:

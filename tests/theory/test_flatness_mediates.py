@@ -7,9 +7,11 @@ import sympy as sp
 
 from theory import plateau
 from theory.checkers.failure import CheckFailedError
-from theory.flatness_mediates import CLAIM, batch, beta, dimension, eta, h, isotropic, noise, normal, sampled
+from theory.flatness_mediates import CLAIM, isotropic, noise, sampled
 from theory.formula import ParameterError
 from theory.kernel import Derivation
+from theory.plateau import batch, beta, eta, h
+from theory.slow_flow import dimension, normal
 
 
 def test_status_is_a_conjecture_whose_other_steps_are_checked() -> None:

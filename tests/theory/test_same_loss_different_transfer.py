@@ -17,16 +17,16 @@ from theory.same_loss_different_transfer import (
     below,
     bound,
     difference,
-    dimension,
     feature,
     final_state,
-    n,
     penalty,
     ridge,
     signal,
     weight,
 )
 from theory.same_loss_different_transfer import psi as left_out
+from theory.transfer_bound import d as dimension
+from theory.transfer_bound import n
 
 
 def test_status_is_a_conjecture_whose_other_steps_are_checked() -> None:
