@@ -143,7 +143,7 @@ CLAIM = Claim(
         "a unit: a random language with exact p* and a transformer trained to a minimum of the masked loss on it",
         "flat, sharp: trained on with λ tr F and with −λ tr F; sampled, isotropic: from the adversarial network, SGD "
         "with labels from p*, and with p* as label and isotropic noise of the same norm",
-        "A: expected accuracy of a ridge head on the final states of the unmasked sentence, 16 labelled sentences",
+        "A: expected accuracy of a ridge head on the final states of the unmasked sentence, few labelled sentences",
         "arms compared at the same E KL(p* ‖ p_θ)",
     ),
     uses=("plateau", "slow-flow"),
