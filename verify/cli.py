@@ -181,6 +181,11 @@ def _report(arguments: argparse.Namespace) -> int:
     evidence = [latest[claim] for claim in CLAIMS if claim in latest]
     if arguments.json:
         _print_json("report", [item.as_json() for item in evidence])
+    elif arguments.languages:
+        from verify.cohorts.scale import SCALES
+
+        sources = {claim.id: claim.source for claim in CLAIMS.values()}
+        print(report.by_language(evidence, sources, [scale.name for scale in SCALES.values()]), end="")
     elif arguments.markdown:
         print(report.markdown(evidence), end="")
     else:
@@ -243,7 +248,9 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--root-seed", type=int, default=0, metavar="N")
     report = verb("report", _report, "print the table of a file of evidence; the latest line of each claim counts")
     report.add_argument("file", type=Path, metavar="FILE")
-    report.add_argument("--markdown", action="store_true", help="print it as the README shows it")
+    form = report.add_mutually_exclusive_group()
+    form.add_argument("--markdown", action="store_true", help="print it as the README shows it")
+    form.add_argument("--languages", action="store_true", help="print verdicts by language and scale, in Markdown")
     cli_language.add_arguments(
         verb("language", _language, "show a language: sentences, entropy floor, picture; without NAME, list them")
     )

@@ -113,29 +113,28 @@ def markdown(evidence: Iterable[Evidence]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def by_language(evidence: Iterable[Evidence], sources: Mapping[str, str], missing: Sequence[str] = ()) -> str:
-    """Return a table of claim × language × scale × verdict: one row for each measurement of a language.
+def by_language(evidence: Iterable[Evidence], sources: Mapping[str, str], scales: Sequence[str]) -> str:
+    """Return the table of claim × language × scale × verdict: a row for each measurement of a language.
 
     Args:
         evidence: of claims about languages; others have no row.
-        sources: figure of the paper that a claim is about, by claim.
-        missing: scales at which nothing was run; each claim gets a row that says so.
+        sources: where a claim comes from, by claim.
+        scales: all there are; a claim that was not run at one of them gets a row that says so.
     """
     rows = [
-        "| claim | in the paper (second-hand) | statistic | language, scale | wanted | measured [interval] | verdict "
-        "| evidence |",
+        "| claim | from | statistic | language, scale | claimed | measured [interval] | verdict | evidence |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for item in evidence:
-        link, source = f"[`{item.claim}`]({item.claim.replace('-', '_')}.md)", sources.get(item.claim, "")
-        for m in item.measurements:
-            if "language" not in m.parameters:
-                continue
-            side = next(d.side for d in item.designs if d.statistic == m.statistic)
+        own = [m for m in item.measurements if "language" in m.parameters]
+        start = f"| [`{item.claim}`]({item.claim.replace('-', '_')}.md) | {sources[item.claim]} |"
+        for m in own:
+            side = next(design.side for design in item.designs if design.statistic == m.statistic)
             sign = {"two": "", "lower": "≥ ", "upper": "≤ "}[side]
             rows.append(
-                f"| {link} | {source} | {m.statistic} | {m.parameters['language']}, {m.parameters['scale']} "
-                f"| {sign}{m.target:.3g} | {measured(m)} | {_loud(m.verdict)} | {item.date[:10]}, {item.device} |"
+                f"{start} {m.statistic} | {m.parameters['language']}, {m.parameters['scale']} | {sign}{m.target:.3g} "
+                f"| {measured(m)} | {_loud(m.verdict)} | {item.date[:10]}, {item.device} |"
             )
-        rows += [f"| {link} | {source} | | {scale} | | | not run at this scale | |" for scale in missing]
+        missing = [scale for scale in scales if own and scale not in {m.parameters["scale"] for m in own}]
+        rows += [f"{start} | {scale} | | | not run at this scale | |" for scale in missing]
     return "\n".join(rows) + "\n"
