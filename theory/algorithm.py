@@ -82,10 +82,10 @@ def _head(d: Derivation) -> None:
     )
     d.inequality(
         "spill-below-one",
-        sp.Le(spill, 1),
+        sp.Lt(spill, 1),
         "P² + (1 − P)² − 2P(1 − P) = (2P − 1)²",
         Terms(((2 * prob - 1) ** 2 / (prob**2 + (1 - prob) ** 2),)),
-        given=("spill",),
+        given=("spill", "informative"),
     )
 
 
@@ -107,7 +107,7 @@ def _errors(d: Derivation) -> None:
     d.inequality(
         "lookup-error",
         sp.Le(lookup_mse, 2 ** (2 - n)),
-        "r ≤ 1: 4 − (1 + r)² = (1 − r)(3 + r)",
+        "r < 1: 4 − (1 + r)² = (1 − r)(3 + r)",
         Terms(using={"spill-below-one": (3 + spill) * 2**-n}),
         given=("lookup", "both-seen"),
     )
