@@ -76,7 +76,9 @@ def test_property_a_sample_and_its_standard_error() -> None:
     assert (found.n, found.method) == (n, "monte-carlo")
     divergence = math.log(3) + torch.special.xlogy(reference.conditional, reference.conditional).sum(-1)
     naive = math.sqrt(float((divergence - divergence.mean()).square().sum()) / (n - 1) / n)
-    torch.testing.assert_close(found.standard_error, torch.full((2,), naive, dtype=torch.float64), rtol=1e4 * EPS, atol=0)
+    torch.testing.assert_close(
+        found.standard_error, torch.full((2,), naive, dtype=torch.float64), rtol=1e4 * EPS, atol=0
+    )
     # KL(p* ‖ uniform) lies in [0, log 3]: Hoeffding, false alarm 1e-6.
     allowed = math.log(3) * math.sqrt(math.log(2e6) / (2 * n))
     assert abs(float(found.estimate[0]) - float(losses(uniform())[0])) <= allowed
