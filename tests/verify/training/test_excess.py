@@ -25,7 +25,8 @@ def losses(network: Network) -> Tensor:
     with torch.no_grad():
         log_prob = network.copy().double()(TABLE.contexts)
     difference = (TABLE.conditional * (TABLE.conditional.log() - log_prob)).sum(-1)
-    return (TABLE.prob * difference).sum(-1)
+    total: Tensor = (TABLE.prob * difference).sum(-1)
+    return total
 
 
 def uniform() -> Network:

@@ -57,7 +57,7 @@ def test_the_features_of_a_trained_stack() -> None:
         states = trained.states(sentences)
     assert torch.equal(unmasked_states(trained, sentences), states.flatten(-2))
     torch.testing.assert_close(mean_state(trained, sentences), states.mean(-2), rtol=1e-14, atol=1e-14)
-    every = every_masked_state(trained, sentences).unflatten(-1, (LANGUAGE.length, 8))
+    every = every_masked_state(trained, sentences).reshape(2, 20, LANGUAGE.length, 8)
     for t in range(LANGUAGE.length):
         with torch.no_grad():
             own = trained.masked_state(mask(sentences, torch.full((20,), t)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +66,16 @@ class Lesson:
         return tensors, {"diverged": [str(end) for end in self.trainer.divergences], **meta}
 
 
-def finished(folder: Path, config: Training = TRAINING, interrupts: tuple[int, ...] = (), **options: Any) -> RunResult:
-    """The result of a run that is begun again after every interruption."""
+def finished(folder: Path, config: Training = TRAINING, interrupts: tuple[int, ...] = ()) -> RunResult:
+    """The result of a run that is begun again after every interruption.
+
+    A crossing that has not been found yet is a NaN in the monitor's state.
+    """
     store, key = RunStore(folder), RunKey(config.to_json(), 0, {}, {})
     for step in interrupts:
         with pytest.raises(KeyboardInterrupt):
-            complete(store, key, lambda at=step: Lesson(config, at), every_seconds=0, **options)  # type: ignore[misc]
-    return complete(store, key, lambda: Lesson(config), every_seconds=0, **options)
+            complete(store, key, partial(Lesson, config, step), every_seconds=0, require_finite=False)
+    return complete(store, key, partial(Lesson, config), every_seconds=0, require_finite=False)
 
 
 def test_a_trainer_is_resumable_work() -> None:
@@ -79,13 +83,9 @@ def test_a_trainer_is_resumable_work() -> None:
     assert isinstance(Lesson(), Work)
 
 
-# A crossing that has not been found yet is a NaN in the monitor's state.
-FREE = {"require_finite": False}
-
-
 def test_property_interrupted_runs_end_as_uninterrupted_ones(tmp_path: Path) -> None:
-    whole = finished(tmp_path / "whole", **FREE)
-    broken = finished(tmp_path / "broken", interrupts=(1, 4, 5, 13, 30), **FREE)
+    whole = finished(tmp_path / "whole")
+    broken = finished(tmp_path / "broken", interrupts=(1, 4, 5, 13, 30))
     assert_same_tensors(broken.tensors, whole.tensors)
     assert broken.content == whole.content
     assert whole.content["steps"] == list(range(0, STEPS + 1, 2))
@@ -93,8 +93,8 @@ def test_property_interrupted_runs_end_as_uninterrupted_ones(tmp_path: Path) -> 
 
 def test_property_a_member_diverges_and_the_others_are_kept(tmp_path: Path) -> None:
     mad = replace(TRAINING, optimiser=SGD(), rate=(0.02, 1e9))
-    whole = finished(tmp_path / "whole", mad, **FREE)
-    broken = finished(tmp_path / "broken", mad, (4, 10), **FREE)
+    whole = finished(tmp_path / "whole", mad)
+    broken = finished(tmp_path / "broken", mad, (4, 10))
     assert_same_tensors(broken.tensors, whole.tensors)
     (message,) = broken.content["diverged"]
     assert message.startswith("seed 1 (member 1) diverged at step 1")
@@ -108,7 +108,7 @@ def test_a_checkpointer_that_wants_finite_states_takes_a_healthy_trainer_and_no_
 
     def end(config: Training) -> RunResult:
         key = RunKey(config.to_json(), 0, {}, {})
-        return complete(RunStore(tmp_path), key, lambda: Plain(config), every_seconds=0)
+        return complete(RunStore(tmp_path), key, partial(Plain, config), every_seconds=0)
 
     assert end(TRAINING).content["diverged"] == []
     with pytest.raises(DivergedRunError, match="expected a finite state at progress"):

@@ -42,7 +42,7 @@ def test_cross_library_cosine() -> None:
     schedule = Schedule("cosine", steps=steps, final=final)
     for k in range(steps + 1):
         # torch's recursion multiplies by a ratio each step: a few roundings per step.
-        assert abs(schedule.factor(k) * rate - reference.get_last_lr()[0]) <= 8 * (k + 1) * EPS
+        assert abs(schedule.factor(k) * rate - float(reference.get_last_lr()[0])) <= 8 * (k + 1) * EPS
         optimiser.step()
         reference.step()
 

@@ -47,7 +47,7 @@ def test_cross_library_the_whole_loop() -> None:
     examples = ExampleStream(LANGUAGE, TABLE, [seed], stack=(), batch=4)
     matrices = [p for p in reference.parameters() if p.ndim == 2]
     vectors = [p for p in reference.parameters() if p.ndim == 1]
-    groups = [{"params": matrices, "weight_decay": decay}, {"params": vectors}]
+    groups: list[dict[str, Any]] = [{"params": matrices, "weight_decay": decay}, {"params": vectors}]
     optimiser = torch.optim.SGD(groups, lr=rate, momentum=0.9)
     factors = torch.optim.lr_scheduler.LambdaLR(optimiser, schedule.factor)
     losses = []
