@@ -112,7 +112,7 @@ def test_property_large_blocks_are_cut_the_same_with_p_star(
         return original(self)
 
     monkeypatch.setattr(BatchStream, "_drawn", counting)
-    monkeypatch.setattr(data, "BLOCK_ENTRIES", 4 * 8)
+    monkeypatch.setattr(data, "BLOCK_ENTRIES", 4 * 10)
     plain, exact = many([3], table), many([3], table, conditional=True)
     assert set(drawn) == ({2} if table is not None else {1})
     for mine, theirs in zip(plain, exact, strict=True):

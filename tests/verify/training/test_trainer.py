@@ -186,6 +186,25 @@ def test_divergence_is_seen_at_once_and_survives_a_restart() -> None:
     assert_same_tensors(other.state()[0], mad.state()[0])
 
 
+def test_property_a_state_between_a_bad_step_and_its_detection() -> None:
+    """The last good parameters are part of the state: the loss that tells is measured after the restart."""
+    config = replace(PLAIN, record_every=1)
+    sane = trainer(config)
+    sane.run(30)
+    worst = int(sane.curve[:, 1].argmax())
+    highest, second = sane.curve[:, 1].topk(2).values.tolist()
+    strict = replace(config, loss_bound=(highest + second) / 2)
+    whole, other = trainer(strict), trainer(strict)
+    whole.run(worst)
+    assert whole.step >= 2
+    assert whole.alive[1]
+    other.restore(*whole.state())
+    whole.run(worst + 2)
+    other.run(worst + 2)
+    assert not whole.alive[1]
+    assert_same_tensors(other.state()[0], whole.state()[0])
+
+
 @pytest.mark.parametrize("record_every", [2, 100])
 def test_all_diverged(record_every: int) -> None:
     start = trainer()
