@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any
 
@@ -97,3 +98,6 @@ def test_errors() -> None:
     for representation, options in cases:
         with pytest.raises(ValueError, match="expected width and generator for a random code and for no other"):
             LookupTable(table, representation, **options)  # type: ignore[arg-type]
+    # Past beartype, which refuses it first where annotations are checked.
+    with pytest.raises(ValueError, match="expected a representation prob, log-prob or random, got 'one-hot'"):
+        inspect.unwrap(LookupTable.__init__)(model, table, "one-hot")

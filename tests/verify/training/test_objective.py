@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from torch import Tensor
 from synthetic.brackets import BracketLanguage
 from tests.verify.training.examples import central_difference, stream
 from verify.networks.transformer import Transformer, TransformerConfig
+from verify.training import objective as objectives
 from verify.training.adversary import Adversary
 from verify.training.config import ConfigurationError, Training
 from verify.training.objective import Objective
@@ -32,7 +34,8 @@ def objective(**terms: Any) -> Objective:
     shape = TransformerConfig(LANGUAGE.n_tokens, LANGUAGE.length, width=4, layers=1, heads=2, mlp_ratio=1)
     network = Transformer(shape, (2,), [stream(seed) for seed in SEEDS])
     config = replace(PLAIN, **terms)
-    return Objective(FlatParameters(network, torch.float64, "cpu"), LANGUAGE, TABLE, config, SEEDS)
+    dtype = objectives.DTYPES[config.precision]
+    return Objective(FlatParameters(network, dtype, "cpu"), LANGUAGE, TABLE, config, SEEDS)
 
 
 def slope_of_term(found: Objective, value: Any, direction: Tensor, member: int) -> tuple[float, float]:
@@ -110,6 +113,25 @@ def test_property_terms_leave_the_random_numbers_of_the_others_alone() -> None:
     signs()
     noise()
     assert torch.equal(signs.trace(contexts), noise.trace(contexts))
+
+
+def test_property_bfloat16_is_for_products_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU in the place of a CUDA device: parameters and gradients stay float32, and err by bfloat16's rounding."""
+    monkeypatch.setattr(objectives, "require_precision", lambda *_: None)
+    monkeypatch.setattr(torch, "autocast", partial(_autocast_on_cpu, torch.autocast))
+    for terms in ({}, {"adversary": ADVERSARY}):
+        exact, rough = (objective(precision=precision, **terms) for precision in ("float32", "bfloat16"))
+        (loss, gradient), (near_loss, near_gradient) = exact(), rough()
+        assert near_gradient.dtype == near_loss.dtype == torch.float32
+        assert not torch.equal(near_gradient, gradient)
+        # Some ten products in a row, and their two backward, round their factors to 2⁻⁹.
+        assert bool(((near_loss - loss).abs() <= 10 * 2.0**-8 * (1 + loss)).all())
+        assert float((near_gradient - gradient).norm()) <= 30 * 2.0**-8 * float(1 + gradient.norm())
+
+
+def _autocast_on_cpu(autocast: Any, device: str, dtype: torch.dtype) -> Any:
+    assert device == "cuda"
+    return autocast("cpu", dtype)
 
 
 def test_terms_that_are_not_configured_are_refused() -> None:
