@@ -4,7 +4,9 @@ Usage: python benchmarks/training.py [--threads N] [--seeds 8] [--steps 64] [--c
 
 A two-layer transformer of width 32, batches of 128, float32. The network alone (forward and backward on one batch) and
 the stream alone are timed beside the whole step, best of several rounds through all of them, because other processes
-can only slow them down; nothing is asserted. `rest` is what the optimiser, averages, noise and bookkeeping take.
+can only slow them down; nothing is asserted. `rest` is what the optimiser, averages, noise and bookkeeping take, and
+the further passes of isotropic noise (one more backward) and of the trace penalty (of second order). Examples of soft
+and isotropic labels include the exact conditionals, where these are not looked up in a table.
 """
 
 from __future__ import annotations
@@ -76,7 +78,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     clock = time.process_time if arguments.cpu else time.perf_counter
     seeds = list(range(arguments.seeds))
-    print(f"{arguments.seeds} seeds, batch {BATCH}, {arguments.threads} threads, targets: {TARGET} seed-steps/s, ")
+    print(f"{arguments.seeds} seeds, batch {BATCH}, {arguments.threads} threads, targets: {TARGET} seed-steps/s,")
     print(f"examples below {SAMPLING_TARGET:.0%} of the time")
     base = Training(rate=1e-3, batch=BATCH, average=Averaging(decay=0.99))
     kinds = {

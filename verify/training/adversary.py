@@ -91,8 +91,10 @@ def validation_loss(
     a, b = centred[..., :fitted, :], centred[..., fitted:, :]
     gram = a @ a.mT
     trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
-    # A head on features without any spread predicts the mean; any penalty keeps the equation solvable there.
-    penalty = torch.where(trace > 0, ridge * trace, 1.0)
+    # Where the spread is the rounding of the mean there is none: any fixed penalty makes the head predict the mean.
+    size = features[..., :fitted, :].detach().square().sum((-2, -1))[..., None, None]
+    rounding = (fitted * torch.finfo(features.dtype).eps) ** 2 * size
+    penalty = torch.where(trace > rounding, ridge * trace, 1.0)
     identity = torch.eye(fitted, dtype=features.dtype, device=features.device)
     dual = torch.linalg.solve(gram + penalty * identity, labels[..., :fitted, :])
     residual = b @ (a.mT @ dual) - labels[..., fitted:, :]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
@@ -34,10 +34,15 @@ class Averaging:
             raise ValueError(f"expected start >= 0, every >= 1 and 0 <= decay <= 1, got {self}")
 
     def update(
-        self, average: Float[Tensor, "member parameter"], theta: Float[Tensor, "member parameter"], step: int
+        self,
+        average: Float[Tensor, "member parameter"],
+        theta: Float[Tensor, "member parameter"],
+        step: int,
+        alive: Bool[Tensor, " member"],
     ) -> None:
-        """Take θ of this step into the float64 average, in place, if it counts."""
+        """Take θ of this step into the float64 average of the members alive, in place, if it counts."""
         if step < self.start or (step - self.start) % self.every:
             return
         n = (step - self.start) // self.every
-        average.lerp_(theta.to(average.dtype), max(1 / (n + 1), 1 - self.decay))
+        weight = max(1 / (n + 1), 1 - self.decay) * alive.to(average.dtype)
+        average.lerp_(theta.to(average.dtype), weight[:, None])

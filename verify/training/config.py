@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, TypeVar
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from verify.training.adversary import Adversary
 from verify.training.averaging import Averaging
@@ -96,15 +99,20 @@ class Training:
             ConfigurationError: a key or the kind of optimiser is unknown, or a value is refused.
         """
         values = dict(plain)
-        if "optimiser" in values:
-            inner = dict(values["optimiser"])
-            kind = inner.pop("kind", None)
+        parts: dict[str, type[Any]] = {
+            "schedule": Schedule,
+            "average": Averaging,
+            "trace_penalty": TracePenalty,
+            "adversary": Adversary,
+        }
+        if isinstance(optimiser := values.get("optimiser"), Mapping):
+            values["optimiser"] = {key: value for key, value in optimiser.items() if key != "kind"}
+            kind = str(optimiser.get("kind"))
             if kind not in OPTIMISERS:
                 raise ConfigurationError(f"expected an optimiser of kind {', '.join(OPTIMISERS)}, got {kind!r}")
-            values["optimiser"] = _made(OPTIMISERS[kind], inner)
-        parts = {"schedule": Schedule, "average": Averaging, "trace_penalty": TracePenalty, "adversary": Adversary}
+            parts["optimiser"] = OPTIMISERS[kind]
         for name, part in parts.items():
-            if values.get(name) is not None:
+            if isinstance(values.get(name), Mapping):
                 values[name] = _made(part, values[name])
         return _made(cls, values)
 
@@ -113,16 +121,39 @@ def _made(kind: type[T], values: Mapping[str, Any]) -> T:
     """Build a dataclass from JSON values.
 
     Raises:
-        ConfigurationError: a key is unknown, one is missing, or the constructor refuses a value.
+        ConfigurationError: a key is unknown, one is missing, or a value is of another type or refused.
     """
     known = {f.name for f in fields(kind)}  # type: ignore[arg-type]  # a dataclass, which type[T] cannot say
     unknown = sorted(set(values) - known)
     if unknown:
         raise ConfigurationError(f"{kind.__name__}: unknown {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+    hints = get_type_hints(kind)
     try:
-        return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+        return kind(**{name: _typed(name, value, hints[name]) for name, value in values.items()})
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"{kind.__name__}: {error}") from error
+
+
+def _typed(name: str, value: Any, hint: Any) -> Any:
+    """Return a JSON value as the annotated type: a list as a tuple, an integer as a float where one is meant.
+
+    Raises:
+        TypeError: it is of another type; no bool is a number, and a number is finite.
+    """
+    inner = get_args(hint)
+    if get_origin(hint) is tuple and isinstance(value, list | tuple):
+        return tuple(_typed(name, one, inner[0]) for one in value)
+    if get_origin(hint) is Literal and value in inner:
+        return value
+    if get_origin(hint) in {Union, UnionType}:
+        for one in inner:
+            with contextlib.suppress(TypeError):
+                return _typed(name, value, one)
+    if hint is float and type(value) in {int, float} and math.isfinite(value):
+        return float(value)
+    if type(value) is hint and hint is not float:
+        return value
+    raise TypeError(f"expected {name} of type {getattr(hint, '__name__', hint)}, got {value!r}")
 
 
 def _lists(value: Any) -> Any:

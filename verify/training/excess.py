@@ -19,6 +19,8 @@ from verify.training.tables import ContextTable, table_if_small
 
 CHUNK_ENTRIES = 2**22
 """Contexts are evaluated so many at once that members × contexts × positions × features stay below this."""
+NO_GAP = 2.0**-32
+"""Nats below which a learnable gap is none: the rounding of a sum of 2²⁰ float64 numbers of order one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +113,7 @@ class Excess:
     Attributes:
         estimate: E KL(p* ‖ p_θ).
         standard_error: over contexts; 0 for an enumeration.
-        n: number of contexts.
+        n: number of contexts, of the member with the most.
         method: enumeration or monte-carlo.
         entropy_floor: L*.
         learnable_gap: unigram entropy − L*.
@@ -131,7 +133,7 @@ class Excess:
         Raises:
             ValueError: the language has no gap, its context tells nothing.
         """
-        if not bool((self.learnable_gap > 0).all()):
+        if not bool((self.learnable_gap > NO_GAP).all()):
             raise ValueError(
                 "expected a language whose contexts tell something, got a learnable gap of "
                 f"{float(self.learnable_gap.min()):.3g} nats; quote the excess itself"
@@ -167,5 +169,8 @@ def excess_loss(network: Network, reference: Reference, *, device: torch.device 
     estimate = (divergence * reference.weight).sum(-1)
     exact = reference.method == "enumeration"
     n = reference.contexts.shape[-2]
-    error = torch.zeros_like(estimate) if exact else divergence.std(-1) / math.sqrt(n)
+    # Var KL / n over the contexts of positive weight 1/n; others only fill up (`Reference.each`).
+    spread = (reference.weight * (divergence - estimate.unsqueeze(-1)).square()).sum(-1)
+    counted = (reference.weight > 0).sum(-1)
+    error = torch.zeros_like(estimate) if exact else (spread / (counted - 1)).sqrt()
     return Excess(estimate, error, n, reference.method, reference.entropy_floor, reference.learnable_gap)

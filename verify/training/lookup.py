@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from synthetic.enumeration import ImpossibleContextError
 from synthetic.tokens import PAD, mask
@@ -21,7 +21,7 @@ LOG_FLOOR = -20.0
 """Feature log p*(y|x) of a token that is impossible, or less probable than e^−20."""
 
 
-class LookupTable:
+class LookupTable(nn.Module):
     r"""A table of every context: p*(· | x) is the model's answer, and a code of the context its feature.
 
     Features: `prob` p*(· | x) itself, (token,); `log-prob` max(log p*, LOG_FLOOR), (token,); `random` an independent
@@ -48,6 +48,7 @@ class LookupTable:
         width: int | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
+        super().__init__()
         if representation not in {"prob", "log-prob", "random"}:
             raise ValueError(f"expected a representation prob, log-prob or random, got {representation!r}")
         if (width is None, generator is None) != ((representation != "random"),) * 2:
@@ -65,7 +66,7 @@ class LookupTable:
             self._codes = table.conditional if representation == "prob" else self._log_prob.clamp(min=LOG_FLOOR)
         self.width = self._codes.shape[1]
 
-    def __call__(self, contexts: Int64[Tensor, "example position"]) -> Float[Tensor, "example token"]:
+    def forward(self, contexts: Int64[Tensor, "example position"]) -> Float[Tensor, "example token"]:
         """Return log p*(y | x), −∞ for impossible tokens; errors as in `index`. Exact."""
         return self._log_prob[self.index(contexts)]
 

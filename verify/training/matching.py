@@ -32,6 +32,7 @@ class FirstCrossing:
         step: step of the crossing, −1 where there is none yet.
         excess: excess found there, NaN where there is none.
         theta: parameters there, float64; allocated at the first observation.
+        last: step of the last observation, −1 before the first.
 
     Raises:
         ValueError: there is no target, or one is not positive and finite.
@@ -44,6 +45,7 @@ class FirstCrossing:
         self.step: Int64[Tensor, "target member"] = torch.full((len(targets), members), -1)
         self.excess: Float[Tensor, "target member"] = torch.full((len(targets), members), math.nan).double()
         self.theta: Float[Tensor, "target member parameter"] | None = None
+        self.last = -1
 
     @property
     def crossed(self) -> Bool[Tensor, "target member"]:
@@ -61,10 +63,16 @@ class FirstCrossing:
         """Take one measurement and return what was crossed by it.
 
         Raises:
-            ValueError: steps do not increase, so that `first` would mean nothing.
+            ValueError: steps do not increase, so that `first` would mean nothing, or members are missing.
         """
-        if bool((self.step >= step).any()):
-            raise ValueError(f"expected a step after {int(self.step.max())}, got {step}; observe in order of training")
+        if step <= self.last:
+            raise ValueError(f"expected a step after {self.last}, got {step}; observe in order of training")
+        if not len(excess) == len(theta) == self.step.shape[1]:
+            raise ValueError(
+                f"expected {self.step.shape[1]} members, got {len(excess)} excess losses and {len(theta)} rows of "
+                "parameters; say how many members there are"
+            )
+        self.last = step
         if self.theta is None:
             self.theta = torch.full((len(self.targets), *theta.shape), math.nan, dtype=torch.float64)
         targets = torch.tensor(self.targets, dtype=torch.float64)[:, None]
@@ -91,6 +99,7 @@ class FirstCrossing:
     def state(self) -> dict[str, Tensor]:
         """Return the crossings found so far, by name."""
         found = {"step": self.step.clone(), "excess": self.excess.clone()}
+        found |= {"targets": torch.tensor(self.targets, dtype=torch.float64), "last": torch.tensor(self.last)}
         return found if self.theta is None else {**found, "theta": self.theta.clone()}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
@@ -99,11 +108,13 @@ class FirstCrossing:
         Raises:
             ValueError: they are of other targets or members.
         """
-        if tensors["step"].shape != self.step.shape:
+        targets, members = tuple(tensors["targets"].tolist()), tensors["step"].shape[1]
+        if targets != self.targets or members != self.step.shape[1]:
             raise ValueError(
-                f"expected crossings of shape {tuple(self.step.shape)} (target, member), got "
-                f"{tuple(tensors['step'].shape)}; restore with the same targets and seeds"
+                f"expected crossings of targets {self.targets} by {self.step.shape[1]} members, got {targets} by "
+                f"{members}; restore with the same targets and seeds"
             )
+        self.last = int(tensors["last"])
         self.step, self.excess = tensors["step"].clone(), tensors["excess"].clone()
         self.theta = tensors["theta"].clone() if "theta" in tensors else None
 
@@ -118,6 +129,7 @@ class ExcessMonitor:
     Args:
         reference: contexts of the measurement.
         targets: excess losses whose first crossing is kept; none by default.
+        members: of the stack, for the crossings.
 
     Attributes:
         steps: steps of the measurements.
@@ -132,7 +144,9 @@ class ExcessMonitor:
         self.crossing = FirstCrossing(targets, members) if targets else None
 
     def __call__(self, trainer: Trainer) -> None:
-        """Measure."""
+        """Measure, unless this step has been: a run restored to step 0 begins with its hooks again."""
+        if self.steps and self.steps[-1] == trainer.step:
+            return
         averaged = trainer.config.average is not None
         network = trainer.snapshot(averaged=averaged)
         excess = excess_loss(network, self.reference, device=trainer.theta.device).estimate.reshape(-1)

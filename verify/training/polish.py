@@ -66,7 +66,7 @@ def polish(
         reference: contexts on which both ends are measured.
         steps: number of steps, at least 1.
         rate: learning rate at the beginning.
-        seeds: one per member.
+        seeds: one per member, others than those of the training, whose contexts would come again.
         batch: contexts per step and member.
         optimiser: AdamW unless given.
 

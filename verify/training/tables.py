@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,7 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from synthetic.enumeration import EnumerationTooLargeError
+from synthetic.enumeration import ContextEnumeration, EnumerationTooLargeError
 from synthetic.language import Language
 
 TABLE_ENTRIES = 2**24
@@ -51,7 +52,7 @@ class ContextTable:
     def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw n independent indices x ~ π and targets y ~ p*(· | x), each (example,), by inverse CDF.
 
-        The law is exact up to 2⁻⁵³ per outcome, and an outcome of probability zero never occurs.
+        The law is exact up to a few 2⁻⁵³ per outcome, and an outcome of probability zero never occurs.
         """
         uniform = torch.rand(2, n, generator=generator, dtype=torch.float64)
         index = torch.searchsorted(self._cumulative, uniform[0], right=True)
@@ -67,8 +68,7 @@ def _cumulative(prob: Tensor) -> Tensor:
 
 def context_table(language: Language) -> ContextTable:
     """Write out a language's contexts; EnumerationTooLargeError when it has too many."""
-    whole = language.enumerate_contexts()
-    return ContextTable(whole.contexts, whole.prob, language.masked_conditional(whole.contexts))
+    return _written_out(language, language.enumerate_contexts())
 
 
 def table_if_small(language: Language, entries: int = TABLE_ENTRIES) -> ContextTable | None:
@@ -77,6 +77,29 @@ def table_if_small(language: Language, entries: int = TABLE_ENTRIES) -> ContextT
         whole = language.enumerate_contexts()
     except EnumerationTooLargeError:
         return None
-    if len(whole.contexts) * language.n_tokens > entries:
-        return None
+    return _written_out(language, whole) if len(whole.contexts) * language.n_tokens <= entries else None
+
+
+def _written_out(language: Language, whole: ContextEnumeration) -> ContextTable:
     return ContextTable(whole.contexts, whole.prob, language.masked_conditional(whole.contexts))
+
+
+def tables_of(
+    languages: Sequence[Language], given: ContextTable | Sequence[ContextTable] | None = None
+) -> list[ContextTable] | None:
+    """Return the given tables, one per language; without any, those of `table_if_small`, or None if one is not small.
+
+    Raises:
+        ValueError: there are not as many tables as languages.
+    """
+    if given is None:
+        found = [table_if_small(language) for language in languages]
+        tables = [table for table in found if table is not None]
+        return tables if len(tables) == len(languages) else None
+    tables = [given] if isinstance(given, ContextTable) else list(given)
+    if len(tables) != len(languages):
+        raise ValueError(
+            f"expected one table for each of {len(languages)} languages, got {len(tables)}; or give none, and they are "
+            "written out where that is cheap"
+        )
+    return tables

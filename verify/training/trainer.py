@@ -17,7 +17,7 @@ from verify.training.config import Training
 from verify.training.diverged import AllDivergedError, Divergence, ResumeError
 from verify.training.objective import DTYPES, Objective
 from verify.training.parameters import FlatParameters, members_of, network_at, per_member
-from verify.training.tables import ContextTable, table_if_small
+from verify.training.tables import ContextTable, tables_of
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,11 @@ class Trainer:
     """Trains the members of a stack, on one language or each on its own, on streams of fresh examples of their own.
 
     A member whose loss is bad is put back to its last good parameters and frozen there; the others go on
-    (`divergences`). Members never touch each other's numbers.
+    (`divergences`). Members never touch each other's numbers. Each step measures before it moves, so that the
+    parameters after the last step are those that no loss has been measured at yet.
+
+    A `Resumable` of `verify.runs`. Its state is finite while no member diverges; with `require_finite=False` a
+    checkpointer lets the others go on.
 
     Args:
         network: where training starts; copied, and left as it is.
@@ -52,11 +56,11 @@ class Trainer:
         network: the network in training, a view of the current parameters.
         theta: the current parameters, (member, parameter).
         curve: mean masked loss of every `record_every` steps, before the step's update; NaN where frozen.
-        divergences: the members that diverged, as far as they were looked at (every `record_every` steps).
+        divergences: the members that diverged.
 
     Raises:
         ValueError: there is not one seed per member, seeds repeat, or several languages are not one per member or do
-            not have the network's shape.
+            not have the network's shape, or tables are not one per language.
         ConfigurationError: the configuration does not fit the language or the device.
     """
 
@@ -88,22 +92,20 @@ class Trainer:
                 f"expected one language or {members}, of {network.n_tokens} tokens and length {network.length}, got "
                 f"{len(languages)} of (tokens, length) {sorted(shapes)}; give one per seed, of the network's shape"
             )
-        if table is None:
-            found = [table_if_small(own) for own in languages]
-            table = None if None in found else [own for own in found if own is not None]
-        self._objective = Objective(self._flat, languages, table, config, seeds)
+        tables = tables_of(languages, table)
+        self._contexts = None if tables is None else [len(own.contexts) for own in tables]
+        self._objective = Objective(self._flat, languages, tables, config, seeds)
         self._bound = config.loss_bound or 10 * math.log(max(network.n_tokens, 2))
         self._rate = per_member(config.rate, members, what="learning rate", like=self.theta)[:, None]
         self._decayed = torch.ones_like(self.theta[0]) if config.decay_vectors else self._flat.is_matrix.to(self.theta)
         self._optimiser_state = config.optimiser.start(self.theta)
-        self._average = self.theta.double() if config.average is not None else None
+        self._average = self.theta.to(torch.float64, copy=True) if config.average is not None else None
         self._previous = self.theta.clone()
-        self._window = torch.full((config.record_every, members), math.nan, dtype=self.theta.dtype, device=place)
+        self._window = torch.zeros(config.record_every, members, dtype=self.theta.dtype, device=place)
         self._alive = torch.ones(members, dtype=torch.bool, device=place)
         self._bad_step = torch.full((members,), -1, device=place)
-        self._bad_loss = torch.full((members,), math.nan, dtype=self.theta.dtype, device=place)
+        self._bad_loss = torch.zeros(members, dtype=self.theta.dtype, device=place)
         self._curve: list[Tensor] = []
-        self.divergences: tuple[Divergence, ...] = ()
         self.step = 0
 
     @property
@@ -117,15 +119,24 @@ class Trainer:
         return torch.stack(self._curve) if self._curve else torch.empty(0, len(self.theta), dtype=torch.float64)
 
     @property
+    def divergences(self) -> tuple[Divergence, ...]:
+        """How the members that diverged ended."""
+        ends = enumerate(zip(self._bad_step.tolist(), self._bad_loss.tolist(), strict=True))
+        return tuple(Divergence(self.seeds[r], r, step, loss, self._bound) for r, (step, loss) in ends if step >= 0)
+
+    @property
     def average(self) -> Float[Tensor, "member parameter"]:
         """The averaged parameters, float64: of all steps before the current one whose loss was seen to be good.
+
+        The current parameters as long as the average has not begun.
 
         Raises:
             ValueError: the configuration keeps none.
         """
-        if self._average is None:
+        if self._average is None or self.config.average is None:
             raise ValueError("expected a configuration that averages, got average=None; give it an Averaging")
-        return self._average
+        begun = self.step > self.config.average.start
+        return self._average if begun else self.theta.to(torch.float64, copy=True)
 
     def snapshot(self, *, averaged: bool = False, dtype: torch.dtype = torch.float64) -> Network:
         """Return a copy of the network as it is, or with the averaged parameters, in `dtype`; see `average`."""
@@ -145,6 +156,7 @@ class Trainer:
             for hook in hooks:
                 if self.step % hook.steps == 0:
                     hook.call(self)
+        self._require_alive()
 
     def _advance(self) -> None:
         """Make one step: measure, put bad members back, average, move, keep frozen members where they are."""
@@ -156,35 +168,24 @@ class Trainer:
         self._window[self.step % len(self._window)] = torch.where(self._alive, loss, math.nan)
         good = torch.where(bad[:, None], self._previous, self.theta)
         if self._average is not None and self.config.average is not None:
-            self.config.average.update(self._average, good, self.step)
+            self.config.average.update(self._average, good, self.step, self._alive)
         rate = self._rate * self.config.schedule.factor(self.step)
         self.config.optimiser.step(self.theta, gradient, self._optimiser_state, rate, self._decayed)
         self.theta.copy_(torch.where(self._alive[:, None], self.theta, good))
         self._previous = good
         self.step += 1
         if self.step % len(self._window) == 0:
-            self._record()
+            self._curve.append(self._window.double().mean(0).cpu())
+            self._require_alive()
 
-    def _record(self) -> None:
-        """Add a point to the curve and report the members that diverged since the last one.
+    def _require_alive(self) -> None:
+        """Check that there is something left to train; only now and then, because the device has to be waited for.
 
         Raises:
             AllDivergedError: no member is left.
         """
-        self._curve.append(self._window.double().mean(0).cpu())
-        self.divergences = self._diverged()
-        if len(self.divergences) == len(self.seeds):
+        if not bool(self._alive.any()):
             raise AllDivergedError("; ".join(map(str, self.divergences)) + "; lower the learning rate")
-
-    def _diverged(self) -> tuple[Divergence, ...]:
-        """Return the members that diverged before the last point of the curve."""
-        looked_at = self.step - self.step % len(self._window)
-        ends = zip(self._bad_step.tolist(), self._bad_loss.tolist(), strict=True)
-        return tuple(
-            Divergence(self.seeds[r], r, step, loss, self._bound)
-            for r, (step, loss) in enumerate(ends)
-            if 0 <= step < looked_at
-        )
 
     def _tensors(self) -> dict[str, Tensor]:
         """Return the tensors, not copied, that are of fixed size and decide how training goes on."""
@@ -215,7 +216,7 @@ class Trainer:
         """Go on exactly where `state` was taken, by another trainer of the same network, language and configuration.
 
         Raises:
-            ResumeError: the state is of another configuration, seeds or network, or lacks a tensor.
+            ResumeError: the state is of another configuration, seeds, network or table, or lacks a tensor.
         """
         for name, own in self._identity().items():
             if metadata.get(name) != own:
@@ -229,11 +230,15 @@ class Trainer:
             own.copy_(tensors[name])
         self._curve = list(tensors["curve"].cpu())
         self.step = int(metadata["step"])
-        self.divergences = self._diverged()
         streams = {name.removeprefix("stream."): tensors[name] for name in ours if name.startswith("stream.")}
         self._objective.restore(streams, dict(metadata["places"]))
 
     def _identity(self) -> dict[str, Any]:
         """Return what a saved state must agree on, as plain JSON values."""
         layout = [[name, list(parameter.shape)] for name, parameter in self.network.named_parameters()]
-        return {"seeds": list(self.seeds), "training": self.config.to_json(), "parameters": layout}
+        return {
+            "seeds": list(self.seeds),
+            "training": self.config.to_json(),
+            "parameters": layout,
+            "contexts in the table": self._contexts,  # which decides how examples are drawn
+        }

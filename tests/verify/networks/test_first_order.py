@@ -58,3 +58,19 @@ def test_mutant_a_second_derivative_is_refused() -> None:
         torch.func.grad(loss)(named)
     model.fast = False
     torch.func.grad(loss)(named)
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_property_products_in_bfloat16_give_the_gradient_to_its_rounding(fast: bool) -> None:
+    """Parameters and gradients stay float32 under autocast, as on a device that trains in bfloat16."""
+    model = network((2,), padded=False).float()
+    model.fast = fast
+    x = X.where(X != -2, 4)
+    exact = evaluated(model, x)
+    with torch.autocast("cpu", torch.bfloat16):
+        total = model(x)[..., 1].float().sum() + model.states(x).float().square().sum()
+    rough = torch.autograd.grad(total, list(model.parameters()))
+    for reference, found in zip(exact[2:], rough, strict=True):
+        assert found.dtype == torch.float32
+        # Each of some ten products in a row, and its two backward, rounds its factors to 2⁻⁹ of their size.
+        assert float((found - reference).norm()) <= 30 * 2.0**-8 * float(reference.norm() + 1)

@@ -1,0 +1,147 @@
+"""All terms of the objective: each by finite differences with its sign, each on random numbers of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from synthetic.brackets import BracketLanguage
+from tests.verify.training.examples import central_difference, stream
+from verify.networks.transformer import Transformer, TransformerConfig
+from verify.training import objective as objectives
+from verify.training.adversary import Adversary
+from verify.training.config import ConfigurationError, Training
+from verify.training.objective import Objective
+from verify.training.parameters import FlatParameters
+from verify.training.tables import context_table
+from verify.training.trace_penalty import TracePenalty
+
+LANGUAGE = BracketLanguage(4, 1.5)
+TABLE = context_table(LANGUAGE)
+TASK = sorted(LANGUAGE.downstream)[0]
+SEEDS = [3, 4]
+PLAIN = Training(0.1, 6, precision="float64", prefetch=2)
+PENALTY, ADVERSARY = TracePenalty((0.3, -0.2), examples=4, probes=2), Adversary((0.5, 2.0), TASK, 6, 7, ridge=0.1)
+ROUNDINGS = 1e4
+
+
+def objective(**terms: Any) -> Objective:
+    shape = TransformerConfig(LANGUAGE.n_tokens, LANGUAGE.length, width=4, layers=1, heads=2, mlp_ratio=1)
+    network = Transformer(shape, (2,), [stream(seed) for seed in SEEDS])
+    config = replace(PLAIN, **terms)
+    dtype = objectives.DTYPES[config.precision]
+    return Objective(FlatParameters(network, dtype, "cpu"), LANGUAGE, TABLE, config, SEEDS)
+
+
+def slope_of_term(found: Objective, value: Any, direction: Tensor, member: int) -> tuple[float, float]:
+    """The slope of a term of one member along a direction, by finite differences on the same random numbers."""
+    start, state = found.parameters.theta.clone(), found.state()
+
+    def along(t: float) -> float:
+        found.restore(*state)
+        found.parameters.theta.copy_(start + t * direction)
+        return float(value()[member].detach())
+
+    slope = central_difference(along, 1e-4, ROUNDINGS)
+    found.parameters.theta.copy_(start)
+    found.restore(*state)
+    return slope
+
+
+@pytest.mark.parametrize("labels", ["sampled", "soft"])
+def test_finite_difference_of_the_masked_loss(labels: str) -> None:
+    found = objective(labels=labels)
+    direction = torch.randn(found.parameters.theta.shape, generator=stream(0), dtype=torch.float64)
+    for member in range(2):
+        estimate, error = slope_of_term(found, lambda: found()[0], direction, member)
+        state = found.state()
+        _, gradient = found()
+        found.restore(*state)
+        slope = float(gradient[member] @ direction[member])
+        assert error < 1e-4 * abs(slope)
+        assert abs(estimate - slope) <= error
+
+
+@pytest.mark.parametrize("term", ["trace_penalty", "adversary"])
+def test_finite_difference_of_a_term_and_its_sign(term: str) -> None:
+    """The mutant is the same term with the other sign."""
+    found = objective(trace_penalty=PENALTY) if term == "trace_penalty" else objective(adversary=ADVERSARY)
+    contexts = found._examples.next().contexts
+    found.restore(*objective(trace_penalty=PENALTY, adversary=ADVERSARY).state())
+    signed = (0.3, -0.2) if term == "trace_penalty" else (-0.5, -2.0)
+    direction = torch.randn(found.parameters.theta.shape, generator=stream(1), dtype=torch.float64)
+    slopes = [
+        slope_of_term(
+            found, (lambda: found.trace(contexts)) if term == "trace_penalty" else found.validation, direction, member
+        )
+        for member in range(2)
+    ]
+    loss, gradient = found()
+    plain_loss, plain_gradient = objective()()
+    # The graphs of a penalty are differentiated twice and made of other kernels: equal to rounding only.
+    torch.testing.assert_close(loss, plain_loss, rtol=1e-12, atol=0)
+    for member, (estimate, error) in enumerate(slopes):
+        slope = float((gradient - plain_gradient)[member] @ direction[member])
+        weight = signed[member]
+        assert error < 1e-3 * abs(estimate)
+        assert abs(weight * estimate - slope) <= abs(weight) * error
+        assert abs(-weight * estimate - slope) > 100 * abs(weight) * error
+
+
+def test_closed_form_a_cap_stops_the_reward() -> None:
+    free, capped = objective(adversary=ADVERSARY), objective(adversary=replace(ADVERSARY, cap=1e-3))
+    assert bool((free.validation() > 1e-3).all())
+    assert torch.equal(capped.validation(), torch.full((2,), 1e-3, dtype=torch.float64))
+    assert torch.equal(capped()[1], objective()()[1])
+    uncapped = objective(adversary=replace(ADVERSARY, cap=None))
+    assert torch.equal(uncapped.validation(), objective(adversary=ADVERSARY).validation())
+
+
+def test_property_terms_leave_the_random_numbers_of_the_others_alone() -> None:
+    first, second = objective(), objective(labels="isotropic", trace_penalty=PENALTY, adversary=ADVERSARY)
+    for _ in range(3):
+        first()
+        second()
+    assert torch.equal(first._examples.next().contexts, second._examples.next().contexts)
+    signs, noise = (objective(trace_penalty=PENALTY), objective(labels="isotropic", trace_penalty=PENALTY))
+    contexts = TABLE.contexts[:4].expand(2, 4, 4)
+    signs()
+    noise()
+    assert torch.equal(signs.trace(contexts), noise.trace(contexts))
+
+
+def test_property_bfloat16_is_for_products_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU in the place of a CUDA device: parameters and gradients stay float32, and err by bfloat16's rounding."""
+    monkeypatch.setattr(objectives, "require_precision", lambda *_: None)
+    monkeypatch.setattr(torch, "autocast", partial(_autocast_on_cpu, torch.autocast))
+    for terms in ({}, {"adversary": ADVERSARY}):
+        exact, rough = (objective(precision=precision, **terms) for precision in ("float32", "bfloat16"))
+        (loss, gradient), (near_loss, near_gradient) = exact(), rough()
+        assert near_gradient.dtype == near_loss.dtype == torch.float32
+        assert not torch.equal(near_gradient, gradient)
+        # Some ten products in a row, and their two backward, round their factors to 2⁻⁹.
+        assert bool(((near_loss - loss).abs() <= 10 * 2.0**-8 * (1 + loss)).all())
+        assert float((near_gradient - gradient).norm()) <= 30 * 2.0**-8 * float(1 + gradient.norm())
+
+
+def _autocast_on_cpu(autocast: Any, device: str, dtype: torch.dtype) -> Any:
+    assert device == "cuda"
+    return autocast("cpu", dtype)
+
+
+def test_terms_that_are_not_configured_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="with a trace penalty, got none"):
+        objective().trace(TABLE.contexts)
+    with pytest.raises(ConfigurationError, match="with an adversary, got none"):
+        objective().validation()
+    with pytest.raises(ConfigurationError, match=f"got 'other'; it has .*{TASK}"):
+        objective(adversary=replace(ADVERSARY, task="other"))
+    with pytest.raises(ValueError, match="expected one weight of the trace penalty or 2"):
+        objective(trace_penalty=TracePenalty((1.0, 2.0, 3.0), 4))
+    with pytest.raises(ValueError, match="expected one weight of the adversary or 2"):
+        objective(adversary=replace(ADVERSARY, weight=(1.0, 2.0, 3.0)))
