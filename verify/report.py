@@ -127,6 +127,8 @@ def by_language(evidence: Iterable[Evidence], sources: Mapping[str, str], scales
     ]
     for item in evidence:
         own = [m for m in item.measurements if "language" in m.parameters]
+        if not own:
+            continue
         start = f"| [`{item.claim}`]({item.claim.replace('-', '_')}.md) | {sources[item.claim]} |"
         for m in own:
             side = next(design.side for design in item.designs if design.statistic == m.statistic)
@@ -135,6 +137,6 @@ def by_language(evidence: Iterable[Evidence], sources: Mapping[str, str], scales
                 f"{start} {m.statistic} | {m.parameters['language']}, {m.parameters['scale']} | {sign}{m.target:.3g} "
                 f"| {measured(m)} | {_loud(m.verdict)} | {item.date[:10]}, {item.device} |"
             )
-        missing = [scale for scale in scales if own and scale not in {m.parameters["scale"] for m in own}]
+        missing = [scale for scale in scales if scale not in {m.parameters["scale"] for m in own}]
         rows += [f"{start} | {scale} | | | not run at this scale | |" for scale in missing]
     return "\n".join(rows) + "\n"

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from tests.verify.test_evidence import design, evidence
+from verify import report
 from verify.decision import decide
-from verify.evidence import ControlOutcome, Measurement
+from verify.evidence import ControlOutcome, Evidence, Measurement
 from verify.report import WIDTH, markdown, measured, table
 from verify.statistics import enclosure
 
@@ -48,3 +49,35 @@ def test_markdown_has_a_row_for_each_claim() -> None:
     assert len(rows) == 3
     assert len({row.count("|") for row in rows}) == 1
     assert "(paper_notes/product_model.md)" in rows[2]
+
+
+def by_language() -> Evidence:
+    found = tuple(
+        replace(m, parameters={"language": language, "scale": "small"})
+        for language, m in zip(("hmm", "pcfg"), [measurement(1.0, 0.01), measurement(1.5, 0.01)], strict=True)
+    )
+    design_ = replace(design(), instances=2)
+    return replace(evidence(), claim="same-loss-different-transfer", measurements=found, designs=(design_,))
+
+
+def test_a_claim_about_languages_has_a_line_for_each_and_a_long_name_one_of_its_own() -> None:
+    lines = table([by_language()])
+    assert lines[2] == "same-loss-different-transfer"
+    assert sum("small scale" in line for line in lines) == 2
+    assert any("pcfg" in line and "REFUTED" in line for line in lines)
+    assert all(len(line) <= WIDTH for line in lines)
+
+
+def test_stored_evidence_is_starred_and_dated() -> None:
+    lines = table([evidence(), by_language()], stored={by_language().claim})
+    assert sum("*" in line for line in lines) == 2
+    assert lines[-1].startswith(f"* measured {evidence().date[:10]} at profile")
+
+
+def test_verdicts_by_language_say_what_was_not_run() -> None:
+    shown = report.by_language([evidence(), by_language()], {by_language().claim: "ours"}, ["small", "paper"])
+    rows = shown.strip().splitlines()
+    assert len(rows) == 2 + 2 + 1
+    assert len({row.count("|") for row in rows}) == 1
+    assert "not run at this scale" in rows[-1]
+    assert "REFUTED" in rows[3]

@@ -136,3 +136,28 @@ def test_progress_counts_tasks() -> None:
     trial.advance()
     trial.advance(2)
     assert seen == [0.25, 0.75]
+
+
+def test_stored_evidence_is_recalled_in_place_of_measuring() -> None:
+    stored = finished().conclude()
+    trial = Trial(CLAIM, Settings(profile="quick"))
+    trial.declare([design()])
+    assert not trial.recalled
+    trial.recall(stored)
+    assert trial.recalled
+    assert trial.conclude() is stored
+
+
+@pytest.mark.parametrize("change", [{"claim": "plateau"}, {"designs": (design(instances=2),)}])
+def test_stored_evidence_of_another_design_is_refused(change: dict[str, object]) -> None:
+    stored = replace(finished().conclude(), **change)  # type: ignore[arg-type]
+    trial = Trial(CLAIM, Settings())
+    trial.declare([design()])
+    with pytest.raises(ValueError, match="measure again"):
+        trial.recall(stored)
+
+
+def test_nothing_is_recalled_over_a_measurement() -> None:
+    trial = finished()
+    with pytest.raises(ValueError, match="nothing measured"):
+        trial.recall(finished().conclude())

@@ -1,0 +1,25 @@
+"""Stored evidence: found by profile and device, or a clear error; kept for every claim by the present designs."""
+
+import importlib
+
+import pytest
+
+from theory.claims import CLAIMS
+from verify import stored
+from verify.stored import NotStoredError, stored_file
+
+
+def test_a_file_for_each_profile_and_kind_of_device() -> None:
+    assert stored_file("default", "cpu").name == "default-cpu.jsonl"
+    assert stored_file("full", "cuda:1").name == "full-cuda.jsonl"
+
+
+def test_what_is_not_stored_is_an_error_with_the_command_that_measures_it() -> None:
+    with pytest.raises(NotStoredError, match="flatproof run plateau --profile full"):
+        stored.stored("plateau", "full", "cpu")
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_stored_evidence_is_of_the_designs_as_they_stand(claim: str) -> None:
+    module = importlib.import_module(f"verify.test_{claim.replace('-', '_')}")
+    assert stored.stored(claim).designs == module.designs("default")
