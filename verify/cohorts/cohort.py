@@ -154,7 +154,8 @@ class Cohort:
 
     def features(self, network: Network) -> Float[Tensor, "member example feature"]:
         """Return the final states of the exam's unmasked sentences, all positions side by side."""
-        return unmasked_states(network.copy().to(torch.float32), self.exam.inputs)
+        copied = network.copy().to(device=self._device, dtype=torch.float32)
+        return unmasked_states(copied, self.exam.inputs.to(self._device)).cpu()
 
     def accuracy(self, network: Network) -> Float[Tensor, " member"]:
         """Return the few-label accuracy of every member."""

@@ -78,6 +78,16 @@ def test_training_two_families_together_is_training_each(cohort: Cohort) -> None
     assert pair[0].path("adversarial").theta.equal(cohort.path("adversarial").theta)
 
 
+def test_languages_that_are_not_written_out_are_sampled(cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("verify.cohorts.families.table_if_small", lambda language: None)
+    monkeypatch.setattr("verify.training.tables.table_if_small", lambda language: None)
+    sampled = Cohort("hmm", TINY, 11)
+    assert sampled.languages[0].entropy_floor() == cohort.languages[0].entropy_floor()
+    arms = Comparison.of(sampled, ["base", "sampled"])
+    assert bool(torch.isfinite(arms.gain("sampled", "base").values).all())
+    assert not sampled.path("base").theta.equal(cohort.path("base").theta)
+
+
 def test_an_error_in_one_family_stops_the_others() -> None:
     bad = Cohort("hmm", replace(TINY, rate=1e6), 11)
     good = Cohort("pcfg", TINY, 11)
