@@ -20,8 +20,8 @@ def stream(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def small_language(tokens: int = 3, length: int = 4) -> HMM:
-    return sticky_hmm(stream(1), 2, tokens, length)
+def small_language(tokens: int = 3, length: int = 4, seed: int = 1) -> HMM:
+    return sticky_hmm(stream(seed), 2, tokens, length)
 
 
 def small_network(language: Language, seeds: Sequence[int] | int, dtype: torch.dtype = torch.float32) -> Transformer:
