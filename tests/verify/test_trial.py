@@ -142,7 +142,6 @@ def test_stored_evidence_is_recalled_in_place_of_measuring() -> None:
     stored = finished().conclude()
     trial = Trial(CLAIM, Settings(profile="quick"))
     trial.declare([design()])
-    assert not trial.recalled
     trial.recall(stored)
     assert trial.recalled
     assert trial.conclude() is stored
