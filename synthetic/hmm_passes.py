@@ -29,7 +29,7 @@ Reading = Literal["tokens", "states"]
 """What is read off the messages at a position: the law of its token given the others, or of its state given all."""
 
 CHUNK = 2**20
-"""Numbers a chunk of rows keeps: few enough for the caches, and so many rows that steps are matrix products, not calls."""
+"""Numbers a chunk of rows keeps: few enough for the caches, yet rows enough that steps are products more than calls."""
 
 FEWEST = 64
 """Rows below which a chunk is not cut."""
@@ -65,11 +65,11 @@ class Passes:
     ) -> tuple[Float[Tensor, "row position outcome"], Bool[Tensor, "row position"]]:
         """Return the reading at every position, and where it is defined; rows of padding are 0 (−∞) and defined."""
         out = self.start.new_empty((*rows.shape, self._outcomes(reading)))
-        possible = torch.ones_like(rows, dtype=torch.bool)
+        possible, scaled = torch.ones_like(rows, dtype=torch.bool), self.scaled
 
         def work(chunk: slice) -> None:
             tokens, part = rows[chunk], out[chunk]
-            defined, sound = self._sweep(self.scaled, tokens, reading, part)
+            defined, sound = self._sweep(scaled, tokens, reading, part)
             if logarithmic:
                 part.log_()
             for bad in self._lost(sound):
@@ -93,7 +93,7 @@ class Passes:
     ) -> tuple[Float[Tensor, "row outcome"], Bool[Tensor, " row"]]:
         """Return the reading at one position of each row, and where it is defined."""
         out = self.start.new_empty((len(rows), self._outcomes(reading)))
-        possible = torch.ones_like(positions, dtype=torch.bool)
+        possible, scaled = torch.ones_like(positions, dtype=torch.bool), self.scaled
         # In the order of the positions, those whose message has arrived are always at one end of the batch.
         order = positions.argsort(stable=True)
 
@@ -101,7 +101,7 @@ class Passes:
             index = order[chunk]
             tokens, at = rows[index], positions[index]
             part = out.new_empty((len(index), out.shape[1]))
-            defined, sound = self._meet(self.scaled, tokens, at, reading, part)
+            defined, sound = self._meet(scaled, tokens, at, reading, part)
             if logarithmic:
                 part.log_()
             for bad in self._lost(sound):
@@ -116,11 +116,11 @@ class Passes:
 
     def log_prob(self, rows: Int64[Tensor, "row position"]) -> Float[Tensor, " row"]:
         """Return log Σ_s start(s) e_1(s) b_1(s), the log-probability given the length."""
-        out = self.start.new_empty(len(rows))
+        out, scaled = self.start.new_empty(len(rows)), self.scaled
 
         def work(chunk: slice) -> None:
             tokens = rows[chunk]
-            total, sound = self._total(self.scaled, tokens)
+            total, sound = self._total(scaled, tokens)
             for bad in self._lost(sound):
                 total[bad], _ = self._total(self.wide(logarithmic=True), tokens[bad])
             out[chunk] = total

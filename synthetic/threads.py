@@ -22,12 +22,12 @@ def balanced(n: int, most: int) -> Iterator[slice]:
 def on_threads(work: Callable[[Piece], Result], pieces: Sequence[Piece], device: torch.device) -> list[Result]:
     """Return work(piece) of every piece, in order; on the CPU by as many Python threads as torch may use.
 
-    A thread that works through pieces of its own never waits for the others, as the threads of one operation do
-    after each operation: several times faster on a busy machine, and on an idle one where the operations are short.
-    The results are those of a loop, bit for bit: each piece is computed by one thread either way. While the threads
-    run, torch is held to one thread per operation, in the whole process; then the number is what it was.
+    A thread that works through pieces of its own never waits for the others, as the threads inside an operation do
+    at the end of each: much faster where the operations are short or the machine is busy. The pieces, not the threads,
+    decide what is computed, so that results are those of a loop to rounding. While the threads run, torch is held to
+    one thread per operation, in the whole process; then the number is what it was.
 
-    The first piece to fail decides what is raised, with its own traceback; pieces not yet begun are dropped.
+    What the first piece to fail, in their order, raised is raised here; pieces not yet begun are dropped.
     """
     threads = min(torch.get_num_threads(), len(pieces)) if device.type == "cpu" else 1
     if threads <= 1:
