@@ -42,18 +42,21 @@ def operations(language: HMM) -> int:
 
 
 def products(language: HMM, n: int) -> Callable[[], None]:
-    """Return a run of these products on n rows, results into the places they have in an answer."""
+    """Return a run of these products on n rows, in the fastest layout, the results where an answer has them."""
     S, c, T = language.n_states, language.n_tokens, language.length
     rows = torch.ones(n, S, dtype=torch.float64)
     moved = torch.empty_like(rows)
     out = torch.empty(n, T, c, dtype=torch.float64)
+    forward, backward, emission = (
+        matrix.T.contiguous().T for matrix in (language.transition, language.transition.T, language.emission)
+    )
 
     def run() -> None:
         for t in range(T):
             if t > 0:
-                torch.mm(rows, language.transition, out=moved)
-                torch.mm(rows, language.transition.T, out=moved)
-            torch.mm(rows, language.emission, out=out[:, t])
+                torch.mm(rows, forward, out=moved)
+                torch.mm(rows, backward, out=moved)
+            torch.mm(rows, emission, out=out[:, t])
 
     return run
 
@@ -75,7 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--sentences", type=int, default=1024)
-    parser.add_argument("--cpu", action="store_true", help="count processor seconds, on a machine that is not idle")
+    parser.add_argument("--cpu", action="store_true", help="rates per processor second, on a machine that is not idle")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     n, draws = arguments.sentences, 2**16

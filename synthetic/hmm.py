@@ -14,19 +14,16 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from synthetic.chains import chain_graph, reversed_transition, stationary_law
-from synthetic.enumeration import ImpossibleContextError
 from synthetic.hmm_checks import check_groups, check_names, check_parameters, check_positions
 from synthetic.hmm_exact import ExactLaw, Support
-from synthetic.hmm_passes import Passes
+from synthetic.hmm_inference import HiddenMarkovInference
 from synthetic.hmm_sampling import HMMSampler
-from synthetic.language import Language
 from synthetic.stochastic import normalise_rows
 from synthetic.tasks import DownstreamTask, check_sample_size
-from synthetic.tokens import PAD, mask
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class HMM(Language):
+class HMM(HiddenMarkovInference):
     """Sentences of a chain s_1, s_2, … with s_1 ~ start, s_{t+1} ~ A(s_t, ·), each state emitting x_t ~ E(s_t, ·).
 
     P(x_1 … x_ℓ) = λ(ℓ) Σ_s start(s_1) E(s_1, x_1) Π_{t<ℓ} A(s_t, s_{t+1}) E(s_{t+1}, x_{t+1}), with a length ℓ that is
@@ -128,68 +125,9 @@ class HMM(Language):
             tasks.append(MixtureComponentTask(self))
         return {task.name: task for task in tasks}
 
-    def log_prob(self, sentences: Int64[Tensor, "sentence position"]) -> Float[Tensor, " sentence"]:
-        """Return log P(x), by the backward pass; −∞ only for a probability of exactly zero."""
-        self.check_sentences(sentences)
-        log_prob = self._on(sentences.device).log_prob(sentences)
-        return log_prob if not self.padded else log_prob + self._length_prob(sentences).log()
-
     def prob_exact(self, sentence: tuple[int, ...]) -> Fraction:
         """Return P(x) of the parameters as they are, by the forward recursion in Fractions."""
         return self._exact.prob(sentence)
-
-    def masked_conditional(self, contexts: Int64[Tensor, "context position"]) -> Float[Tensor, "context token"]:
-        """Return p*(v | x_{−t}) by the messages from both ends to t; relative accuracy also of tiny entries."""
-        return self._conditional(contexts, logarithmic=False)
-
-    def log_masked_conditional(self, contexts: Int64[Tensor, "context position"]) -> Float[Tensor, "context token"]:
-        """Return log p*(v | x_{−t}); finite also where the probability underflows, −∞ only for exactly zero."""
-        return self._conditional(contexts, logarithmic=True)
-
-    def masked_conditionals(
-        self, sentences: Int64[Tensor, "sentence position"]
-    ) -> Float[Tensor, "sentence position token"]:
-        """Return p*(v | x_{−t}) for every position by one pass in each direction; rows of padding are 0."""
-        return self._conditionals(sentences, logarithmic=False)
-
-    def log_masked_conditionals(
-        self, sentences: Int64[Tensor, "sentence position"]
-    ) -> Float[Tensor, "sentence position token"]:
-        """Return log p*(v | x_{−t}) for every position by one pass in each direction; rows of padding are −∞."""
-        return self._conditionals(sentences, logarithmic=True)
-
-    def state_posterior(
-        self, sentences: Int64[Tensor, "sentence position"]
-    ) -> Float[Tensor, "sentence position state"]:
-        """Return Pr(s_t = s | x) ∝ f_t(s) b_t(s) E(s, x_t) for every position; rows of padding are 0.
-
-        Exact to float64 rounding relative. Raises ImpossibleContextError for a sentence of probability zero.
-        """
-        self._check_possible(sentences)
-        posterior, possible = self._on(sentences.device).every_position(sentences, "states", logarithmic=False)
-        self._require(sentences, possible.all(1))
-        return posterior
-
-    def state_posterior_at(
-        self, sentences: Int64[Tensor, "sentence position"], positions: Int64[Tensor, " sentence"]
-    ) -> Float[Tensor, "sentence state"]:
-        """Return Pr(s_t = s | x) at one position t (from 0) of each sentence, inside it; else as `state_posterior`.
-
-        Raises:
-            ValueError: if a position lies outside its sentence.
-        """
-        self._check_possible(sentences)
-        inside = (positions >= 0) & (positions < (sentences != PAD).sum(1))
-        if not inside.all():
-            row = int((~inside).nonzero()[0])
-            raise ValueError(
-                f"expected a position inside the sentence, got {int(positions[row])} for row {row}: "
-                f"{sentences[row].tolist()}; positions count from 0"
-            )
-        passes = self._on(sentences.device)
-        posterior, possible = passes.one_position(sentences, positions, "states", logarithmic=False)
-        self._require(sentences, possible)
-        return posterior
 
     @property
     def n_candidates(self) -> int:
@@ -242,17 +180,6 @@ class HMM(Language):
         return f"HMM({self.n_states} states, {self.n_tokens} tokens, length {size})"
 
     @cached_property
-    def _passes(self) -> dict[torch.device, Passes]:
-        return {}
-
-    def _on(self, device: torch.device) -> Passes:
-        """Return the passes with their tables on a device."""
-        if device not in self._passes:
-            transition, emission, start = (part.to(device) for part in (self.transition, self.emission, self.start))
-            self._passes[device] = Passes(transition, emission, start, padded=self.padded)
-        return self._passes[device]
-
-    @cached_property
     def _sampler(self) -> HMMSampler:
         return HMMSampler.of(self.transition, self.emission, self.start, self.lengths)
 
@@ -263,44 +190,3 @@ class HMM(Language):
     @cached_property
     def _support(self) -> Support:
         return Support(self.transition, self.emission, self.start, self.lengths)
-
-    def _conditional(
-        self, contexts: Int64[Tensor, "context position"], *, logarithmic: bool
-    ) -> Float[Tensor, "context token"]:
-        positions = self.check_contexts(contexts)
-        passes = self._on(contexts.device)
-        found, possible = passes.one_position(contexts, positions, "tokens", logarithmic=logarithmic)
-        if self.padded:
-            possible &= self._length_prob(contexts) > 0
-        if not possible.all():
-            raise self.impossible(contexts[int((~possible).nonzero()[0])])
-        return found
-
-    def _conditionals(
-        self, sentences: Int64[Tensor, "sentence position"], *, logarithmic: bool
-    ) -> Float[Tensor, "sentence position token"]:
-        self.check_sentences(sentences)
-        found, possible = self._on(sentences.device).every_position(sentences, "tokens", logarithmic=logarithmic)
-        if self.padded:
-            possible &= self._length_prob(sentences)[:, None] > 0
-        if not possible.all():
-            row, t = (~possible).nonzero()[0]
-            raise self.impossible(mask(sentences[row][None], t[None])[0])
-        return found
-
-    def _length_prob(self, sentences: Int64[Tensor, "sentence position"]) -> Float[Tensor, " sentence"]:
-        assert isinstance(self.lengths, Tensor)
-        return self.lengths.to(sentences.device)[(sentences != PAD).sum(1) - 1]
-
-    def _check_possible(self, sentences: Int64[Tensor, "sentence position"]) -> None:
-        self.check_sentences(sentences)
-        if self.padded:
-            self._require(sentences, self._length_prob(sentences) > 0)
-
-    def _require(self, sentences: Int64[Tensor, "sentence position"], possible: Tensor) -> None:
-        if not possible.all():
-            row = sentences[int((~possible).nonzero()[0])]
-            raise ImpossibleContextError(
-                f"expected a sentence of positive probability, got {self.render(row)!r} = {row.tolist()}: its hidden "
-                "states have no posterior; use sampled sentences"
-            )

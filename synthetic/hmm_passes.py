@@ -5,7 +5,8 @@ With e_t(s) = E(s, x_t), or one where x_t is masked, the prediction and the back
     f_1 = start,  f_{t+1} = (f_t ∘ e_t) A,      b_ℓ = 1,  b_{t−1} = A (e_t ∘ b_t),      ℓ the sentence's length,
 
 so that P(x_{−t}, v) = Σ_s f_t(s) b_t(s) E(s, v) and P(x, s_t = s) = f_t(s) b_t(s) e_t(s). They are computed in scaled
-float64; sentences in which a digit might have been lost to underflow are computed again in wide numbers.
+float64; sentences in which a digit might have been lost to underflow are computed again in wide numbers. A batch is
+cut into chunks of rows, which the threads share out.
 """
 
 from __future__ import annotations
@@ -21,13 +22,17 @@ from torch import Tensor
 
 from synthetic.hmm_scaled import ScaledArithmetic
 from synthetic.hmm_wide import WideArithmetic
+from synthetic.threads import balanced, on_threads
 from synthetic.tokens import PAD
 
 Reading = Literal["tokens", "states"]
 """What is read off the messages at a position: the law of its token given the others, or of its state given all."""
 
 CHUNK = 2**20
-"""Numbers in the largest temporary array of a chunk of rows: some of the second cache, little of the memory."""
+"""Numbers a chunk of rows keeps: few enough for the caches, yet rows enough that steps are products more than calls."""
+
+FEWEST = 2**13
+"""Numbers of a message below which a chunk is not cut: operations on fewer take hardly longer than their call."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +65,11 @@ class Passes:
     ) -> tuple[Float[Tensor, "row position outcome"], Bool[Tensor, "row position"]]:
         """Return the reading at every position, and where it is defined; rows of padding are 0 (−∞) and defined."""
         out = self.start.new_empty((*rows.shape, self._outcomes(reading)))
-        possible = torch.ones_like(rows, dtype=torch.bool)
-        for chunk in _chunks(len(rows), rows.shape[1] * len(self.start), least=64):
+        possible, scaled = torch.ones_like(rows, dtype=torch.bool), self.scaled
+
+        def work(chunk: slice) -> None:
             tokens, part = rows[chunk], out[chunk]
-            defined, sound = self._sweep(self.scaled, tokens, reading, part)
+            defined, sound = self._sweep(scaled, tokens, reading, part)
             if logarithmic:
                 part.log_()
             for bad in self._lost(sound):
@@ -73,6 +79,8 @@ class Passes:
             if self.padded:
                 part.masked_fill_((tokens == PAD)[:, :, None], -torch.inf if logarithmic else 0.0)
             possible[chunk] = defined
+
+        self._each(len(rows), rows.shape[1] * len(self.start), work)
         return out, possible
 
     def one_position(
@@ -85,14 +93,15 @@ class Passes:
     ) -> tuple[Float[Tensor, "row outcome"], Bool[Tensor, " row"]]:
         """Return the reading at one position of each row, and where it is defined."""
         out = self.start.new_empty((len(rows), self._outcomes(reading)))
-        possible = torch.ones_like(positions, dtype=torch.bool)
+        possible, scaled = torch.ones_like(positions, dtype=torch.bool), self.scaled
         # In the order of the positions, those whose message has arrived are always at one end of the batch.
         order = positions.argsort(stable=True)
-        for chunk in _chunks(len(rows), max(out.shape[1], len(self.start)), least=64):
+
+        def work(chunk: slice) -> None:
             index = order[chunk]
             tokens, at = rows[index], positions[index]
-            part = torch.empty_like(out[chunk])
-            defined, sound = self._meet(self.scaled, tokens, at, reading, part)
+            part = out.new_empty((len(index), out.shape[1]))
+            defined, sound = self._meet(scaled, tokens, at, reading, part)
             if logarithmic:
                 part.log_()
             for bad in self._lost(sound):
@@ -101,17 +110,29 @@ class Passes:
                 defined[bad], _ = self._meet(wide, tokens[bad], at[bad], reading, again)
                 part[bad] = again
             out[index], possible[index] = part, defined
+
+        self._each(len(rows), max(out.shape[1], len(self.start)), work)
         return out, possible
 
     def log_prob(self, rows: Int64[Tensor, "row position"]) -> Float[Tensor, " row"]:
         """Return log Σ_s start(s) e_1(s) b_1(s), the log-probability given the length."""
-        out = self.start.new_empty(len(rows))
-        for chunk in _chunks(len(rows), len(self.start), least=64):
+        out, scaled = self.start.new_empty(len(rows)), self.scaled
+
+        def work(chunk: slice) -> None:
             tokens = rows[chunk]
-            out[chunk], sound = self._total(self.scaled, tokens)
+            total, sound = self._total(scaled, tokens)
             for bad in self._lost(sound):
-                out[chunk.start + bad], _ = self._total(self.wide(logarithmic=True), tokens[bad])
+                total[bad], _ = self._total(self.wide(logarithmic=True), tokens[bad])
+            out[chunk] = total
+
+        self._each(len(rows), len(self.start), work)
         return out
+
+    def _each(self, rows: int, numbers: int, work: Callable[[slice], None]) -> None:
+        """Do the work on chunks of so many numbers a row: on the threads of the CPU, at least one each, or in turn."""
+        share = -(-rows // torch.get_num_threads()) if self.start.device.type == "cpu" else rows
+        most = max(1, FEWEST // len(self.start), min(CHUNK // numbers, share))
+        on_threads(work, list(balanced(rows, most)), self.start.device)
 
     def _sweep(
         self, arithmetic: Any, rows: Int64[Tensor, "row position"], reading: Reading, out: Tensor
@@ -123,15 +144,13 @@ class Passes:
         for t in range(rows.shape[1] - 1):
             predicted.append(arithmetic.forward(predicted[t], tokens[t]))
         message = arithmetic.last(len(rows))
-        possible = torch.ones_like(rows, dtype=torch.bool)
-        sound = possible[:, 0].clone()
+        found = []
         for t in reversed(range(rows.shape[1])):
-            here, kept = read(predicted.pop(), message, tokens[t], out[:, t])
-            possible[:, t] = here | pad[:, t]
-            sound &= kept | pad[:, t]
+            found.append(read(predicted.pop(), message, tokens[t], out[:, t]))
             if t > 0:
                 message = self._back(arithmetic, message, tokens[t], pad[:, t])
-        return possible, sound
+        possible, sound = (torch.stack(part[::-1], 1) | pad for part in zip(*found, strict=True))
+        return possible, sound.all(1)
 
     def _meet(
         self, arithmetic: Any, rows: Int64[Tensor, "row position"], at: Tensor, reading: Reading, out: Tensor
@@ -163,7 +182,7 @@ class Passes:
         message = arithmetic.last(len(rows))
         for t in reversed(range(1, rows.shape[1])):
             message = self._back(arithmetic, message, tokens[t], pad[:, t])
-        total: tuple[Tensor, Tensor] = arithmetic.log_total(message, tokens[0])
+        total: tuple[Tensor, Tensor] = arithmetic.log_total(message, tokens)
         return total
 
     def _back(self, arithmetic: Any, message: Any, tokens: Tensor, pad: Tensor) -> Any:
@@ -180,11 +199,5 @@ class Passes:
     def _lost(self, sound: Bool[Tensor, " row"]) -> Iterator[Int64[Tensor, " row"]]:
         """Yield the rows to be computed again, in pieces."""
         bad = (~sound).nonzero()[:, 0]
-        for piece in _chunks(len(bad), len(self.start) * max(self.emission.shape), least=1):
+        for piece in balanced(len(bad), max(1, CHUNK // (len(self.start) * max(self.emission.shape)))):
             yield bad[piece]
-
-
-def _chunks(rows: int, numbers: int, least: int) -> Iterator[slice]:
-    size = max(least, CHUNK // numbers)
-    for begin in range(0, rows, size):
-        yield slice(begin, min(rows, begin + size))

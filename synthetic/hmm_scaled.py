@@ -25,18 +25,20 @@ class Scaled:
 
     Attributes:
         value: the scaled numbers.
-        exponent: of each row.
+        exponent: of each row; without the powers of two in the factors of the tokens.
         low: a lower bound of the row's positive values.
         sound: whether every number of the row is exact to float64 rounding relative, zeros included.
+        floor: a lower bound of `low`, known without a look at the rows.
     """
 
     value: Float[Tensor, "row state"]
     exponent: Int64[Tensor, " row"]
     low: Float[Tensor, " row"]
     sound: Bool[Tensor, " row"]
+    floor: float
 
     def __getitem__(self, rows: slice) -> Scaled:
-        return Scaled(self.value[rows], self.exponent[rows], self.low[rows], self.sound[rows])
+        return Scaled(self.value[rows], self.exponent[rows], self.low[rows], self.sound[rows], self.floor)
 
     @staticmethod
     def cat(parts: list[Scaled]) -> Scaled:
@@ -46,6 +48,7 @@ class Scaled:
             torch.cat([part.exponent for part in parts]),
             torch.cat([part.low for part in parts]),
             torch.cat([part.sound for part in parts]),
+            min(part.floor for part in parts),
         )
 
 
@@ -67,9 +70,9 @@ class ScaledArithmetic:
         start: Float[Tensor, " state"],
     ) -> None:
         """Prepare the tables."""
-        self.emission, self.start = emission, start
-        self.transition = transition.contiguous()
-        self.transposed = transition.T
+        self.start = start
+        # A product of rows with a matrix is fastest when both lie in memory along the axis summed over.
+        self.transition, self.transposed, self.emission = map(_by_columns, (transition, transition.T, emission))
         self.row_sums = emission.sum(1)
         scale, shift = _scale(emission.amax(0))
         factors = emission * scale
@@ -85,11 +88,11 @@ class ScaledArithmetic:
 
     def first(self, n: int) -> Scaled:
         """Return the prediction of the first state, n times."""
-        return self._fresh(self.start.expand(n, -1))
+        return self._fresh(self.start, n)
 
     def last(self, n: int) -> Scaled:
         """Return the backward message at the last token, n times: all one."""
-        return self._fresh(torch.ones_like(self.start).expand(n, -1))
+        return self._fresh(torch.ones_like(self.start), n)
 
     def forward(self, predicted: Scaled, tokens: Int64[Tensor, " row"]) -> Scaled:
         """Return the prediction of the next state after the given tokens."""
@@ -106,6 +109,7 @@ class ScaledArithmetic:
             message.exponent.masked_fill(rows, 0),
             message.low.masked_fill(rows, 1.0),
             message.sound | rows,
+            min(message.floor, 1.0),
         )
 
     def read_tokens(
@@ -114,10 +118,11 @@ class ScaledArithmetic:
         """Write Pr(token | the others) to `out`; return which rows are possible, and which sound."""
         joint = predicted.value * message.value
         mass = joint @ self.row_sums
-        torch.mm(joint / mass[:, None], self.emission, out=out)
+        torch.mm(joint.div_(mass[:, None]), self.emission, out=out)
         sound = predicted.sound & message.sound
-        # An everywhere positive emission matrix bounds the result from below, so that no look at it is needed.
-        if not (self.emission_least >= RESCALE and bool((mass >= RESCALE).all())):
+        # Where mass and every entry of the emission matrix are large, so is the result: no look at it is needed.
+        large = predicted.floor * message.floor >= RESCALE or bool((mass >= RESCALE).all())
+        if not (large and self.emission_least >= RESCALE):
             sound &= _sound(out, mass, predicted.low.log2() + message.low.log2() + self.emission_low)
         return mass > 0, sound
 
@@ -125,40 +130,56 @@ class ScaledArithmetic:
         self, predicted: Scaled, message: Scaled, tokens: Int64[Tensor, " row"], out: Float[Tensor, "row state"]
     ) -> tuple[Bool[Tensor, " row"], Bool[Tensor, " row"]]:
         """Write Pr(state | all tokens) to `out`; return which rows are possible, and which sound."""
-        joint = predicted.value * message.value * self.factors[tokens]
+        joint = self._weighted(predicted, tokens).mul_(message.value)
         mass = joint.sum(1)
         torch.div(joint, mass[:, None], out=out)
         low = predicted.low.log2() + message.low.log2() + self.factor_low[tokens]
         return mass > 0, predicted.sound & message.sound & _sound(out, mass, low)
 
     def log_total(
-        self, message: Scaled, tokens: Int64[Tensor, " row"]
+        self, message: Scaled, tokens: Int64[Tensor, "position row"]
     ) -> tuple[Float[Tensor, " row"], Bool[Tensor, " row"]]:
-        """Return log Σ_s start(s) E(s, first token) message(s), and which rows are sound."""
-        mass = (message.value * self.factors[tokens]) @ self.start
-        exponent = message.exponent + self.shifts[tokens]
-        low = message.low.log2() + self.factor_low[tokens] + _lowest(self.start[None]).log2()
+        """Return log Σ_s start(s) E(s, first token) message(s), and which rows are sound; of all the row's tokens."""
+        mass = self._weighted(message, tokens[0]) @ self.start
+        exponent = message.exponent + self.shifts[tokens].sum(0)
+        low = message.low.log2() + self.factor_low[tokens[0]] + _lowest(self.start[None]).log2()
         return mass.log() + exponent.double() * math.log(2), message.sound & ((mass >= SAFE) | (low >= SMALLEST))
 
-    def _fresh(self, value: Float[Tensor, "row state"]) -> Scaled:
-        zero = torch.zeros(len(value), dtype=torch.int64, device=value.device)
-        return Scaled(value, zero, _lowest(value), zero == 0)
+    def _fresh(self, value: Float[Tensor, " state"], n: int) -> Scaled:
+        low = _lowest(value[None])
+        zero = torch.zeros(n, dtype=torch.int64, device=value.device)
+        return Scaled(value.expand(n, -1), zero, low.expand(n), zero == 0, float(low))
+
+    def _weighted(self, v: Scaled, tokens: Int64[Tensor, " row"]) -> Float[Tensor, "row state"]:
+        """Return v ∘ e, a new tensor."""
+        return self.factors.index_select(0, tokens).mul_(v.value)
 
     def _step(self, v: Scaled, tokens: Int64[Tensor, " row"], matrix: Float[Tensor, "state state"]) -> Scaled:
-        value = (v.value * self.factors.index_select(0, tokens)) @ matrix
-        exponent = v.exponent + self.shifts[tokens]
+        value = self._weighted(v, tokens) @ matrix
         # Σ_s v(s) e(s) A(s, s') ≥ min v · max e · min A: while that is large, no look at the result is needed.
-        bound = v.low * self.step_least
-        if bool((bound >= RESCALE).all()):
-            return Scaled(value, exponent, bound, v.sound)
+        floor = v.floor * self.step_least
+        if floor >= RESCALE:
+            return Scaled(value, v.exponent, v.low * self.step_least, v.sound, floor)
         least = value.amin(1)
-        if not bool((least < RESCALE).any()):
-            return Scaled(value, exponent, least, v.sound)
+        floor = _least(least)
+        if floor >= RESCALE:
+            return Scaled(value, v.exponent, least, v.sound, floor)
         low = v.low.log2() + self.factor_low[tokens] + self.transition_low
         sound = v.sound & ((least >= SAFE) | (low >= SMALLEST))
         scale, shift = _scale(value.amax(1))
         value = value * scale[:, None]
-        return Scaled(value, exponent + shift, _lowest(value), sound)
+        low = _lowest(value)
+        return Scaled(value, v.exponent + shift, low, sound, _least(low))
+
+
+def _by_columns(matrix: Float[Tensor, "row column"]) -> Float[Tensor, "row column"]:
+    """Return the same matrix, laid out column by column."""
+    return matrix.T.contiguous().T
+
+
+def _least(numbers: Float[Tensor, " row"]) -> float:
+    """Return the least number; of none, one."""
+    return float(numbers.amin()) if len(numbers) else 1.0
 
 
 def _scale(top: Float[Tensor, " row"]) -> tuple[Float[Tensor, " row"], Int64[Tensor, " row"]]:

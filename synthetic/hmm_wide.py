@@ -69,11 +69,11 @@ class WideArithmetic:
         return self._read(predicted * message * self.factors[tokens], out)
 
     def log_total(
-        self, message: Wide, tokens: Int64[Tensor, " row"]
+        self, message: Wide, tokens: Int64[Tensor, "position row"]
     ) -> tuple[Float[Tensor, " row"], Bool[Tensor, " row"]]:
-        """Return log Σ_s start(s) E(s, first token) message(s), and which rows are sound."""
-        mass = (message * self.factors[tokens] * self.start[None]).sum(1)
-        sound = torch.ones_like(tokens, dtype=torch.bool)
+        """Return log Σ_s start(s) E(s, first token) message(s), and which rows are sound; of all the row's tokens."""
+        mass = (message * self.factors[tokens[0]] * self.start[None]).sum(1)
+        sound = torch.ones_like(tokens[0], dtype=torch.bool)
         return mass.mantissa.log() + mass.exponent.double() * math.log(2), sound
 
     def _read(self, joint: Wide, out: Float[Tensor, "row column"]) -> tuple[Tensor, Tensor]:

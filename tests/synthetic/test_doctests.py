@@ -9,7 +9,10 @@ import pytest
 import synthetic
 
 MODULES = [info.name for info in pkgutil.iter_modules(synthetic.__path__, "synthetic.")]
-WITH_EXAMPLES = {f"synthetic.{name}" for name in ("language", "pairs", "brackets", "table", "tokens", "walks", "noise")}
+WITH_EXAMPLES = {
+    f"synthetic.{name}"
+    for name in ("brackets", "hmm", "language", "noise", "pairs", "table", "tokens", "walks", "wide")
+}
 
 
 @pytest.mark.parametrize("name", MODULES)
