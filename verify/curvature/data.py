@@ -7,7 +7,7 @@ one row for each prediction. Most models make one prediction per example; a caus
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -63,6 +63,7 @@ class Batch:
         return self._log_conditional
 
 
+@runtime_checkable
 class Data(Protocol):
     """A law of inputs that independent batches are drawn from."""
 
@@ -119,6 +120,11 @@ class Population:
         index = torch.multinomial(self.prob.to(generator.device), n, replacement=True, generator=generator)
         chosen = self.conditional[index.to(self.conditional.device)]
         return Batch(select(self.inputs, index), lambda: chosen.log())
+
+    @property
+    def size(self) -> int:
+        """Number of inputs of positive probability."""
+        return int((self.prob > 0).sum())
 
     def whole(self) -> Batch:
         """Return every input of positive probability, weighted by π: the loss on it is the population loss."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from verify.curvature.data import Batch, Inputs, n_examples, select
 from verify.curvature.problem import Problem, cross_entropy
+from verify.curvature.pullback import pullbacks
 
 Loss = Callable[[Tensor, Batch], Tensor]
 """(log p_θ, batch) ↦ a number, differentiated twice in θ."""
@@ -49,25 +50,19 @@ class HessianProducts:
         self.gradient = problem.flat([None if part is None else part.detach() for part in gradient])
         self._curved = [(i, part) for i, part in enumerate(gradient) if part is not None and part.requires_grad]
 
-    def __call__(self, vectors: Float[Tensor, "k parameter"], *, batched: bool = False) -> Tensor:
-        """Return Hv for every row v, of shape (k, parameter); `batched` does all at once, for many short rows."""
+    def __call__(self, vectors: Float[Tensor, "k parameter"], *, batched: bool = False) -> Float[Tensor, "k parameter"]:
+        """Return Hv for every row v; `batched` does all at once where torch can, for many short rows."""
         if batched:
-            return self._product(vectors, batched=True)
-        return torch.stack([self._product(vector, batched=False) for vector in vectors])
+            return self._products(vectors)
+        return torch.cat([self._products(vector[None]) for vector in vectors])
 
-    def _product(self, vectors: Tensor, *, batched: bool) -> Tensor:
+    def _products(self, vectors: Tensor) -> Tensor:
         if not self._curved:
             return torch.zeros_like(vectors)
         parts = self.problem.split(vectors)
+        gradient = [part for _, part in self._curved]
         try:
-            products: tuple[Tensor | None, ...] = torch.autograd.grad(
-                [part for _, part in self._curved],
-                self._parameters,
-                [parts[i] for i, _ in self._curved],
-                retain_graph=True,
-                allow_unused=True,
-                is_grads_batched=batched,
-            )
+            products = pullbacks(gradient, self._parameters, [parts[i] for i, _ in self._curved])
         except RuntimeError as error:
             raise SecondOrderError(
                 f"expected a model that can be differentiated twice, got: {error}; fused attention has no second "
@@ -77,7 +72,7 @@ class HessianProducts:
         filled = [
             torch.zeros_like(part) if value is None else value for value, part in zip(products, parts, strict=True)
         ]
-        return torch.cat([part.reshape(*vectors.shape[:-1], -1) for part in filled], dim=-1)
+        return torch.cat([part.reshape(len(vectors), -1) for part in filled], dim=-1)
 
 
 def canary(problem: Problem, batch: Batch, generator: torch.Generator) -> float:
