@@ -21,6 +21,9 @@ from verify.curvature.pullback import pullbacks
 Loss = Callable[[Tensor, Batch], Tensor]
 """(log p_θ, batch) ↦ a number, differentiated twice in θ."""
 
+ENTRIES = 2**18
+"""Numbers of the vectors multiplied at once: more save little time, and each takes the memory of a backward pass."""
+
 CANARY_ROWS = 8
 """Examples on which the canary compares."""
 
@@ -50,11 +53,14 @@ class HessianProducts:
         self.gradient = problem.flat([None if part is None else part.detach() for part in gradient])
         self._curved = [(i, part) for i, part in enumerate(gradient) if part is not None and part.requires_grad]
 
-    def __call__(self, vectors: Float[Tensor, "k parameter"], *, batched: bool = False) -> Float[Tensor, "k parameter"]:
-        """Return Hv for every row v; `batched` does all at once where torch can, for many short rows."""
-        if batched:
-            return self._products(vectors)
-        return torch.cat([self._products(vector[None]) for vector in vectors])
+    def __call__(self, vectors: Float[Tensor, "k parameter"]) -> Float[Tensor, "k parameter"]:
+        """Return Hv for every row v, of short rows `at_once` together."""
+        return torch.cat([self._products(some) for some in vectors.split(self.at_once)])
+
+    @property
+    def at_once(self) -> int:
+        """How many vectors are multiplied together."""
+        return max(1, ENTRIES // self.problem.n_parameters)
 
     def _products(self, vectors: Tensor) -> Tensor:
         if not self._curved:
