@@ -7,8 +7,8 @@ by a mask or look at a value. Only first derivatives are taken; torch.func's nes
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -68,16 +68,9 @@ def mapped_norms(
     n = n_examples(inputs)
     if v.shape[1] % n:
         return None
-    likelihood = _Likelihood(problem)
-    parameters = {f"model.{name}": problem.parameters[name].detach() for name in names}
-
-    def norms(example: Inputs, directions: Float[Tensor, "probe row token"]) -> Float[Tensor, "probe tensor"]:
-        one = example[None] if isinstance(example, Tensor) else {name: value[None] for name, value in example.items()}
-        pull = torch.func.vjp(lambda theta: torch.func.functional_call(likelihood, theta, (one,)), parameters)[1]
-        scores = [pull(direction)[0].values() for direction in directions]
-        return torch.stack([torch.stack([part.square().sum(dtype=torch.float64) for part in s]) for s in scores])
-
-    chunk = max(1, ENTRIES // sum(math.prod(value.shape) for value in parameters.values()))
+    theta = {f"model.{name}": problem.parameters[name].detach() for name in names}
+    norms = partial(_norms, _Likelihood(problem), theta)
+    chunk = max(1, ENTRIES // sum(value.numel() for value in theta.values()))
     try:
         mapped: Tensor = torch.func.vmap(norms, in_dims=(0, 1), out_dims=1, chunk_size=chunk)(
             inputs, v.reshape(len(v), n, -1, v.shape[-1])
@@ -85,6 +78,14 @@ def mapped_norms(
     except Exception:  # whatever vmap says, or the model of what vmap hands it: the loop takes any model
         return None
     return mapped.detach().cpu()
+
+
+def _norms(likelihood: nn.Module, theta: dict[str, Tensor], example: Inputs, v: Tensor) -> Tensor:
+    """Return the norms of one example, (probe, tensor)."""
+    one = example[None] if isinstance(example, Tensor) else {name: value[None] for name, value in example.items()}
+    pull = torch.func.vjp(lambda point: torch.func.functional_call(likelihood, point, (one,)), theta)[1]
+    scores = [pull(direction)[0].values() for direction in v]
+    return torch.stack([torch.stack([part.square().sum(dtype=torch.float64) for part in score]) for score in scores])
 
 
 class _Likelihood(nn.Module):

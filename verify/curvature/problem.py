@@ -93,7 +93,7 @@ class Problem:
         """Return vectors as one tensor for each parameter, the inverse of `flat`."""
         shapes = [value.shape for value in self.parameters.values()]
         parts = torch.split(vectors, [math.prod(shape) for shape in shapes], dim=-1)
-        return [part.reshape(*vectors.shape[:-1], *shape) for part, shape in zip(parts, shapes, strict=True)]
+        return [part.reshape((*vectors.shape[:-1], *shape)) for part, shape in zip(parts, shapes, strict=True)]
 
     def dots(self, left: Float[Tensor, "k parameter"], right: Float[Tensor, "k parameter"]) -> Tensor:
         """Return left · right for every row, one column for each parameter tensor, in float64."""

@@ -155,6 +155,7 @@ def trace(
         )
     size = chosen.batch_size if batch_size is None else batch_size
     observe, cost = chosen.build(problem)
+    plan = Plan(size, chosen.probes if probes is None else probes, batches, relative_error, 1 - level, max_batches)
     if chosen.second_order:
         canary(problem, data.draw(size, generator), generator)
     if isinstance(data, Population) and method in {"exact", "gauss-newton"}:
@@ -166,7 +167,6 @@ def trace(
         return finite_sum(
             problem, data, compute, blocks, generator, method=method, measures=chosen.measures, passes=passes
         )
-    plan = Plan(size, chosen.probes if probes is None else probes, batches, relative_error, 1 - level, max_batches)
     whole = chosen.second_order and isinstance(data, Population)
     return estimate_trace(
         Source(problem, data, observe, whole),
@@ -200,8 +200,8 @@ def fisher_gap(
     in `trace`.
     """
     problem = Problem(model, log_prob)
-    canary(problem, data.draw(batch_size, generator), generator)
     plan = Plan(batch_size, probes, batches, relative_error, 1 - level, max_batches)
+    canary(problem, data.draw(batch_size, generator), generator)
     return estimate_trace(
         Source(problem, data, partial(hutchinson, loss=label_excess), isinstance(data, Population)),
         plan,
