@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 import torch
@@ -85,19 +86,25 @@ def rounding(estimate: TraceEstimate, expected: float) -> float:
     return 512 * EPS * (abs(expected) + sum(abs(block.estimate) for block in estimate.blocks.values()))
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_cross_library_exact_is_the_trace_of_the_hessian_of_autograd(name: str) -> None:
+@cache
+def dense(name: str) -> tuple[nn.Module, Population, Tensor]:
+    """A model of the table, its population off Γ, and its Hessian there."""
     make, inputs = MODELS[name]
     model = make()
     population = off_gamma(model, inputs)
-    H = hessian_by_autograd(model, population)
+    return model, population, hessian_by_autograd(model, population)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_cross_library_exact_is_the_trace_of_the_hessian_of_autograd(name: str) -> None:
+    model, population, H = dense(name)
     blocks = {tensor: tensor for tensor in Problem(model, lambda m, x: m(x)).parameters}
     found = trace(model, population, "exact", generator=seeded(), blocks=blocks)
     assert found.estimate == pytest.approx(float(H.trace()), abs=rounding(found, float(H.trace())))
     for tensor, value in by_tensor(model, H.diagonal()).items():
         assert found.blocks[tensor].estimate == pytest.approx(value, abs=rounding(found, value))
-    dense = dense_hessian(Problem(model, lambda m, x: m(x)), population.whole())
-    torch.testing.assert_close(dense, H, rtol=0, atol=512 * EPS * float(H.abs().max()))
+    rows = dense_hessian(Problem(model, lambda m, x: m(x)), population.whole())
+    torch.testing.assert_close(rows, H, rtol=0, atol=512 * EPS * float(H.abs().max()))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -125,10 +132,8 @@ def test_closed_form_f_is_h_on_gamma_for_every_finite_sum(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_closed_form_the_hessian_of_the_label_excess_is_h_minus_f(name: str) -> None:
-    make, inputs = MODELS[name]
-    model = make()
-    population = off_gamma(model, inputs)
-    H, F = hessian_by_autograd(model, population), fisher_by_scores(model, population)
+    model, population, H = dense(name)
+    F = fisher_by_scores(model, population)
     products = HessianProducts(Problem(model, lambda m, x: m(x)), population.whole(), label_excess)
     gap = products(torch.eye(len(H), dtype=torch.float64))
     torch.testing.assert_close(gap, H - F, rtol=0, atol=1024 * EPS * float(H.abs().max() + F.abs().max()))
@@ -166,7 +171,7 @@ def test_property_the_gap_is_zero_on_gamma_and_seen_off_it(whole: bool) -> None:
 
     def gap(population: Population) -> TraceEstimate:
         data: Data = population if whole else Drawn(population)
-        return fisher_gap(model, data, generator=seeded(), level=level, batches=100, batch_size=8)
+        return fisher_gap(model, data, generator=seeded(), level=level, batches=400 if whole else 150, probes=8)
 
     on, off = gap(on_gamma(model, vectors())), gap(off_gamma(model, vectors()))
     assert abs(on.estimate) < 1e-12
