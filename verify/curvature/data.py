@@ -22,13 +22,13 @@ LogProb = Callable[[nn.Module, Any], Tensor]
 """(model, inputs) ↦ log p_θ(y | x) of shape (row, token), normalised, in nats."""
 
 
-def call_model(model: nn.Module, inputs: Inputs) -> Float[Tensor, "row token"]:
+def call_model(model: nn.Module, inputs: Inputs) -> Float[Tensor, "*row token"]:
     """Return model(inputs), for a model that returns log p_θ(y | x) itself."""
     rows: Tensor = model(inputs)
     return rows
 
 
-def softmax_of_model(model: nn.Module, inputs: Inputs) -> Float[Tensor, "row token"]:
+def softmax_of_model(model: nn.Module, inputs: Inputs) -> Float[Tensor, "*row token"]:
     """Return log_softmax(model(inputs)), for a model that returns scores."""
     return torch.log_softmax(model(inputs), dim=-1)
 

@@ -7,12 +7,14 @@ by a mask or look at a value. Only first derivatives are taken; torch.func's nes
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from verify.curvature.data import Inputs, n_examples, select
 from verify.curvature.problem import Problem
@@ -44,10 +46,7 @@ def looped_norms(
         own = slice(start, start + len(rows))
         start += len(rows)
         if not _same(rows.detach(), log_p[own].detach()):
-            raise ValueError(
-                f"expected log_prob of example {example} alone to be its rows in the batch, example by example, got "
-                "others; keep the order of examples, without mixing them, or use method='fisher'"
-            )
+            break
         for probe in range(len(v)):
             score: tuple[Tensor | None, ...] = torch.autograd.grad(
                 rows, parameters, v[probe, own], retain_graph=True, allow_unused=True
@@ -55,7 +54,13 @@ def looped_norms(
             for index, part in enumerate(score):
                 if part is not None:
                     norms[probe, example, index] = float(part.double().square().sum())
-    return norms
+    else:
+        if start == len(log_p):
+            return norms
+    raise ValueError(
+        f"expected log_prob of example {example} alone to be its rows in the batch, example by example, got others; "
+        "keep the order of examples, without mixing them, or use method='fisher'"
+    )
 
 
 def mapped_norms(
@@ -72,9 +77,11 @@ def mapped_norms(
     norms = partial(_norms, _Likelihood(problem), theta)
     chunk = max(1, ENTRIES // sum(value.numel() for value in theta.values()))
     try:
-        mapped: Tensor = torch.func.vmap(norms, in_dims=(0, 1), out_dims=1, chunk_size=chunk)(
-            inputs, v.reshape(len(v), n, -1, v.shape[-1])
-        )
+        # vmap cannot map the fused attention; it warns where it loops over an operation
+        with sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings(action="error"):
+            mapped: Tensor = torch.func.vmap(norms, in_dims=(0, 1), out_dims=1, chunk_size=chunk)(
+                inputs, v.reshape(len(v), n, -1, v.shape[-1])
+            )
     except Exception:  # whatever vmap says, or the model of what vmap hands it: the loop takes any model
         return None
     return mapped.detach().cpu()

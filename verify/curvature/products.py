@@ -1,8 +1,8 @@
 """Hessian-vector products of the loss on a batch, and the canary that tells whether they are right.
 
-The second derivative of every operation a model uses must be right. torch's fused attention has none on a CPU, and
-an operation with a wrong one gives a wrong trace without a word: so the products of the first batch are compared with
-differences of gradients before any of them is used.
+The second derivative of every operation a model uses must be right. torch's fused attention has none, and is replaced
+by the one from primitives (`SDPBackend.MATH`). An operation with a wrong one gives a wrong trace without a word: so the
+products of the first batch are compared with differences of gradients before any of them is used.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from verify.curvature.data import Batch, Inputs, n_examples, select
 from verify.curvature.problem import Problem, cross_entropy
@@ -47,9 +48,14 @@ class HessianProducts:
     def __init__(self, problem: Problem, batch: Batch, loss: Loss = cross_entropy) -> None:
         self._parameters = list(problem.parameters.values())
         self.problem = problem
-        gradient: tuple[Tensor | None, ...] = torch.autograd.grad(
-            loss(problem.rows(batch.inputs), batch), self._parameters, create_graph=True, allow_unused=True
-        )
+        with sdpa_kernel(SDPBackend.MATH):
+            value = loss(problem.rows(batch.inputs), batch)
+        try:
+            gradient: tuple[Tensor | None, ...] = torch.autograd.grad(
+                value, self._parameters, create_graph=True, allow_unused=True
+            )
+        except RuntimeError as error:
+            raise _missing(error) from error
         self.gradient = problem.flat([None if part is None else part.detach() for part in gradient])
         self._curved = [(i, part) for i, part in enumerate(gradient) if part is not None and part.requires_grad]
 
@@ -70,15 +76,18 @@ class HessianProducts:
         try:
             products = pullbacks(gradient, self._parameters, [parts[i] for i, _ in self._curved])
         except RuntimeError as error:
-            raise SecondOrderError(
-                f"expected a model that can be differentiated twice, got: {error}; fused attention has no second "
-                "derivative on this device: write attention from primitives (Hugging Face: "
-                "attn_implementation='eager'), or use a first-order method such as 'fisher'"
-            ) from error
+            raise _missing(error) from error
         filled = [
             torch.zeros_like(part) if value is None else value for value, part in zip(products, parts, strict=True)
         ]
         return torch.cat([part.reshape(len(vectors), -1) for part in filled], dim=-1)
+
+
+def _missing(error: RuntimeError) -> SecondOrderError:
+    return SecondOrderError(
+        f"expected a model that can be differentiated twice, got: {error}; write the operation from primitives "
+        "(a Network: set fast = False), or use a first-order method such as 'fisher'"
+    )
 
 
 def canary(problem: Problem, batch: Batch, generator: torch.Generator) -> float:

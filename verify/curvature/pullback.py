@@ -45,16 +45,15 @@ def _batched(
     outputs: Sequence[Tensor], parameters: Sequence[Tensor], directions: Sequence[Tensor]
 ) -> list[Tensor | None] | None:
     """Return the products of all directions at once, or None where torch has no way, or none but a loop, to them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # it warns when it loops
-        try:
+    try:
+        with warnings.catch_warnings(action="error"):  # it warns where it loops over an operation
             return list(
                 torch.autograd.grad(
                     outputs, parameters, directions, retain_graph=True, allow_unused=True, is_grads_batched=True
                 )
             )
-        except (RuntimeError, UserWarning):
-            return None
+    except (RuntimeError, UserWarning):
+        return None
 
 
 def _agree(weight: Tensor, rows: Tensor | None, row: Tensor | None) -> bool:

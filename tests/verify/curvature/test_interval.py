@@ -41,7 +41,7 @@ def gaussian(generator: np.random.Generator, n: int) -> Samples:
     return generator.standard_normal(n)
 
 
-# What the docstring says was seen, ± 0.8 %: false alarms and the error of what was seen.
+# What the docstring says was seen, ± 1 %: false alarms and the error of what was seen.
 RATES: dict[str, tuple[Law, float, int, float]] = {
     "rank one, 32": (chi_square, 1.0, 32, 0.946),
     "rank one, 64": (chi_square, 1.0, 64, 0.950),
@@ -54,13 +54,13 @@ RATES: dict[str, tuple[Law, float, int, float]] = {
 @pytest.mark.parametrize("name", RATES)
 def test_rate_hall_covers_what_was_seen(name: str) -> None:
     law, mean, n, rate = RATES[name]
-    trials = 3000
+    trials = 2000
     hits = covered(lambda x: hall_interval(x, 0.05), law, mean, n, trials)
-    assert coverage_is_within(hits, trials, rate - 0.008, rate + 0.008), hits / trials
+    assert coverage_is_within(hits, trials, rate - 0.01, rate + 0.01), hits / trials
 
 
 def test_mutant_student_t_covers_less_where_units_are_skewed() -> None:
-    trials = 3000
+    trials = 2000
     hits = covered(lambda x: student_t_interval(x, 0.05, "iid"), squared_exponential, 2.0, 32, trials)
     assert not coverage_is_within(hits, trials, 0.92, 1.0)
     assert coverage_is_within(hits, trials, 0.83, 0.87)  # .848 in the docstring
