@@ -22,7 +22,7 @@ def hutchinson(
     """Return unbiased estimates of the trace of each diagonal block of H, one for each probe on one batch."""
     products = HessianProducts(problem, batch, loss)
     found = []
-    for some in torch.arange(probes).split(products.at_once):
+    for some in torch.split(torch.arange(probes), products.at_once):
         signs = random_signs((len(some), problem.n_parameters), generator, products.gradient)
         found.append(problem.dots(signs, products(signs)).cpu())
     return torch.cat(found)

@@ -61,7 +61,7 @@ class HessianProducts:
 
     def __call__(self, vectors: Float[Tensor, "k parameter"]) -> Float[Tensor, "k parameter"]:
         """Return Hv for every row v, of short rows `at_once` together."""
-        return torch.cat([self._products(some) for some in vectors.split(self.at_once)])
+        return torch.cat([self._products(some) for some in torch.split(vectors, self.at_once)])
 
     @property
     def at_once(self) -> int:
@@ -91,12 +91,12 @@ def _missing(error: RuntimeError) -> SecondOrderError:
 
 
 def canary(problem: Problem, batch: Batch, generator: torch.Generator) -> float:
-    r"""Return the largest disagreement of Hv of the cross-entropy and gradients' differences, on a float64 copy.
+    r"""Compare Hv of the cross-entropy with differences of gradients, on a float64 copy, tensor by tensor.
 
     Along a random v, D(h) = (g(θ + hv) − g(θ − hv))/2h errs by h²/6 of a third derivative, estimated by
     |D(h) − D(2h)|/3, and by rounding: ε/h of a gradient, which where gradients cancel is that of single scores, hence
-    √ε of Hv as well. Each parameter tensor is compared by itself, so that a wrong derivative of a small one is seen;
-    the disagreement is ‖Hv − D(h)‖ as a fraction of ‖Hv‖ + ‖D(h)‖. Source: ours.
+    √ε of Hv as well. Each parameter tensor is compared by itself, so that a wrong derivative of a small one is seen.
+    Returned is the largest ‖Hv − D(h)‖ of a tensor as a fraction of the whole ‖Hv‖. Source: ours.
 
     Raises:
         SecondOrderError: a tensor disagrees by more than twelve times the error of the difference.
@@ -133,8 +133,9 @@ def canary(problem: Problem, batch: Batch, generator: torch.Generator) -> float:
                 f"relative disagreement in {name!r}; an operation of the model has a wrong second derivative: write "
                 "it from primitives, or use a first-order method such as 'fisher'"
             )
-        worst = max(worst, error / scale if scale > 0 else 0.0)
-    return worst
+        worst = max(worst, error)
+    size = float(whole.norm())
+    return worst / size if size > 0 else 0.0
 
 
 def _head(batch: Batch) -> Batch:

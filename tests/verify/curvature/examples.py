@@ -73,15 +73,17 @@ def hessian_by_autograd(
             self.model = model
 
         def forward(self, inputs: Tensor) -> Tensor:
-            return log_prob(self.model, inputs)
+            rows: Tensor = log_prob(self.model, inputs)
+            return rows
 
     def loss(theta: Tensor) -> Tensor:
         named = dict(zip([f"model.{name}" for name in problem.parameters], problem.split(theta), strict=True))
         log_p = torch.func.functional_call(Likelihood(), named, (population.inputs,))
-        return -(population.prob @ (population.conditional * log_p).sum(-1))
+        value: Tensor = -(population.prob @ (population.conditional * log_p).sum(-1))
+        return value
 
     flat = problem.flat([value.detach() for value in problem.parameters.values()])
-    found: Tensor = torch.autograd.functional.hessian(loss, flat)
+    found: Tensor = torch.autograd.functional.hessian(loss, flat)  # type: ignore[no-untyped-call]  # torch's stubs
     return found
 
 
@@ -94,7 +96,7 @@ def fisher_by_scores(
     total = torch.zeros(problem.n_parameters, problem.n_parameters, dtype=torch.float64)
     for x in range(len(log_p)):
         for y in range(log_p.shape[1]):
-            parts = torch.autograd.grad(
+            parts: tuple[Tensor | None, ...] = torch.autograd.grad(
                 log_p[x, y], list(problem.parameters.values()), retain_graph=True, allow_unused=True
             )
             score = problem.flat(parts)

@@ -121,7 +121,12 @@ def test_closed_form_cross_entropy_and_label_excess() -> None:
 
 def test_property_p_star_is_computed_once_and_only_if_asked() -> None:
     asked: list[int] = []
-    batch = Batch(vectors(2), lambda: asked.append(1) or torch.zeros(2, 1))  # type: ignore[func-returns-value]
+
+    def compute() -> Tensor:
+        asked.append(1)
+        return torch.zeros(2, 1)
+
+    batch = Batch(vectors(2), compute)
     assert not asked
     for _ in range(3):
         assert batch.log_conditional is not None

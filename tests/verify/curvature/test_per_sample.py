@@ -113,7 +113,9 @@ def explicit(problem: Problem, inputs: Tensor, v: Tensor) -> Tensor:
         rows = problem.model(example[None])
         own = v[start : start + len(rows)]
         start += len(rows)
-        score = torch.autograd.grad((rows * own).sum(), list(problem.parameters.values()), allow_unused=True)
+        score: tuple[Tensor | None, ...] = torch.autograd.grad(
+            (rows * own).sum(), list(problem.parameters.values()), allow_unused=True
+        )
         totals += torch.stack([torch.zeros(()) if s is None else s.square().sum() for s in score])
     assert start == len(v)
     return totals / len(v)

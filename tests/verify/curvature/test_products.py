@@ -157,7 +157,7 @@ def test_mutant_a_wrong_second_derivative_is_refused() -> None:
             trace(model, population, method, generator=seeded())
     for call in (fisher_gap, largest_eigenvalue, log_pdet):
         with pytest.raises(SecondOrderError, match=message):
-            call(model, population, generator=seeded())  # type: ignore[operator]
+            call(model, population, generator=seeded())
     for method in ("fisher", "gauss-newton"):  # need first derivatives alone
         assert trace(model, population, method, generator=seeded()) == trace(
             right, population, method, generator=seeded()
@@ -208,7 +208,7 @@ def test_finite_difference_third_derivatives_of_the_house_transformer() -> None:
     log_p = problem.rows(population.inputs)
     value = -(population.prob @ (population.conditional * log_p).sum(-1))
     for _ in range(3):
-        slope = torch.autograd.grad(value, parameters, create_graph=True, allow_unused=True)
+        slope: tuple[Tensor | None, ...] = torch.autograd.grad(value, parameters, create_graph=True, allow_unused=True)
         value = torch.stack(
             [(a * b).sum() for a, b in zip(slope, parts, strict=True) if a is not None and a.requires_grad]
         ).sum()
@@ -286,7 +286,9 @@ def test_property_the_gradient_of_group_norm_is_multiplied_one_by_one() -> None:
         torch.autograd.grad(gradient, parameters, v, is_grads_batched=True, retain_graph=True, allow_unused=True)
     found = pullbacks(gradient, parameters, v)
     for k in range(3):
-        one = torch.autograd.grad(gradient, parameters, [part[k] for part in v], retain_graph=True, allow_unused=True)
+        one: tuple[Tensor | None, ...] = torch.autograd.grad(
+            gradient, parameters, [part[k] for part in v], retain_graph=True, allow_unused=True
+        )
         for rows, row in zip(found, one, strict=True):
             assert (rows is None) == (row is None)
             assert rows is None or row is None or torch.equal(rows[k], row)
