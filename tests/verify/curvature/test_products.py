@@ -24,6 +24,7 @@ from tests.verify.curvature.examples import (
 )
 from tests.verify.curvature.test_trace import Convolution
 from verify.curvature.data import Batch, Examples, call_model
+from verify.curvature.hutchinson import dense_hessian, exact_trace, hutchinson
 from verify.curvature.lanczos import largest_eigenvalue
 from verify.curvature.problem import Problem
 from verify.curvature.products import CANARY_ROWS, HessianProducts, SecondOrderError, canary
@@ -84,6 +85,22 @@ def test_closed_form_products_are_rows_of_the_hessian(monkeypatch: pytest.Monkey
         products = HessianProducts(Problem(model, call_model), population.whole())
         assert products.at_once == at_once
         torch.testing.assert_close(products(v), v @ H, rtol=0, atol=512 * EPS * float(H.norm() * v.norm()))
+
+
+def test_property_chunks_of_any_size_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = Problem(mlp(), call_model)
+    batch = off_gamma(problem.model, vectors()).whole()
+    found = []
+    for at_once in (problem.n_parameters, 5, 1):
+        monkeypatch.setattr("verify.curvature.products.ENTRIES", at_once * problem.n_parameters)
+        probes = hutchinson(problem, batch, 12, seeded())
+        found.append((dense_hessian(problem, batch), exact_trace(problem, batch), probes))
+    largest = float(found[0][0].abs().max())
+    for other in found[1:]:
+        for one, another in zip(found[0][:2], other[:2], strict=True):
+            torch.testing.assert_close(another, one, rtol=0, atol=512 * EPS * largest)
+        assert other[2].shape == (12, 4)
+    torch.testing.assert_close(found[0][0].diagonal().sum(), found[0][1].sum(), rtol=256 * EPS, atol=0)
 
 
 def test_closed_form_an_unused_parameter_has_rows_of_zeros() -> None:
