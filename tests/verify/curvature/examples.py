@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from verify.curvature.data import LogProb, Population, call_model
+from verify.curvature.data import Batch, LogProb, Population, call_model
+from verify.curvature.estimate import TraceEstimate
 from verify.curvature.problem import Problem
 from verify.networks import Transformer, TransformerConfig
 
@@ -30,6 +31,53 @@ def filled(model: nn.Module, seed: int = 1, scale: float = 0.5) -> nn.Module:
 
 def mlp() -> nn.Module:
     return filled(nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 3), nn.LogSoftmax(-1)))
+
+
+class Convolution(nn.Module):
+    """A channel at a time, normalised in groups, whose double backward torch cannot batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.filter, self.norm, self.head = nn.Conv1d(1, 4, 2), nn.GroupNorm(2, 4), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.log_softmax(self.head(torch.tanh(self.norm(self.filter(x[:, None]))).flatten(1)), -1)
+
+
+class Tied(nn.Module):
+    """One matrix used twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(3, 3)
+        self.second = nn.Linear(3, 3)
+        self.second.weight = self.first.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.log_softmax(self.second(torch.tanh(self.first(x))), -1)
+
+
+class Drawn:
+    """A population that does not say it is one."""
+
+    def __init__(self, population: Population) -> None:
+        self.population = population
+
+    def draw(self, n: int, generator: torch.Generator) -> Batch:
+        return self.population.draw(n, generator)
+
+
+class Fused(nn.Module):
+    """Attention by torch's fused kernel, which has no second derivative and no rule for vmap."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.attention = nn.Embedding(4, 4), nn.MultiheadAttention(4, 2, batch_first=True)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, contexts: Tensor) -> Tensor:
+        x = self.embed(contexts + 1)
+        return torch.log_softmax(self.head(self.attention(x, x, x, need_weights=False)[0][:, 0]), -1)
 
 
 def vectors(n: int = 5, width: int = 3, seed: int = 2) -> Tensor:
@@ -108,3 +156,8 @@ def by_tensor(model: nn.Module, diagonal: Tensor) -> dict[str, float]:
     """Sums of a diagonal over each parameter tensor."""
     problem = Problem(model, call_model)
     return dict(zip(problem.parameters, [float(part.sum()) for part in problem.split(diagonal)], strict=True))
+
+
+def rounding(estimate: TraceEstimate, expected: float) -> float:
+    """A sum of n terms of both signs by two orders of operations: a few hundred ε of what is added up."""
+    return 512 * EPS * (abs(expected) + sum(abs(block.estimate) for block in estimate.blocks.values()))

@@ -16,6 +16,7 @@ from torch import nn
 
 from tests.verify.curvature.examples import (
     EPS,
+    Drawn,
     filled,
     fisher_by_scores,
     hessian_by_autograd,
@@ -26,7 +27,6 @@ from tests.verify.curvature.examples import (
     vectors,
 )
 from tests.verify.curvature.test_interval import FALSE_ALARM, coverage_is_within
-from tests.verify.curvature.test_trace import Drawn
 from verify.curvature.data import Batch, Examples, softmax_of_model
 from verify.curvature.invariant import invariant_sharpness
 from verify.curvature.problem import Problem

@@ -8,9 +8,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.verify.curvature.examples import CONTEXTS, EPS, filled, mlp, seeded, transformer, vectors
-from tests.verify.curvature.test_products import Fused
-from tests.verify.curvature.test_trace import Convolution, Tied
+from tests.verify.curvature.examples import (
+    CONTEXTS,
+    EPS,
+    Convolution,
+    Fused,
+    Tied,
+    filled,
+    mlp,
+    seeded,
+    transformer,
+    vectors,
+)
 from verify.curvature.data import Batch, call_model
 from verify.curvature.fisher import draw_directions
 from verify.curvature.per_example import looped_norms, mapped_norms

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from tests.verify.curvature.examples import (
     CONTEXTS,
     EPS,
+    Convolution,
+    Fused,
     filled,
     hessian_by_autograd,
     mlp,
@@ -22,7 +24,6 @@ from tests.verify.curvature.examples import (
     transformer,
     vectors,
 )
-from tests.verify.curvature.test_trace import Convolution
 from verify.curvature.data import Batch, Examples, call_model
 from verify.curvature.hutchinson import dense_hessian, exact_trace, hutchinson
 from verify.curvature.lanczos import largest_eigenvalue
@@ -52,19 +53,6 @@ class WrongTwice(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         found: Tensor = _WrongTwice.apply(x)  # type: ignore[no-untyped-call]
         return found
-
-
-class Fused(nn.Module):
-    """Attention by torch's fused kernel, which has no second derivative and no rule for vmap."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.embed, self.attention = nn.Embedding(4, 4), nn.MultiheadAttention(4, 2, batch_first=True)
-        self.head = nn.Linear(4, 3)
-
-    def forward(self, contexts: Tensor) -> Tensor:
-        x = self.embed(contexts + 1)
-        return torch.log_softmax(self.head(self.attention(x, x, x, need_weights=False)[0][:, 0]), -1)
 
 
 def wrong() -> nn.Module:
