@@ -7,7 +7,7 @@ one row for each prediction. Most models make one prediction per example; a caus
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -22,13 +22,13 @@ LogProb = Callable[[nn.Module, Any], Tensor]
 """(model, inputs) ↦ log p_θ(y | x) of shape (row, token), normalised, in nats."""
 
 
-def call_model(model: nn.Module, inputs: Inputs) -> Float[Tensor, "row token"]:
+def call_model(model: nn.Module, inputs: Inputs) -> Float[Tensor, "*row token"]:
     """Return model(inputs), for a model that returns log p_θ(y | x) itself."""
     rows: Tensor = model(inputs)
     return rows
 
 
-def softmax_of_model(model: nn.Module, inputs: Inputs) -> Float[Tensor, "row token"]:
+def softmax_of_model(model: nn.Module, inputs: Inputs) -> Float[Tensor, "*row token"]:
     """Return log_softmax(model(inputs)), for a model that returns scores."""
     return torch.log_softmax(model(inputs), dim=-1)
 
@@ -63,6 +63,7 @@ class Batch:
         return self._log_conditional
 
 
+@runtime_checkable
 class Data(Protocol):
     """A law of inputs that independent batches are drawn from."""
 
@@ -119,6 +120,11 @@ class Population:
         index = torch.multinomial(self.prob.to(generator.device), n, replacement=True, generator=generator)
         chosen = self.conditional[index.to(self.conditional.device)]
         return Batch(select(self.inputs, index), lambda: chosen.log())
+
+    @property
+    def size(self) -> int:
+        """Number of inputs of positive probability."""
+        return int((self.prob > 0).sum())
 
     def whole(self) -> Batch:
         """Return every input of positive probability, weighted by π: the loss on it is the population loss."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from verify.curvature.data import Batch, n_examples, select
 from verify.curvature.fisher import small_batch_fisher
 from verify.curvature.problem import Problem
+from verify.curvature.pullback import pullbacks
 
 ENTRIES = 2**24
 """Numbers of a gradient table held at once by the exact sums."""
@@ -47,10 +48,7 @@ def exact_fisher(problem: Problem, batch: Batch, scale: list[Tensor] | None = No
         # Σ_y p_y ‖∇log p_y‖² = Σ_y ‖Jᵀ √p_y e_y‖²
         directions = torch.diag((0.5 * log_p.detach()).exp().flatten()).reshape(-1, *log_p.shape)
         for some in torch.split(directions, chunk):
-            gradient = torch.autograd.grad(
-                log_p, parameters, some, retain_graph=True, allow_unused=True, is_grads_batched=True
-            )
-            for i, part in enumerate(gradient):
+            for i, part in enumerate(pullbacks([log_p], parameters, [some])):
                 if part is not None:
                     scaled = part if scale is None else part * scale[i]
                     total[i] += weight * float(scaled.double().square().sum())

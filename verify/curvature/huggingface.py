@@ -1,7 +1,6 @@
 r"""Likelihoods of Hugging Face models: a masked one at its mask positions, a causal one at every next token.
 
-The models are given, never loaded here. For tr H, load them with attn_implementation="eager": torch's fused attention
-has no second derivative on a CPU. tr F needs none.
+The models are given, never loaded here.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ under-covers: 93% where 95% is claimed on 64 χ²₁ variables, 88% on 16. Hall'
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 import torch
@@ -40,7 +41,7 @@ def hall_interval(samples: Float[np.ndarray, "..."], alpha: float) -> Interval:
     """
     x = checked_samples(samples, MIN_UNITS)
     n, mean, deviation = x.size, float(x.mean()), float(x.std(ddof=1))
-    slack = n * np.finfo(np.float64).eps * float(np.abs(x).max())
+    slack = n * sys.float_info.epsilon * float(np.abs(x).max())
     if deviation <= slack:
         return Interval(mean, mean - slack, mean + slack, alpha, n, "hall-t")
     skewness = float(((x - mean) ** 3).mean()) / float(x.std()) ** 3
@@ -52,7 +53,7 @@ def hall_interval(samples: Float[np.ndarray, "..."], alpha: float) -> Interval:
 def _inverse(y: float, skewness: float, n: int) -> float:
     """Return T with g(T) = y: (3/γ) [(1 + γ(y − γ/6n))^{1/3} − 1]; its limit y at γ = 0."""
     shifted = y - skewness / (6 * n)
-    if abs(skewness * shifted) < np.finfo(np.float64).eps ** 0.5:
+    if abs(skewness * shifted) < sys.float_info.epsilon**0.5:
         return shifted  # what is left out is γ(shifted)²/3, below √ε of it
     return 3 / skewness * (float(np.cbrt(1 + skewness * shifted)) - 1)
 

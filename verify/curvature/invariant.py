@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from verify.curvature.data import Batch, Data, LogProb, Population, call_model
 from verify.curvature.estimate import TraceEstimate
-from verify.curvature.fisher import scores, squared_norm
+from verify.curvature.fisher import gradients_of_scores, scores, squared_norm
 from verify.curvature.gauss_newton import exact_fisher
 from verify.curvature.problem import Blocks, Problem
 from verify.curvature.sampling import MAX_UNITS, Plan, Source, estimate_trace, finite_sum
@@ -75,7 +75,7 @@ def invariant_sharpness(
             generator,
             method="invariant-exact",
             measures="fisher",
-            passes=1 / 3 + 2 / 3 * data.conditional.shape[-1],
+            passes=gradients_of_scores(data.conditional.shape[-1]),
         )
     return estimate_trace(
         Source(problem, data, scaled_fisher, whole=False),
@@ -84,5 +84,5 @@ def invariant_sharpness(
         generator,
         method="invariant",
         measures="fisher",
-        passes=lambda probes: 1 / 3 + 2 / 3 * probes,
+        passes=gradients_of_scores,
     )

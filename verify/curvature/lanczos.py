@@ -95,7 +95,7 @@ def largest_eigenvalue(
         converged = residual <= tolerance * abs(float(values[-1]))
         exhausted = size <= problem.n_parameters * torch.finfo(like.dtype).eps * float(images[-1].norm())
         if converged or exhausted or len(images) == min(max_iterations, problem.n_parameters):
-            examples = len(data.prob) if isinstance(data, Population) else batch_size
+            examples = data.size if isinstance(data, Population) else batch_size
             return EigenvalueEstimate(
                 float(values[-1]),
                 residual,

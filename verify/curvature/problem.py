@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -47,12 +48,12 @@ class Problem:
                     "training mode; call model.eval()"
                 )
 
-    @property
+    @cached_property
     def parameters(self) -> dict[str, nn.Parameter]:
         """The trainable parameters by name, a shared one once."""
         return {name: value for name, value in self.model.named_parameters() if value.requires_grad}
 
-    @property
+    @cached_property
     def n_parameters(self) -> int:
         """Their number P."""
         return sum(value.numel() for value in self.parameters.values())
@@ -92,7 +93,7 @@ class Problem:
         """Return vectors as one tensor for each parameter, the inverse of `flat`."""
         shapes = [value.shape for value in self.parameters.values()]
         parts = torch.split(vectors, [math.prod(shape) for shape in shapes], dim=-1)
-        return [part.reshape(*vectors.shape[:-1], *shape) for part, shape in zip(parts, shapes, strict=True)]
+        return [part.reshape((*vectors.shape[:-1], *shape)) for part, shape in zip(parts, shapes, strict=True)]
 
     def dots(self, left: Float[Tensor, "k parameter"], right: Float[Tensor, "k parameter"]) -> Tensor:
         """Return left · right for every row, one column for each parameter tensor, in float64."""

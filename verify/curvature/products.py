@@ -1,8 +1,8 @@
 """Hessian-vector products of the loss on a batch, and the canary that tells whether they are right.
 
-The second derivative of every operation a model uses must be right. torch's fused attention has none on a CPU, and
-an operation with a wrong one gives a wrong trace without a word: so the products of the first batch are compared with
-differences of gradients before any of them is used.
+The second derivative of every operation a model uses must be right. torch's fused attention has none, and is replaced
+by the one from primitives (`SDPBackend.MATH`). An operation with a wrong one gives a wrong trace without a word: so the
+products of the first batch are compared with differences of gradients before any of them is used.
 """
 
 from __future__ import annotations
@@ -13,12 +13,17 @@ from collections.abc import Callable
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from verify.curvature.data import Batch, Inputs, n_examples, select
 from verify.curvature.problem import Problem, cross_entropy
+from verify.curvature.pullback import pullbacks
 
 Loss = Callable[[Tensor, Batch], Tensor]
 """(log p_θ, batch) ↦ a number, differentiated twice in θ."""
+
+ENTRIES = 2**18
+"""Numbers of the vectors multiplied at once: more save little time, and each takes the memory of a backward pass."""
 
 CANARY_ROWS = 8
 """Examples on which the canary compares."""
@@ -43,50 +48,55 @@ class HessianProducts:
     def __init__(self, problem: Problem, batch: Batch, loss: Loss = cross_entropy) -> None:
         self._parameters = list(problem.parameters.values())
         self.problem = problem
-        gradient: tuple[Tensor | None, ...] = torch.autograd.grad(
-            loss(problem.rows(batch.inputs), batch), self._parameters, create_graph=True, allow_unused=True
-        )
+        with sdpa_kernel(SDPBackend.MATH):
+            value = loss(problem.rows(batch.inputs), batch)
+        try:
+            gradient: tuple[Tensor | None, ...] = torch.autograd.grad(
+                value, self._parameters, create_graph=True, allow_unused=True
+            )
+        except RuntimeError as error:
+            raise _missing(error) from error
         self.gradient = problem.flat([None if part is None else part.detach() for part in gradient])
         self._curved = [(i, part) for i, part in enumerate(gradient) if part is not None and part.requires_grad]
 
-    def __call__(self, vectors: Float[Tensor, "k parameter"], *, batched: bool = False) -> Tensor:
-        """Return Hv for every row v, of shape (k, parameter); `batched` does all at once, for many short rows."""
-        if batched:
-            return self._product(vectors, batched=True)
-        return torch.stack([self._product(vector, batched=False) for vector in vectors])
+    def __call__(self, vectors: Float[Tensor, "k parameter"]) -> Float[Tensor, "k parameter"]:
+        """Return Hv for every row v, of short rows `at_once` together."""
+        return torch.cat([self._products(some) for some in torch.split(vectors, self.at_once)])
 
-    def _product(self, vectors: Tensor, *, batched: bool) -> Tensor:
+    @property
+    def at_once(self) -> int:
+        """How many vectors are multiplied together."""
+        return max(1, ENTRIES // self.problem.n_parameters)
+
+    def _products(self, vectors: Tensor) -> Tensor:
         if not self._curved:
             return torch.zeros_like(vectors)
         parts = self.problem.split(vectors)
+        gradient = [part for _, part in self._curved]
         try:
-            products: tuple[Tensor | None, ...] = torch.autograd.grad(
-                [part for _, part in self._curved],
-                self._parameters,
-                [parts[i] for i, _ in self._curved],
-                retain_graph=True,
-                allow_unused=True,
-                is_grads_batched=batched,
-            )
+            products = pullbacks(gradient, self._parameters, [parts[i] for i, _ in self._curved])
         except RuntimeError as error:
-            raise SecondOrderError(
-                f"expected a model that can be differentiated twice, got: {error}; fused attention has no second "
-                "derivative on this device: write attention from primitives (Hugging Face: "
-                "attn_implementation='eager'), or use a first-order method such as 'fisher'"
-            ) from error
+            raise _missing(error) from error
         filled = [
             torch.zeros_like(part) if value is None else value for value, part in zip(products, parts, strict=True)
         ]
-        return torch.cat([part.reshape(*vectors.shape[:-1], -1) for part in filled], dim=-1)
+        return torch.cat([part.reshape(len(vectors), -1) for part in filled], dim=-1)
+
+
+def _missing(error: RuntimeError) -> SecondOrderError:
+    return SecondOrderError(
+        f"expected a model that can be differentiated twice, got: {error}; write the operation from primitives "
+        "(a Network: set fast = False), or use a first-order method such as 'fisher'"
+    )
 
 
 def canary(problem: Problem, batch: Batch, generator: torch.Generator) -> float:
-    r"""Return the largest disagreement of Hv of the cross-entropy and gradients' differences, on a float64 copy.
+    r"""Compare Hv of the cross-entropy with differences of gradients, on a float64 copy, tensor by tensor.
 
     Along a random v, D(h) = (g(θ + hv) − g(θ − hv))/2h errs by h²/6 of a third derivative, estimated by
     |D(h) − D(2h)|/3, and by rounding: ε/h of a gradient, which where gradients cancel is that of single scores, hence
-    √ε of Hv as well. Each parameter tensor is compared by itself, so that a wrong derivative of a small one is seen;
-    the disagreement is ‖Hv − D(h)‖ as a fraction of ‖Hv‖ + ‖D(h)‖. Source: ours.
+    √ε of Hv as well. Each parameter tensor is compared by itself, so that a wrong derivative of a small one is seen.
+    Returned is the largest ‖Hv − D(h)‖ of a tensor as a fraction of the whole ‖Hv‖. Source: ours.
 
     Raises:
         SecondOrderError: a tensor disagrees by more than twelve times the error of the difference.
@@ -123,8 +133,9 @@ def canary(problem: Problem, batch: Batch, generator: torch.Generator) -> float:
                 f"relative disagreement in {name!r}; an operation of the model has a wrong second derivative: write "
                 "it from primitives, or use a first-order method such as 'fisher'"
             )
-        worst = max(worst, error / scale if scale > 0 else 0.0)
-    return worst
+        worst = max(worst, error)
+    size = float(whole.norm())
+    return worst / size if size > 0 else 0.0
 
 
 def _head(batch: Batch) -> Batch:

@@ -120,7 +120,7 @@ def estimate_trace(
     parts = variance_parts(samples.sum(-1))
     if source.whole:
         assert isinstance(source.data, Population)
-        size, probes = len(source.data.prob), units
+        size, probes = source.data.size, units
         gradients = size * sum(passes(n) for n in (pilot, units) if n)
     else:
         size, probes = plan.batch_size, plan.probes
@@ -166,7 +166,7 @@ def finite_sum(
     batch = population.whole()
     traces = compute(problem, batch)
     first_parameter = next(iter(problem.parameters.values()))
-    n = len(population.prob)
+    n = population.size
     rounding = (problem.n_parameters + n) * torch.finfo(first_parameter.dtype).eps * float(traces.abs().sum())
 
     def interval(value: Tensor) -> Interval:

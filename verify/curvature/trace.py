@@ -21,7 +21,7 @@ True
 |---|---|---|---|
 | `exact` | tr H | second | contexts, unless the data are a `Population` |
 | `fisher` | tr F | first | contexts and the model's labels; small-batch score norms |
-| `fisher-per-sample` | tr F | first | the same; norms of single scores through hooks |
+| `fisher-per-sample` | tr F | first | the same; norms of single scores, most of them not formed |
 | `gauss-newton` | tr F | first | contexts and signs in logit space; a finite sum on a `Population` |
 | `hutchinson` | tr H | second | contexts, unless a `Population`, and signs |
 | `hutch++` | tr H | second | the same |
@@ -34,14 +34,14 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from verify.curvature.data import Data, LogProb, Population, call_model
+from verify.curvature.data import Batch, Data, LogProb, Population, call_model
 from verify.curvature.estimate import Measures, TraceEstimate
-from verify.curvature.fisher import small_batch_fisher
+from verify.curvature.fisher import gradients_of_scores, small_batch_fisher
 from verify.curvature.gauss_newton import exact_fisher, gauss_newton
 from verify.curvature.hutch_plus_plus import hutch_plus_plus
-from verify.curvature.hutchinson import exact_trace, hutchinson
+from verify.curvature.hutchinson import exact_trace, gradients_of_products, hutchinson
 from verify.curvature.per_sample import PerSampleFisher
 from verify.curvature.problem import Blocks, Problem, label_excess
 from verify.curvature.products import canary
@@ -53,52 +53,46 @@ EXACT_LIMIT = 5000
 
 @dataclass(frozen=True)
 class Method:
-    """A way to a trace: how it observes, with which sizes if none are given, and what a probe costs.
+    """A way to a trace: how it observes, at what cost, and with which sizes if none are given.
 
     Attributes:
         measures: which matrix.
-        build: the observation for one problem.
-        passes: gradient-equivalents of a number of probes on one example, given the number of parameters.
+        build: the observation for a problem, and its cost: gradient-equivalents of a number of probes on one example.
         batch_size: examples of a batch.
         probes: probes of a batch.
         second_order: whether it differentiates twice.
     """
 
     measures: Measures
-    build: Callable[[Problem], Observe]
-    passes: Callable[[int, int], float]
+    build: Callable[[Problem], tuple[Observe, Callable[[int], float]]]
     batch_size: int
     probes: int
     second_order: bool
 
 
-def _one_pass(probes: int, parameters: int) -> float:
-    return 1 / 3 + 2 / 3 * probes
+def _each_unit_vector(problem: Problem) -> tuple[Observe, Callable[[int], float]]:
+    def observe(problem: Problem, batch: Batch, probes: int, generator: torch.Generator) -> Tensor:
+        return exact_trace(problem, batch)[None].expand(probes, -1)
+
+    return observe, lambda probes: 1.0 + 2 * problem.n_parameters
+
+
+def _per_sample(problem: Problem) -> tuple[Observe, Callable[[int], float]]:
+    observe = PerSampleFisher(problem)
+    return observe, observe.passes
+
+
+def _hutch_plus_plus(problem: Problem) -> tuple[Observe, Callable[[int], float]]:
+    return hutch_plus_plus, lambda probes: 1.0 + 2 * (probes + 2 * min(probes, problem.n_parameters))
 
 
 METHODS: dict[str, Method] = {
-    "exact": Method(
-        "hessian",
-        lambda _: lambda problem, batch, probes, generator: exact_trace(problem, batch)[None].expand(probes, -1),
-        lambda probes, parameters: 1 + 2 * parameters,
-        32,
-        1,
-        True,
-    ),
-    "fisher": Method("fisher", lambda _: small_batch_fisher, _one_pass, 8, 1, False),
-    "fisher-per-sample": Method(
-        "fisher", PerSampleFisher, lambda probes, parameters: 1 / 3 + 1 / 3 * probes, 32, 1, False
-    ),
-    "gauss-newton": Method("fisher", lambda _: gauss_newton, _one_pass, 8, 1, False),
-    "hutchinson": Method("hessian", lambda _: hutchinson, lambda probes, parameters: 1 + 2 * probes, 32, 2, True),
-    "hutch++": Method(
-        "hessian",
-        lambda _: hutch_plus_plus,
-        lambda probes, parameters: 1 + 2 * (probes + 2 * min(probes, parameters)),
-        32,
-        4,
-        True,
-    ),
+    "exact": Method("hessian", _each_unit_vector, 32, 1, True),
+    "fisher": Method("fisher", lambda _: (small_batch_fisher, gradients_of_scores), 8, 1, False),
+    "fisher-per-sample": Method("fisher", _per_sample, 32, 1, False),
+    "gauss-newton": Method("fisher", lambda _: (gauss_newton, gradients_of_scores), 8, 1, False),
+    "hutchinson": Method("hessian", lambda _: (hutchinson, gradients_of_products), 32, 2, True),
+    "hutch++": Method("hessian", _hutch_plus_plus, 32, 4, True),
 }
 
 
@@ -153,34 +147,35 @@ def trace(
     problem = Problem(model, log_prob)
     if method not in METHODS:
         raise ValueError(f"expected a method among {list(METHODS)}, got {method!r}")
-    chosen, n_parameters = METHODS[method], problem.n_parameters
-    if method == "exact" and n_parameters > EXACT_LIMIT:
+    chosen = METHODS[method]
+    if method == "exact" and problem.n_parameters > EXACT_LIMIT:
         raise ValueError(
             f"expected at most {EXACT_LIMIT} parameters for method 'exact', which takes a product for each, got "
-            f"{n_parameters}; use 'fisher' near Γ, or 'hutchinson' anywhere"
+            f"{problem.n_parameters}; use 'fisher' near Γ, or 'hutchinson' anywhere"
         )
     size = chosen.batch_size if batch_size is None else batch_size
+    observe, cost = chosen.build(problem)
+    plan = Plan(size, chosen.probes if probes is None else probes, batches, relative_error, 1 - level, max_batches)
     if chosen.second_order:
         canary(problem, data.draw(size, generator), generator)
     if isinstance(data, Population) and method in {"exact", "gauss-newton"}:
         compute, passes = (
-            (exact_trace, chosen.passes(1, n_parameters))
+            (exact_trace, cost(1))
             if method == "exact"
-            else (exact_fisher, 1 / 3 + 2 / 3 * data.conditional.shape[-1])
+            else (exact_fisher, gradients_of_scores(data.conditional.shape[-1]))
         )
         return finite_sum(
             problem, data, compute, blocks, generator, method=method, measures=chosen.measures, passes=passes
         )
-    plan = Plan(size, chosen.probes if probes is None else probes, batches, relative_error, 1 - level, max_batches)
     whole = chosen.second_order and isinstance(data, Population)
     return estimate_trace(
-        Source(problem, data, chosen.build(problem), whole),
+        Source(problem, data, observe, whole),
         plan,
         blocks,
         generator,
         method=method,
         measures=chosen.measures,
-        passes=lambda probes: chosen.passes(probes, n_parameters),
+        passes=cost,
     )
 
 
@@ -205,8 +200,8 @@ def fisher_gap(
     in `trace`.
     """
     problem = Problem(model, log_prob)
-    canary(problem, data.draw(batch_size, generator), generator)
     plan = Plan(batch_size, probes, batches, relative_error, 1 - level, max_batches)
+    canary(problem, data.draw(batch_size, generator), generator)
     return estimate_trace(
         Source(problem, data, partial(hutchinson, loss=label_excess), isinstance(data, Population)),
         plan,
@@ -214,5 +209,5 @@ def fisher_gap(
         generator,
         method="fisher-gap",
         measures="hessian",
-        passes=lambda probes: 1 + 2 * probes,
+        passes=gradients_of_products,
     )

@@ -1,0 +1,174 @@
+"""Hall's interval in closed form, its coverage, the number of units, and the parts of the variance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from verify.curvature.interval import MIN_UNITS, _inverse, as_units, hall_interval, units_needed, variance_parts
+from verify.statistics import Interval, Samples, student_t_interval
+
+Law = Callable[[np.random.Generator, int], Samples]
+FALSE_ALARM = 1e-6
+
+
+def coverage_is_within(covered: int, trials: int, low: float, high: float) -> bool:
+    """Whether exact binomial tests at 5e-7 each refute neither "coverage ≥ low" nor "coverage ≤ high"."""
+    below = stats.binomtest(covered, trials, low, alternative="less").pvalue
+    above = stats.binomtest(covered, trials, high, alternative="greater").pvalue
+    return bool(min(below, above) > FALSE_ALARM / 2)
+
+
+def covered(interval: Callable[[Samples], Interval], law: Law, mean: float, n: int, trials: int) -> int:
+    generator = np.random.default_rng(1)
+    return sum(interval(law(generator, n)).contains(mean) for _ in range(trials))
+
+
+def chi_square(generator: np.random.Generator, n: int) -> Samples:
+    return generator.standard_normal(n) ** 2
+
+
+def squared_exponential(generator: np.random.Generator, n: int) -> Samples:
+    return generator.exponential(size=n) ** 2
+
+
+def gaussian(generator: np.random.Generator, n: int) -> Samples:
+    return generator.standard_normal(n)
+
+
+# What the docstring says was seen, ± 1 %: false alarms and the error of what was seen.
+RATES: dict[str, tuple[Law, float, int, float]] = {
+    "rank one, 32": (chi_square, 1.0, 32, 0.946),
+    "rank one, 64": (chi_square, 1.0, 64, 0.950),
+    "Gaussian": (gaussian, 0.0, 64, 0.951),
+    "skewness 6.6, 32": (squared_exponential, 2.0, 32, 0.928),
+    "skewness 6.6, 64": (squared_exponential, 2.0, 64, 0.930),
+}
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_rate_hall_covers_what_was_seen(name: str) -> None:
+    law, mean, n, rate = RATES[name]
+    trials = 2000
+    hits = covered(lambda x: hall_interval(x, 0.05), law, mean, n, trials)
+    assert coverage_is_within(hits, trials, rate - 0.01, rate + 0.01), hits / trials
+
+
+def test_mutant_student_t_covers_less_where_units_are_skewed() -> None:
+    trials = 2000
+    hits = covered(lambda x: student_t_interval(x, 0.05, "iid"), squared_exponential, 2.0, 32, trials)
+    assert not coverage_is_within(hits, trials, 0.92, 1.0)
+    assert coverage_is_within(hits, trials, 0.83, 0.87)  # .848 in the docstring
+
+
+@pytest.mark.parametrize("law", [chi_square, gaussian, squared_exponential])
+def test_closed_form_the_ends_solve_halls_equation(law: Law) -> None:
+    for seed in range(20):
+        x = law(np.random.default_rng(seed), 40)
+        n, skewness = len(x), float(stats.skew(x))
+        found = hall_interval(x, 0.1)
+        for end, sign in ((found.low, 1), (found.high, -1)):
+            T = (x.mean() - end) / x.std(ddof=1)
+            g = T + skewness * T**2 / 3 + skewness**2 * T**3 / 27 + skewness / (6 * n)
+            assert g == pytest.approx(sign * stats.t.ppf(0.95, n - 1) / math.sqrt(n), rel=1e-9)
+        assert found.estimate == x.mean()
+        assert (found.n, found.alpha, found.method) == (40, 0.1, "hall-t")
+
+
+def test_closed_form_the_inverse_at_small_skewness_is_continuous() -> None:
+    for skewness in (0.0, 1e-9, 3e-8, 1e-6):
+        # (3/γ)[(1 + γy)^⅓ − 1] = y − γy²/3 + O(γ²y³)
+        y = 0.4 - skewness / 240
+        assert _inverse(0.4, skewness, 40) == pytest.approx(y - skewness * y**2 / 3, abs=1e-8 * 0.4)
+
+
+def test_property_mirrored_units_have_the_mirrored_interval() -> None:
+    x = chi_square(np.random.default_rng(0), 50)
+    one, other = hall_interval(x, 0.05), hall_interval(-x, 0.05)
+    assert other.low == pytest.approx(-one.high, rel=1e-13)
+    assert other.high == pytest.approx(-one.low, rel=1e-13)
+
+
+def test_closed_form_equal_units_give_their_value_and_its_rounding() -> None:
+    found = hall_interval(np.full(50, 0.1), 0.05)
+    assert found.estimate == pytest.approx(0.1, rel=1e-15)
+    assert 0 < found.half_width <= 50 * 2.0**-52 * 0.1 * 1.01
+    assert hall_interval(np.zeros(32), 0.05).half_width == 0
+
+
+def test_too_few_or_infinite_units() -> None:
+    with pytest.raises(ValueError, match=f"at least {MIN_UNITS}"):
+        hall_interval(np.ones(31), 0.05)
+    with pytest.raises(ValueError, match="finite"):
+        hall_interval(np.array([math.inf] + [1.0] * 40), 0.05)
+    with pytest.raises(ValueError, match="alpha"):
+        hall_interval(np.arange(40.0), 1.5)
+
+
+def test_closed_form_units_needed() -> None:
+    pilot = np.tile([1.0, 3.0], 32)
+    variance, quantile = float(pilot.var(ddof=1)), stats.t.ppf(0.975, 63)
+    inflation = 63 / stats.chi2.ppf(0.25, 63)
+    expected = inflation * variance * (quantile / (0.01 * 2.0)) ** 2
+    # Wilson and Hilferty's quantile of χ²₆₃ is right to four digits
+    assert units_needed(pilot, 0.01, 0.05) == pytest.approx(expected, rel=1e-3)
+    assert units_needed(pilot, 10.0, 0.05) == MIN_UNITS
+    assert units_needed(-pilot, 0.01, 0.05) == units_needed(pilot, 0.01, 0.05)
+
+
+def test_rate_the_wanted_error_is_missed_in_about_one_run_of_four() -> None:
+    generator, trials, missed = np.random.default_rng(0), 1000, 0
+    for _ in range(trials):
+        n = units_needed(5 + generator.standard_normal(64), 0.04, 0.05)
+        found = hall_interval(5 + generator.standard_normal(n), 0.05)
+        missed += found.half_width > 0.04 * abs(found.estimate)
+    assert coverage_is_within(missed, trials, 0.2, 0.35), missed / trials
+
+
+@pytest.mark.parametrize("wanted", [0.0, -0.1, math.inf, math.nan])
+def test_a_relative_error_is_positive(wanted: float) -> None:
+    with pytest.raises(ValueError, match="expected relative_error > 0"):
+        units_needed(np.arange(1.0, 40.0), wanted, 0.05)
+
+
+def test_a_relative_error_of_zero_trace() -> None:
+    with pytest.raises(ValueError, match="a trace that is not zero, got a pilot mean of 0"):
+        units_needed(np.tile([-1.0, 1.0], 32), 0.1, 0.05)
+
+
+def test_closed_form_variance_parts() -> None:
+    samples = torch.tensor([[1.0, 3.0], [5.0, 5.0], [0.0, 2.0]], dtype=torch.float64)
+    # variances within rows 2, 0, 2; row means 2, 5, 1 with variance 13/3
+    within = (4 / 3) / 6
+    parts = variance_parts(samples)
+    assert parts is not None
+    assert parts == pytest.approx((13 / 9 - within, within), rel=1e-15)
+    assert variance_parts(samples[:, :1]) is None
+    assert variance_parts(samples[:1]) == (0.0, 1.0)
+    assert variance_parts(torch.tensor([[0.0, 2.0], [2.0, 0.0]], dtype=torch.float64)) == (0.0, 0.5)
+
+
+def test_rate_variance_parts_are_unbiased() -> None:
+    # row effects N(0, 4), probes N(0, 9): parts 4/20 and 9/60 of the mean of 20 rows of 3
+    generator, trials = torch.Generator().manual_seed(0), 2000
+    found = []
+    for _ in range(trials):
+        rows = 2 * torch.randn(20, 1, generator=generator, dtype=torch.float64)
+        samples = rows + 3 * torch.randn(20, 3, generator=generator, dtype=torch.float64)
+        parts = variance_parts(samples)
+        assert parts is not None
+        found.append(parts)
+    for part, expected in zip(zip(*found, strict=True), (4 / 20, 9 / 60), strict=True):
+        interval = hall_interval(np.array(part), FALSE_ALARM)
+        assert interval.contains(expected)
+
+
+def test_closed_form_units_are_batch_means_or_the_probes_of_one() -> None:
+    samples = torch.arange(6.0).reshape(3, 2)
+    torch.testing.assert_close(as_units(samples), torch.tensor([0.5, 2.5, 4.5]))
+    torch.testing.assert_close(as_units(samples[:1]), torch.tensor([0.0, 1.0]))
