@@ -1,10 +1,10 @@
 """Time and spread of tr F and tr H of a transformer of a million parameters, beside the target.
 
-Usage: python benchmarks/curvature.py [--threads 2] [--steps 300] [--seconds 10]
+Usage: python benchmarks/curvature.py [--threads 2] [--steps 300] [--units 48] [--seconds 10]
 
 A pre-LN transformer (16 positions, 50 tokens, float32) is trained for some steps on a hidden Markov language, so
-that p_θ is neither uniform nor certain. Every method runs once per unit in turn, and what is printed is the relative
-half width of a 95% interval after the given seconds, from the measured time and spread of a unit. Nothing is asserted.
+that p_θ is neither uniform nor certain. Every method takes some batches in turn; printed is what they say the relative
+half width of a 95% interval would be after the given seconds, by their time and spread. Nothing is asserted.
 The target is a half width of 2%, that is a standard error of 1%, in 10 s on two cores.
 """
 
@@ -117,7 +117,8 @@ def main() -> None:
         after = 2 * spread * math.sqrt(seconds / arguments.seconds)
         print(
             f"{name:<20}{size:>6}{found.probes:>7}{found.estimate:>10.4g}{seconds:>9.4f}{spread:>8.2f}"
-            f"  {after:6.2%} after {arguments.seconds:g} s"
+            f"  {after:6.2%} after {arguments.seconds:g} s",
+            flush=True,
         )
     start = time.perf_counter()
     found = trace(model, data, "fisher-per-sample", generator=generator, relative_error=TARGET, batches=32)

@@ -14,8 +14,8 @@ def pullbacks(
 ) -> list[Tensor | None]:
     """Return Σ_o v_o · ∂o/∂θ for k directions v: one tensor (k, *θ.shape) for each θ, None if it is not used. Exact.
 
-    Batching (`is_grads_batched`) lacks rules for some backward passes: that of GroupNorm's raises, unless shapes
-    happen to agree. So a batch stands only if a combination of its rows is the product of the combined directions.
+    Batching (`is_grads_batched`) has wrong shapes in some backward passes: that of GroupNorm's raises, another might
+    not. So a batch stands only if a combination of its rows is the product of the combined directions.
 
     Args:
         outputs: what is differentiated; its graph is kept.
