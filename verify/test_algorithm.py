@@ -55,9 +55,12 @@ def test_algorithm(trial: Trial) -> None:
     if trial.profile == "quick":
         trial.recall(stored(CLAIM))
         return
-    for cohort in trained(trial, ["base", "adversarial", "plain"]):
-        arms = Comparison.of(cohort, ["base", "adversarial", "plain"])
-        table = table_accuracy(cohort)
+    compared = ["base", "adversarial", "plain"]
+
+    def measure(cohort: Cohort) -> tuple[Comparison, Tensor]:
+        return Comparison.of(cohort, compared, accuracy=compared), table_accuracy(cohort)
+
+    for arms, table in trained(trial, compared, measure):
         shown = {
             "accuracy of AdamW": float(arms.accuracy("base").mean()),
             "accuracy of the adversarial algorithm": float(arms.accuracy("adversarial").mean()),
@@ -77,4 +80,3 @@ def test_algorithm(trial: Trial) -> None:
             0.0,
             parameters=identify(arms),
         )
-        trial.advance()

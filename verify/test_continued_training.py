@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from verify.cohorts.cohort import Cohort
 from verify.cohorts.comparison import Comparison
 from verify.cohorts.designs import contrast
 from verify.cohorts.laboratory import trained
@@ -35,9 +36,12 @@ def test_continued_training(trial: Trial) -> None:
     if trial.profile == "quick":
         trial.recall(stored(CLAIM))
         return
-    for cohort in trained(trial, ["base", "sampled", "soft"]):
-        arms = Comparison.of(cohort, ["base", "sampled", "soft"])
+    compared = ["base", "sampled", "soft"]
+
+    def measure(cohort: Cohort) -> Comparison:
+        return Comparison.of(cohort, compared, accuracy=compared, traces=compared[:2])
+
+    for arms in trained(trial, compared, measure):
         fall = arms.log_trace_ratio("sampled", "base").values.mean()
         record(trial, design, arms, arms.gain("sampled", "base"), **{"ln(tr F after ÷ before)": float(fall)})
         record_control(trial, "soft labels", "the gradient has no label noise", design, arms, arms.gain("soft", "base"))
-        trial.advance()

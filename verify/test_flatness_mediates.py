@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from verify.cohorts.cohort import Cohort
 from verify.cohorts.comparison import Comparison
 from verify.cohorts.designs import contrast
 from verify.cohorts.laboratory import trained
@@ -50,13 +51,19 @@ def test_flatness_mediates(trial: Trial) -> None:
         trial.recall(stored(CLAIM))
         return
     mended = [MENDED + labels for labels in ("sampled", "soft", "isotropic")]
-    for cohort in trained(trial, ["base", "plain", "flat", "sharp", "adversarial", *mended]):
-        arms = Comparison.of(cohort, ["base", "plain", "flat", "sharp"])
+    sampled, soft, isotropic = mended
+    forced, freed = ["base", "plain", "flat", "sharp"], ["adversarial", *mended]
+
+    def measure(cohort: Cohort) -> tuple[Comparison, Comparison]:
+        return (
+            Comparison.of(cohort, forced, accuracy=forced, traces=["flat", "sharp"]),
+            Comparison.of(cohort, freed, accuracy=freed, traces=[sampled, isotropic]),
+        )
+
+    for arms, recovery in trained(trial, [*forced, *freed], measure):
         fall = arms.log_trace_ratio("flat", "sharp").values.mean()
         record(trial, penalty, arms, arms.gain("flat", "sharp"), **{"ln(tr F, flat ÷ sharp)": float(fall)})
         record_control(trial, "penalty of weight 0", "nothing acts on tr F", penalty, arms, arms.gain("plain", "base"))
-        recovery = Comparison.of(cohort, ["adversarial", *mended])
-        sampled, soft, isotropic = mended
         shown = {
             f"gain by {name.removeprefix(MENDED)}": float(recovery.gain(name, "adversarial").values.mean())
             for name in mended
@@ -72,4 +79,3 @@ def test_flatness_mediates(trial: Trial) -> None:
             recovery,
             recovery.gain(soft, isotropic),
         )
-        trial.advance()

@@ -81,16 +81,16 @@ def test_flatness_predicts(trial: Trial) -> None:
         trial.recall(stored(CLAIM))
         return
     measures: dict[Design, Callable[[Sharpness], Tensor]] = {raw: lambda s: s.trace, invariant: lambda s: s.invariant}
-    for cohort in trained(trial, ARMS):
-        arms = Comparison.of(cohort, ARMS)
+    for arms in trained(trial, ARMS, lambda cohort: Comparison.of(cohort, ARMS, accuracy=ARMS, traces=ARMS)):
+        family = arms.cohort.family.name
         accuracy = torch.stack([arms.accuracy(name) for name in ARMS])
         excess = torch.stack([arms.points[name].excess for name in ARMS])
         for design, measure in measures.items():
             table = torch.stack([measure(arms.sharpness(name)) for name in ARMS])
             found = Contrast(correlations(table, accuracy, excess), 0.0)
-            generator = trial.numpy("bootstrap", cohort.family.name, design.statistic)
+            generator = trial.numpy("bootstrap", family, design.statistic)
             record(trial, design, arms, found, **pooled(table, accuracy, generator))
-            shuffled = trial.numpy("shuffle", cohort.family.name).permuted(table.numpy(), axis=0)
+            shuffled = trial.numpy("shuffle", family).permuted(table.numpy(), axis=0)
             record_control(
                 trial,
                 f"shuffled {'tr F' if design is raw else 'Σθ²F'}",
@@ -99,4 +99,3 @@ def test_flatness_predicts(trial: Trial) -> None:
                 arms,
                 Contrast(correlations(torch.from_numpy(shuffled), accuracy, excess), 0.0),
             )
-        trial.advance()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from verify.cohorts.arms import Size
 from verify.cohorts.cohort import Cohort
 from verify.cohorts.comparison import Comparison, Contrast
 from verify.cohorts.designs import contrast
@@ -45,34 +48,56 @@ def projected_accuracy(cohort: Cohort, network: Network) -> Float[Tensor, " memb
     return cohort.exam.accuracy(features)
 
 
+@dataclass(frozen=True)
+class Widths:
+    """Arms of two widths and of one, with their accuracies at equal feature dimension."""
+
+    different: Comparison
+    equal: Comparison
+    accuracy: dict[str, Tensor]
+    untrained: dict[Size, Tensor]
+
+
+def measure(cohort: Cohort) -> Widths:
+    """Match `base` with `small`, and with `plain`, and project the features of all."""
+    different = Comparison.of(cohort, ["base", "small"], accuracy=["base", "small"])
+    equal = Comparison.of(cohort, ["base", "plain"], accuracy=["base", "plain"])
+    networks = {
+        "large": different.points["base"].network,
+        "small": different.points["small"].network,
+        "before": equal.points["base"].network,
+        "after": equal.points["plain"].network,
+    }
+    return Widths(
+        different,
+        equal,
+        {name: projected_accuracy(cohort, network) for name, network in networks.items()},
+        {size: projected_accuracy(cohort, network) for size, network in cohort.untrained.items()},
+    )
+
+
 def test_model_size(trial: Trial) -> None:
     (design,) = trial.declare(designs(trial.profile))
     if trial.profile == "quick":
         trial.recall(stored(CLAIM))
         return
-    for cohort in trained(trial, ["base", "small", "plain"]):
-        arms = Comparison.of(cohort, ["base", "small"])
-        raw = arms.gain("base", "small")
-        large, small = (projected_accuracy(cohort, arms.points[name].network) for name in ("base", "small"))
-        untrained = {size: projected_accuracy(cohort, network) for size, network in cohort.untrained.items()}
+    for found in trained(trial, ["base", "small", "plain"], measure):
+        raw = found.different.gain("base", "small")
         record(
             trial,
             design,
-            arms,
-            Contrast(large - small, raw.systematic),
+            found.different,
+            Contrast(found.accuracy["large"] - found.accuracy["small"], raw.systematic),
             **{
                 "gain with all features": float(raw.values.mean()),
-                "gain of untrained networks": float((untrained["large"] - untrained["small"]).mean()),
+                "gain of untrained networks": float((found.untrained["large"] - found.untrained["small"]).mean()),
             },
         )
-        same = Comparison.of(cohort, ["base", "plain"])
-        before, after = (projected_accuracy(cohort, same.points[name].network) for name in ("base", "plain"))
         record_control(
             trial,
             "equal widths",
             "the second network is no larger than the first",
             design,
-            same,
-            Contrast(after - before, same.gain("plain", "base").systematic),
+            found.equal,
+            Contrast(found.accuracy["after"] - found.accuracy["before"], found.equal.gain("plain", "base").systematic),
         )
-        trial.advance()

@@ -37,8 +37,8 @@ def test_noise_lowers_trace(trial: Trial) -> None:
     if trial.profile == "quick":
         trial.recall(stored(CLAIM))
         return
-    for cohort in trained(trial, ["base", "sampled", "soft", "isotropic"]):
-        arms = Comparison.of(cohort, ["sampled", "soft", "isotropic"])
+    compared = ["sampled", "soft", "isotropic"]
+    for arms in trained(trial, ["base", *compared], lambda cohort: Comparison.of(cohort, compared, traces=compared)):
         record(trial, design, arms, arms.log_trace_ratio("sampled", "soft"))
         record_control(
             trial,
@@ -48,4 +48,3 @@ def test_noise_lowers_trace(trial: Trial) -> None:
             arms,
             arms.log_trace_ratio("isotropic", "soft"),
         )
-        trial.advance()

@@ -35,10 +35,9 @@ def test_same_loss_different_transfer(trial: Trial) -> None:
     if trial.profile == "quick":
         trial.recall(stored(CLAIM))
         return
-    for cohort in trained(trial, ["base", "plain", "adversarial"]):
-        arms = Comparison.of(cohort, ["base", "plain", "adversarial"])
+    compared = ["base", "plain", "adversarial"]
+    for arms in trained(trial, compared, lambda cohort: Comparison.of(cohort, compared, accuracy=compared)):
         record(trial, design, arms, arms.gain("base", "adversarial"))
         record_control(
             trial, "adversary of weight 0", "nothing acts on the features", design, arms, arms.gain("base", "plain")
         )
-        trial.advance()

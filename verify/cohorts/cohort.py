@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
@@ -24,6 +25,8 @@ from verify.streams import stream_seed
 from verify.training.config import Training
 from verify.training.excess import Reference, excess_loss
 from verify.training.trainer import Every, Trainer
+
+T = TypeVar("T")
 
 
 class CohortDivergedError(RuntimeError):
@@ -155,6 +158,7 @@ class Cohort:
     def features(self, network: Network) -> Float[Tensor, "member example feature"]:
         """Return the final states of the exam's unmasked sentences, all positions side by side."""
         copied = network.copy().to(device=self._device, dtype=torch.float32)
+        copied.fast = True
         return unmasked_states(copied, self.exam.inputs.to(self._device)).cpu()
 
     def accuracy(self, network: Network) -> Float[Tensor, " member"]:
@@ -187,8 +191,27 @@ class Cohort:
         return {"large": self.initial("large", "pretraining"), "small": self.initial("small", "pretraining")}
 
 
+def on_each(cohorts: Sequence[Cohort], work: Callable[[Cohort], T]) -> list[T]:
+    """Do some work on every cohort, one thread for each; an error in one, or Ctrl-C, stops the training of the others.
+
+    Args:
+        cohorts: of different families.
+        work: what is done; its results are returned in the order of the cohorts.
+    """
+    for cohort in cohorts:
+        cohort.stopped.clear()
+    with ThreadPoolExecutor(len(cohorts)) as pool:
+        running = [pool.submit(work, cohort) for cohort in cohorts]
+        try:
+            return [each.result() for each in running]
+        except BaseException:
+            for cohort in cohorts:
+                cohort.stopped.set()
+            raise
+
+
 def train_together(cohorts: Sequence[Cohort], arms: Sequence[str], advance: Callable[[], None]) -> None:
-    """Train arms of several cohorts, one thread for each cohort; what is trained already is kept.
+    """Train arms of several cohorts at once; what is trained already is kept.
 
     Args:
         cohorts: of different families.
@@ -196,19 +219,9 @@ def train_together(cohorts: Sequence[Cohort], arms: Sequence[str], advance: Call
         advance: called whenever an arm of a cohort is finished.
     """
 
-    def work(cohort: Cohort) -> None:
+    def train(cohort: Cohort) -> None:
         for name in arms:
             cohort.end(name)
             advance()
 
-    for cohort in cohorts:
-        cohort.stopped.clear()
-    with ThreadPoolExecutor(len(cohorts)) as pool:
-        running = [pool.submit(work, cohort) for cohort in cohorts]
-        try:
-            for finished in running:
-                finished.result()
-        except BaseException:
-            for cohort in cohorts:
-                cohort.stopped.set()
-            raise
+    on_each(cohorts, train)

@@ -43,9 +43,16 @@ class Comparison:
     _accuracy: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, cohort: Cohort, names: Sequence[str]) -> Comparison:
-        """Match arms, which are trained on first use."""
-        return cls(cohort, dict(zip(names, match([cohort.path(name) for name in names]), strict=True)))
+    def of(
+        cls, cohort: Cohort, names: Sequence[str], *, accuracy: Sequence[str] = (), traces: Sequence[str] = ()
+    ) -> Comparison:
+        """Match arms, which are trained on first use; measure at once those whose accuracy or traces are asked for."""
+        found = cls(cohort, dict(zip(names, match([cohort.path(name) for name in names]), strict=True)))
+        for arm in accuracy:
+            found.accuracy(arm)
+        for arm in traces:
+            found.sharpness(arm)
+        return found
 
     @cached_property
     def share(self) -> float:

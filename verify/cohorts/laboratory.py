@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import TypeVar
 
-from verify.cohorts.cohort import Cohort, train_together
+from verify.cohorts.cohort import Cohort, on_each, train_together
 from verify.cohorts.designs import scale_profile
 from verify.cohorts.scale import SCALES
 from verify.trial import Trial
+
+T = TypeVar("T")
 
 
 @lru_cache(maxsize=1)
@@ -17,13 +20,19 @@ def _cohorts(profile: str, root_seed: int, device: str) -> tuple[Cohort, ...]:
     return tuple(Cohort(family, scale, root_seed, device) for family in scale.families)
 
 
-def trained(trial: Trial, arms: Sequence[str]) -> tuple[Cohort, ...]:
-    """Return the cohorts of a trial's scale, one for each family, with these arms trained.
+def trained(trial: Trial, arms: Sequence[str], measure: Callable[[Cohort], T]) -> list[T]:
+    """Return what `measure` finds on the cohorts of a trial's scale, one for each family, once these arms are trained.
 
-    They are kept in memory: other claims of the same run get the same ones, and what each of them found does not depend
-    on which of them run.
+    Cohorts are kept in memory: other claims of the same run get the same ones, and what each of them finds does not
+    depend on which of them run. Training and measuring use a thread for each cohort.
     """
     cohorts = _cohorts(scale_profile(trial.profile), trial.settings.root_seed, trial.device)
     trial.plan((len(arms) + 1) * len(cohorts))
     train_together(cohorts, arms, trial.advance)
-    return cohorts
+
+    def measured(cohort: Cohort) -> T:
+        found = measure(cohort)
+        trial.advance()
+        return found
+
+    return on_each(cohorts, measured)

@@ -46,23 +46,23 @@ class Scale:
     layers: int
     heads: int
     pretraining: int
-    batch: int = 32
+    batch: int = 24
     rate: float = 1e-2
     continuation: int = 400
     noisy_batch: int = 8
     noisy_rate: float = 0.1
     intervention: int = 150
     fine_rate: float = 3e-3
-    descent: int = 150
+    descent: int = 120
     checkpoints: int = 6
     trace_weight: float = 1e-3
     trace_examples: int = 16
     adversary_weight: float = 0.1
-    adversary_examples: int = 48
+    adversary_examples: int = 32
     reference: int = 256
-    probes: int = 16
+    probes: int = 8
     labels: int = 16
-    draws: int = 24
+    draws: int = 16
     tested: int = 768
 
 
