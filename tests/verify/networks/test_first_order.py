@@ -7,14 +7,15 @@ import torch
 from torch import Tensor
 
 from verify.networks import Transformer, TransformerConfig
+from verify.networks.first_order import VECTOR
 
 EPS = 2.0**-52
 X = torch.tensor([[0, -1, 3, -2], [-1, 4, 1, 2], [2, 0, -1, -2]])
 
 
-def network(stack: tuple[int, ...], padded: bool) -> Transformer:
+def network(stack: tuple[int, ...], padded: bool, length: int = 4) -> Transformer:
     generators = [torch.Generator().manual_seed(index) for index in range(2 if stack else 1)]
-    config = TransformerConfig(5, 4, width=8, heads=2, layers=3, padded=padded)
+    config = TransformerConfig(5, length, width=8, heads=2, layers=3, padded=padded)
     found = Transformer(config, stack, generators, torch.float64)
     with torch.no_grad():  # gains and biases that are not one and zero
         for parameter in found.parameters():
@@ -29,11 +30,13 @@ def evaluated(model: Transformer, x: Tensor) -> list[Tensor]:
     return [log_prob.detach(), states.detach(), *torch.autograd.grad(total, list(model.parameters()))]
 
 
+@pytest.mark.parametrize("length", [4, VECTOR])
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("stack", [(), (2,)])
-def test_enumeration_same_function_and_gradient(stack: tuple[int, ...], padded: bool) -> None:
-    model = network(stack, padded)
+def test_enumeration_same_function_and_gradient(stack: tuple[int, ...], padded: bool, length: int) -> None:
+    model = network(stack, padded, length)
     x = X if padded else X.where(X != -2, 4)
+    x = torch.nn.functional.pad(x, (0, length - 4), value=-2 if padded else 3)
     slow = evaluated(model, x)
     model.fast = True
     for reference, found in zip(slow, evaluated(model, x), strict=True):
