@@ -53,10 +53,10 @@ class Scale:
     noisy_rate: float = 0.1
     intervention: int = 150
     fine_rate: float = 3e-3
-    descent: int = 120
-    checkpoints: int = 6
+    descent: int = 100
+    checkpoints: int = 5
     trace_weight: float = 1e-3
-    trace_examples: int = 16
+    trace_examples: int = 8
     adversary_weight: float = 0.1
     adversary_examples: int = 32
     reference: int = 256

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from verify.networks.primitives import align
 
-
 VECTOR = 16
 """Rows shorter than this torch's softmax on the CPU takes one number at a time: four to five times slower than sums."""
 
