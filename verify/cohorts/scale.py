@@ -53,7 +53,7 @@ class Scale:
     noisy_rate: float = 0.1
     intervention: int = 150
     fine_rate: float = 3e-3
-    descent: int = 100
+    descent: int = 150
     checkpoints: int = 5
     trace_weight: float = 1e-3
     trace_examples: int = 8
