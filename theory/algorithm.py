@@ -150,5 +150,6 @@ CLAIM = Claim(
     uses=("same-loss-different-transfer", "transfer-bound", "transfer-pairs"),
     source="paper §3, training algorithm (figures second-hand); the counterexample is ours",
     derive=derive,
+    expected="refuted",
     formulas={"": _formula},
 )

@@ -113,5 +113,6 @@ CLAIM = Claim(
     uses=("plateau", "slow-flow", "same-loss-different-transfer"),
     source="paper §3, training after convergence (figures second-hand); the rate of exchange is ours",
     derive=derive,
+    expected="refuted",
     formulas={"": _formula},
 )

@@ -149,5 +149,6 @@ CLAIM = Claim(
     uses=("plateau", "slow-flow"),
     source="paper §5 taken causally (second-hand); penalty and isotropic drift are ours, after arXiv 2110.06914",
     derive=derive,
+    expected="refuted",
     formulas={"": _weight, "share": _share},
 )

@@ -99,4 +99,5 @@ CLAIM = Claim(
     uses=("same-loss-different-transfer", "trace-is-not-invariant"),
     source="paper §5, flatness against downstream performance (second-hand, no coefficient known); reversal: ours",
     derive=derive,
+    expected="refuted",
 )

@@ -136,6 +136,7 @@ CLAIM = Claim(
     uses=("flattest-pairs", "flattest-brackets"),
     source="paper §3, model size, and App. B.3–B.4 (second-hand); the width law is ours",
     derive=derive,
+    expected="inconclusive",
     formulas={
         "": lambda: _formula("width-law", Parameter("c", copies, "copies of each neuron, pairs", minimum=1, step=1)),
         "degree": lambda: _formula(
