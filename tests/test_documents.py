@@ -1,13 +1,15 @@
 """The documents say what the code says: table from evidence, one name per claim, links that lead somewhere."""
 
+import math
 import re
 from pathlib import Path
 
 import pytest
 
 from theory.claims import CLAIMS
+from verify.cohorts.scale import SCALES
 from verify.evidence import read
-from verify.report import markdown
+from verify.report import by_language, markdown
 
 ROOT = Path(__file__).parents[1]
 EVIDENCE = ROOT / "verify" / "evidence" / "default-cpu.jsonl"
@@ -20,6 +22,24 @@ def test_the_status_table_of_the_readme_is_generated_from_the_stored_evidence() 
     assert shown is not None
     evidence = {item.claim: item for item in read(EVIDENCE)}
     assert shown[1] == markdown([evidence[claim] for claim in CLAIMS])
+
+
+def test_the_page_of_empirical_claims_is_generated_from_the_stored_evidence() -> None:
+    text = (ROOT / "paper_notes" / "empirical.md").read_text(encoding="utf-8")
+    shown = re.search(r"<!-- table: .*? -->\n(.*?)<!-- end of table -->", text, re.DOTALL)
+    assert shown is not None
+    evidence = {item.claim: item for item in read(EVIDENCE)}
+    sources = {claim.id: claim.source for claim in CLAIMS.values()}
+    scales = [scale.name for scale in SCALES.values()]
+    assert shown[1] == by_language([evidence[claim] for claim in CLAIMS], sources, scales)
+
+
+def test_the_statement_of_an_empirical_claim_names_the_target_of_its_designs() -> None:
+    for item in read(EVIDENCE):
+        for design in item.designs:
+            if any("language" in m.parameters for m in item.measurements if m.statistic == design.statistic):
+                number = r"\ln 0.9" if design.target == math.log(0.9) else f"{design.target:g}"
+                assert number in CLAIMS[item.claim].statement
 
 
 def test_stored_evidence_covers_every_claim_with_every_control_caught() -> None:

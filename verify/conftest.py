@@ -151,7 +151,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
         require_expected(evidence)
         if evidence.verdict == Verdict.REFUTED:
             # Strict: any other verdict has failed above.
-            pytest.xfail(f"{evidence.claim} is refuted, as expected: {evidence.designs[0].prediction}")
+            pytest.xfail(f"{evidence.claim} is refuted, as expected: {evidence.headline_design.prediction}")
     return result
 
 

@@ -115,16 +115,22 @@ class Evidence:
     date: str
 
     @property
+    def headline_design(self) -> Design:
+        """The first design with a measurement that has the claim's verdict, such as the one that refuted it."""
+        decisive = {m.statistic for m in self.measurements if m.verdict == self.verdict}
+        return next((design for design in self.designs if design.statistic in decisive), self.designs[0])
+
+    @property
     def headline(self) -> Measurement:
-        """The instance of the first design whose interval reaches farthest from the target, on its side."""
-        design = self.designs[0]
-        first = [m for m in self.measurements if m.statistic == design.statistic]
+        """The instance of the headline's design whose interval reaches farthest from the target, on its side."""
+        design = self.headline_design
+        own = [m for m in self.measurements if m.statistic == design.statistic]
 
         def reach(m: Measurement) -> float:
             below, above = m.target - m.low, m.high - m.target
             return {"two": max(below, above), "lower": below, "upper": above}[design.side]
 
-        return max(first, key=reach)
+        return max(own, key=reach)
 
     def as_json(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary, with the schema version and whether each control was caught."""

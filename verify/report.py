@@ -20,12 +20,12 @@ def _decimals(half_width: float) -> int:
 def measured(m: Measurement) -> str:
     """Write an estimate and its interval with as many digits as the interval warrants."""
     decimals = _decimals((m.high - m.low) / 2)
-    return f"{m.estimate:.{decimals}f} [{m.low:.{decimals}f}, {m.high:.{decimals}f}]"
+    return f"{m.estimate:z.{decimals}f} [{m.low:z.{decimals}f}, {m.high:z.{decimals}f}]"
 
 
 def predicted(evidence: Evidence) -> str:
     """Write the target of the headline, with ≥ or ≤ for a one-sided claim."""
-    sign = {"two": "", "lower": "≥ ", "upper": "≤ "}[evidence.designs[0].side]
+    sign = {"two": "", "lower": "≥ ", "upper": "≤ "}[evidence.headline_design.side]
     return f"{sign}{evidence.headline.target:.4g}"
 
 
@@ -72,8 +72,8 @@ def table(evidence: Iterable[Evidence], unfinished: Sequence[str] = (), stored: 
 
 def _statistic(item: Evidence) -> str:
     """Write what the headline is about."""
-    instances = item.designs[0].instances
-    note = f"  {item.designs[0].statistic}"
+    instances = item.headline_design.instances
+    note = f"  {item.headline_design.statistic}"
     suffix = f" (worst of {instances})" if instances > 1 else ""
     room = WIDTH - len(suffix)
     return (note if len(note) <= room else note[: room - 1] + "…") + suffix
@@ -106,7 +106,7 @@ def markdown(evidence: Iterable[Evidence]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     rows += [
-        f"| [`{e.claim}`](paper_notes/{e.claim.replace('-', '_')}.md) | {e.status} | {e.designs[0].statistic} "
+        f"| [`{e.claim}`](paper_notes/{e.claim.replace('-', '_')}.md) | {e.status} | {e.headline_design.statistic} "
         f"| {predicted(e)} | {measured(e.headline)} | {_verdict(e)} | {controls(e)} |"
         for e in evidence
     ]

@@ -116,3 +116,13 @@ def test_a_control_is_caught_only_by_refutation() -> None:
     assert unsure.verdict == "inconclusive"
     assert not ControlOutcome("unsure", "nothing", unsure).caught
     assert math.isfinite(unsure.low)
+
+
+def test_the_headline_is_of_the_design_that_decided() -> None:
+    first, second = design("a"), design("b")
+    fine = Measurement.of(decide(first, enclosure(1.0, 0.01)), {}, None)
+    off = Measurement.of(decide(second, enclosure(1.5, 0.01)), {}, None)
+    found = replace(evidence(), designs=(first, second), measurements=(fine, off), verdict="refuted")
+    assert found.headline_design == second
+    assert found.headline == off
+    assert replace(found, verdict="supported").headline == fine

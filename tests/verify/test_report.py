@@ -28,7 +28,7 @@ def test_lines_fit_80_columns() -> None:
         (1.0, 0.012, "1.000 [0.988, 1.012]"),
         (0.25001, 0.0004, "0.25001 [0.24961, 0.25041]"),
         (12.3, 1.5, "12.3 [10.8, 13.8]"),
-        (0.0, 1e-12, "0.00000 [-0.00000, 0.00000]"),
+        (0.0, 1e-12, "0.00000 [0.00000, 0.00000]"),
     ],
 )
 def test_an_interval_is_shown_to_two_digits_of_its_half_width(estimate: float, error: float, shown: str) -> None:
