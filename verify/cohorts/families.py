@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 import torch
 
+from synthetic.catalogue import find
 from synthetic.grammar_random import layered_grammar
 from synthetic.hmm_random import block_hmm
 from synthetic.language import Language
@@ -88,6 +89,14 @@ def _authors_shape(generator: np.random.Generator) -> Language:
     return PCFG(layered_grammar(generator), 16)
 
 
+def _nested_brackets(_: np.random.Generator) -> Language:
+    return find("nested")(0, T=16, k=4, D=4)
+
+
+def _text(_: np.random.Generator) -> Language:
+    return find("text")(0)
+
+
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         family.name: family
@@ -96,7 +105,11 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             Family("pcfg", _small_pcfg, 6, "root", padded=True),
             Family("hmm-paper", _paper_hmm, 200, "hidden-state-at-6", padded=False),
             Family("pcfg-authors", _authors_shape, 200, "root", padded=True),
+            Family("brackets", _nested_brackets, 8, "open-type", padded=False),
+            Family("text", _text, 200, "contains-a", padded=False),
         )
     }
 )
-"""By name: small ones whose contexts are written out, and two of the paper's sizes (second-hand)."""
+"""By name: two small ones whose contexts are written out; two of the paper's sizes and shapes (second-hand); nested
+brackets of four types with a noisy target, and a model of the text that ships with Python. The last two are one
+language each, so that their units differ in networks and examples only."""

@@ -71,8 +71,8 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
         "default": Scale("small", ("hmm", "pcfg"), members=46, width=16, layers=2, heads=2, pretraining=600),
         "full": Scale(
             "paper",
-            ("hmm-paper", "pcfg-authors"),
-            members=48,
+            ("hmm-paper", "pcfg-authors", "brackets", "text"),
+            members=56,
             width=256,
             layers=4,
             heads=8,

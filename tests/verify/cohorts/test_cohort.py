@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from synthetic.tokens import PAD
 from verify.cohorts.cohort import Cohort, CohortDivergedError, train_together
 from verify.cohorts.comparison import Comparison
 from verify.cohorts.families import FAMILIES, LEARNABLE
@@ -47,6 +48,18 @@ def test_languages_of_a_family_have_one_shape_and_something_to_learn(name: str) 
         assert table.unigram_entropy - table.entropy_floor >= LEARNABLE
         assert family.task_of(language).label_values == family.task_of(languages[0][0]).label_values
     assert len({table.entropy_floor for _, table in languages if table is not None}) == 3
+
+
+@pytest.mark.parametrize("name", SCALES["full"].families)
+def test_languages_of_the_paper_s_scale_have_the_shape_that_their_family_says(name: str) -> None:
+    family = FAMILIES[name]
+    language, table = family.draw(0)
+    assert language.n_tokens == family.n_tokens
+    assert table is None
+    assert len(family.task_of(language).label_values) > 1
+    sample = language.sample_masked(4, torch.Generator().manual_seed(0))
+    assert family.padded or not bool((sample.contexts == PAD).any())
+    assert language.masked_conditional(sample.contexts).shape == (4, family.n_tokens)
 
 
 def test_a_family_that_never_has_enough_to_learn_is_an_error() -> None:
