@@ -98,3 +98,14 @@ def test_an_interrupted_run_keeps_the_evidence_of_finished_claims(tmp_path: Path
     first = json.loads(path.read_text(encoding="utf-8").splitlines()[0])
     assert first["verdict"] in {"supported", "refuted", "inconclusive"}
     assert first["claim"] in out.partition("= claims =")[2]
+
+
+def test_a_refuted_claim_is_an_expected_failure_with_its_stored_evidence_in_the_table(tmp_path: Path) -> None:
+    path = tmp_path / "evidence.jsonl"
+    done = suite("verify/test_continued_training.py", "--profile=quick", f"--evidence={path}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 xfailed" in done.stdout
+    assert "REFUTED*" in done.stdout
+    assert "* measured" in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines()) <= 80
+    assert json.loads(path.read_text(encoding="utf-8"))["profile"] == "default"
