@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from functools import cached_property
 from typing import TypeVar
 
@@ -15,18 +16,29 @@ from torch import Tensor
 from verify.cohorts.arms import ARMS, Arm, Size, descent
 from verify.cohorts.families import FAMILIES
 from verify.cohorts.path import Path
+from verify.cohorts.phase import Phase
 from verify.cohorts.scale import Scale
 from verify.cohorts.sharpness import Sharpness, sharpness
 from verify.cohorts.transfer import Exam
 from verify.downstream.features import unmasked_states
 from verify.networks import Transformer, TransformerConfig
 from verify.networks.network import Network
+from verify.runs.checkpointer import complete
+from verify.runs.failures import RecordedFailureError
+from verify.runs.keys import RunKey
+from verify.runs.run import RunResult
+from verify.runs.store import RunStore
 from verify.streams import stream_seed
 from verify.training.config import Training
+from verify.training.diverged import AllDivergedError
 from verify.training.excess import Reference, excess_loss
-from verify.training.trainer import Every, Trainer
+from verify.training.parameters import network_at
+from verify.training.trainer import Trainer
 
 T = TypeVar("T")
+
+SOURCES = ("synthetic", "verify.cohorts", "verify.networks", "verify.training")
+"""Packages whose source decides what an arm becomes: a stored one is found again only while they are unchanged."""
 
 
 class CohortDivergedError(RuntimeError):
@@ -44,20 +56,24 @@ class Cohort:
         scale: sizes.
         root_seed: root of all random streams.
         device: where to train.
+        store: where trained arms are kept, and taken from when they are there; None trains afresh.
 
     Attributes:
         family: the family.
         languages: one per member.
         reference: contexts of every member, sampled once, on which excess losses are measured.
         exam: labelled sentences of every member.
-        stopped: set it, and training that goes on in another thread ends within 16 steps.
+        stopped: set it, and training that goes on in another thread ends after the piece of 16 steps it is at.
     """
 
-    def __init__(self, family: str, scale: Scale, root_seed: int, device: str = "cpu") -> None:
+    def __init__(
+        self, family: str, scale: Scale, root_seed: int, device: str = "cpu", store: RunStore | None = None
+    ) -> None:
         self.family = FAMILIES[family]
         self.scale = scale
         self._root_seed = root_seed
         self._device = device
+        self._store = store
         self.stopped = threading.Event()
         self._ends: dict[str, Network] = {}
         self._paths: dict[str, Path] = {}
@@ -117,43 +133,65 @@ class Cohort:
             if arm.descends:
                 path, end = self._descend(name, start, arm.training, arm.steps, arm.stream)
             else:
-                trained = self._train(name, start, arm.training, arm.steps, arm.stream).snapshot(dtype=torch.float32)
+                trained, _ = self._phase(name, start, arm.training, arm.steps, arm.stream)
                 path, end = self._descend(name, trained, descent(self.scale), self.scale.descent, "descent")
             self._paths[name], self._ends[name] = path, end
         return self._ends[name]
 
-    def _train(
-        self, name: str, start: Network, training: Training, steps: int, stream: str, hooks: Sequence[Every] = ()
-    ) -> Trainer:
-        def stop(_: Trainer) -> None:
-            if self.stopped.is_set():
-                raise KeyboardInterrupt
-
-        trainer = Trainer(
-            start, self.languages, training, self.seeds("training", stream), table=self._tables, device=self._device
-        )
-        trainer.run(steps, [*hooks, Every(16, stop)])
-        dead = (~trainer.alive).nonzero()[:, 0].tolist()
-        if dead:
-            raise CohortDivergedError(
-                f"arm {name} of family {self.family.name}: members {dead} diverged at rate {training.rate}; lower the "
-                "rates of the scale, as a new design"
-            )
-        return trainer
-
     def _descend(self, name: str, start: Network, training: Training, steps: int, stream: str) -> tuple[Path, Network]:
         """Train on the way down and keep its checkpoints."""
-        every = max(1, steps // self.scale.checkpoints)
-        found: list[tuple[int, Tensor, Tensor]] = []
+        end, found = self._phase(name, start, training, steps, stream, every=max(1, steps // self.scale.checkpoints))
+        return Path(end, tuple(found.content["kept"]), found.tensors["kept.theta"], found.tensors["kept.excess"]), end
 
-        def keep(trainer: Trainer) -> None:
-            excess = excess_loss(trainer.snapshot(), self.reference, device=self._device).estimate
-            found.append((trainer.step, trainer.theta.detach().clone().cpu(), excess.cpu()))
+    def _phase(
+        self, name: str, start: Network, training: Training, steps: int, stream: str, *, every: int | None = None
+    ) -> tuple[Network, RunResult]:
+        """Train, or take what is stored; return the networks at the end and what was kept."""
 
-        trainer = self._train(name, start, training, steps, stream, [Every(every, keep)])
-        end = trainer.snapshot(dtype=torch.float32)
-        numbers, theta, excess = zip(*found, strict=True)
-        return Path(end, numbers, torch.stack(theta), torch.stack(excess)), end
+        def build() -> Phase:
+            trainer = Trainer(
+                start, self.languages, training, self.seeds("training", stream), table=self._tables, device=self._device
+            )
+            return Phase(trainer, steps, every, self._excess, self.stopped)
+
+        try:
+            found = self._completed(build, self._key(name, training, steps, stream, every))
+        except (AllDivergedError, RecordedFailureError) as error:
+            raise CohortDivergedError(f"arm {name} of family {self.family.name}: {error}") from error
+        if found.content["dead"]:
+            raise CohortDivergedError(
+                f"arm {name} of family {self.family.name}: members {found.content['dead']} diverged at rate "
+                f"{training.rate}; lower the rates of the scale, as a new design"
+            )
+        network = network_at(start, found.tensors["theta"].to(next(start.parameters()).device), dtype=torch.float32)
+        return network, found
+
+    def _completed(self, build: Callable[[], Phase], key: RunKey) -> RunResult:
+        """Do the work of a phase, or take its result from the store."""
+        if self._store is not None:
+            return complete(self._store, key, build, require_finite=False)
+        phase = build()
+        while not phase.done():
+            phase.advance()
+        tensors, content = phase.result()
+        return RunResult(content, tensors)
+
+    def _key(self, name: str, training: Training, steps: int, stream: str, every: int | None) -> RunKey:
+        """Return what determines a phase of an arm."""
+        configuration = {
+            "scale": asdict(self.scale),
+            "family": self.family.name,
+            "arm": name,
+            "phase": stream,
+            "training": training.to_json(),
+            "steps": steps,
+            "every": every,
+            "device": self._device.partition(":")[0],
+        }
+        return RunKey.of(configuration, self._root_seed, SOURCES)
+
+    def _excess(self, trainer: Trainer) -> Float[Tensor, " member"]:
+        return excess_loss(trainer.snapshot(), self.reference, device=self._device).estimate
 
     def features(self, network: Network) -> Float[Tensor, "member example feature"]:
         """Return the final states of the exam's unmasked sentences, all positions side by side."""

@@ -9,6 +9,7 @@ from typing import TypeVar
 from verify.cohorts.cohort import Cohort, on_each, train_together
 from verify.cohorts.designs import scale_profile
 from verify.cohorts.scale import SCALES
+from verify.runs.store import RunStore, default_root
 from verify.trial import Trial
 
 T = TypeVar("T")
@@ -17,7 +18,9 @@ T = TypeVar("T")
 @lru_cache(maxsize=1)
 def _cohorts(profile: str, root_seed: int, device: str) -> tuple[Cohort, ...]:
     scale = SCALES[profile]
-    return tuple(Cohort(family, scale, root_seed, device) for family in scale.families)
+    # What takes hours is kept; what takes minutes is done again, so that a run of the suite owes nothing to another.
+    store = RunStore(default_root()) if profile == "full" else None
+    return tuple(Cohort(family, scale, root_seed, device, store) for family in scale.families)
 
 
 def trained(trial: Trial, arms: Sequence[str], measure: Callable[[Cohort], T]) -> list[T]:
