@@ -129,14 +129,16 @@ def by_language(evidence: Iterable[Evidence], sources: Mapping[str, str], scales
         own = [m for m in item.measurements if "language" in m.parameters]
         if not own:
             continue
-        start = f"| [`{item.claim}`]({item.claim.replace('-', '_')}.md) | {sources[item.claim]} |"
+        found = []
         for m in own:
             side = next(design.side for design in item.designs if design.statistic == m.statistic)
             sign = {"two": "", "lower": "≥ ", "upper": "≤ "}[side]
-            rows.append(
-                f"{start} {m.statistic} | {m.parameters['language']}, {m.parameters['scale']} | {sign}{m.target:.3g} "
+            found.append(
+                f"{m.statistic} | {m.parameters['language']}, {m.parameters['scale']} | {sign}{m.target:.3g} "
                 f"| {measured(m)} | {_loud(m.verdict)} | {item.date[:10]}, {item.device} |"
             )
         missing = [scale for scale in scales if scale not in {m.parameters["scale"] for m in own}]
-        rows += [f"{start} | {scale} | | | not run at this scale | |" for scale in missing]
+        found += [f" | {scale} | | | not run at this scale | |" for scale in missing]
+        name = f"[`{item.claim}`]({item.claim.replace('-', '_')}.md) | {sources[item.claim]}"
+        rows += [f"| {name if number == 0 else ' | '} | {cells}" for number, cells in enumerate(found)]
     return "\n".join(rows) + "\n"
