@@ -205,7 +205,8 @@ class Cohort:
 
     def sharpness(self, network: Network) -> Sharpness:
         """Return tr F and Σθ²F of every member, with the same probes for every arm."""
-        return sharpness(network, self.reference, self.seeds("sharpness"), probes=self.scale.probes)
+        placed = network.copy().to(self._device)
+        return sharpness(placed, self.reference, self.seeds("sharpness"), probes=self.scale.probes)
 
     @cached_property
     def accuracy_slope(self) -> float:

@@ -73,7 +73,7 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
             "paper",
             ("hmm-paper", "pcfg-authors", "brackets", "text"),
             members=56,
-            width=256,
+            width=128,
             layers=4,
             heads=8,
             pretraining=20_000,
