@@ -83,6 +83,8 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
             intervention=2_000,
             fine_rate=3e-4,
             descent=4_000,
+            trace_examples=64,
+            adversary_examples=512,
             labels=64,
             reference=4096,
         ),
