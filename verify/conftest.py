@@ -20,7 +20,8 @@ from verify.budget import SUITE_FALSE_ALARM
 from verify.decision import Verdict
 from verify.environment import DeviceError, require_device
 from verify.evidence import Evidence, append
-from verify.trial import PROFILES, Settings, Trial, require_expected
+from verify.expectation import require_expected
+from verify.trial import PROFILES, Settings, Trial
 
 _BAR = 30
 EXAMPLES = {"quick": 10, "default": 40, "full": 400}

@@ -261,33 +261,6 @@ class DivergedError(RuntimeError):
     """Some replicas of an ensemble diverged, so that their mean means nothing."""
 
 
-class UnexpectedOutcomeError(AssertionError):
-    """A verdict is not the expected one, or a control was not caught."""
-
-
-def require_expected(evidence: Evidence) -> None:
-    """Check that the verdict is the expected one and that every control was caught.
-
-    Raises:
-        UnexpectedOutcomeError: the message shows what was measured.
-    """
-    shown = "; ".join(
-        f"{m.statistic} at {dict(m.parameters)}: {m.estimate:.6g} [{m.low:.6g}, {m.high:.6g}], target {m.target:.6g}, "
-        f"{m.verdict}"
-        for m in evidence.measurements
-    )
-    if evidence.verdict != evidence.expected:
-        raise UnexpectedOutcomeError(f"{evidence.claim}: {evidence.verdict}, expected {evidence.expected}: {shown}")
-    missed = [control for control in evidence.controls if not control.caught]
-    if missed:
-        details = "; ".join(
-            f"{c.name} ({c.broken}): {c.measurement.estimate:.6g} [{c.measurement.low:.6g}, {c.measurement.high:.6g}] "
-            f"is {c.measurement.verdict}, target {c.measurement.target:.6g}"
-            for c in missed
-        )
-        raise UnexpectedOutcomeError(f"{evidence.claim}: controls not caught: {details}")
-
-
 __all__ = [
     "BUDGET",
     "PROFILES",
@@ -295,7 +268,5 @@ __all__ = [
     "Profile",
     "Settings",
     "Trial",
-    "UnexpectedOutcomeError",
     "Verdict",
-    "require_expected",
 ]

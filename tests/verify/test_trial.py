@@ -8,9 +8,10 @@ import torch
 from theory.claims import CLAIMS
 from verify.design import Design
 from verify.ensembles import Sgd
+from verify.expectation import UnexpectedOutcomeError, require_expected
 from verify.models.product import ProductModel
 from verify.statistics import enclosure
-from verify.trial import BUDGET, DivergedError, Settings, Trial, UnexpectedOutcomeError, require_expected
+from verify.trial import BUDGET, DivergedError, Settings, Trial
 
 CLAIM = CLAIMS["product-model"]
 
