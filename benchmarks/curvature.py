@@ -98,10 +98,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    torch.manual_seed(SEED)
     generator = torch.Generator().manual_seed(SEED)
     data = LanguageData(dirichlet_hmm(generator, 20, TOKENS, LENGTH, concentration=0.1))
-    model = StandIn()
+    with torch.random.fork_rng():  # torch's layers draw their parameters from the global generator
+        torch.manual_seed(SEED)
+        model = StandIn()
     loss = train(model, data, arguments.steps, generator)
     parameters = Problem(model, lambda model, inputs: model(inputs)).n_parameters
     print(f"{parameters} parameters, {arguments.steps} steps to a loss of {loss:.3f} nats; {arguments.threads} threads")

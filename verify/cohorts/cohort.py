@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeVar
 
 import torch
@@ -87,8 +87,7 @@ class Cohort:
                 for language, seed in zip(self.languages, self.seeds("reference"), strict=True)
             ]
         )
-        tasks = [self.family.task_of(language) for language in self.languages]
-        self.exam = Exam.sample(tasks, self.seeds("exam"), labels=scale.labels, draws=scale.draws, tested=scale.tested)
+        self.exam = self.examine("exam")
 
     def seeds(self, *purpose: str) -> list[int]:
         """Return one seed per member for a purpose."""
@@ -96,6 +95,12 @@ class Cohort:
             stream_seed(self._root_seed, "cohort", self.family.name, *purpose, member)
             for member in range(self.scale.members)
         ]
+
+    def examine(self, purpose: str) -> Exam:
+        """Return an exam of every member; another purpose gives independent sentences."""
+        tasks = [self.family.task_of(language) for language in self.languages]
+        scale = self.scale
+        return Exam.sample(tasks, self.seeds(purpose), labels=scale.labels, draws=scale.draws, tested=scale.tested)
 
     def initial(self, size: Size, stream: str) -> Network:
         """Return networks of a size as they are before training."""
@@ -155,7 +160,7 @@ class Cohort:
             return Phase(trainer, steps, every, self._excess, self.stopped)
 
         try:
-            found = self._completed(build, self._key(name, training, steps, stream, every))
+            found = self._completed(build, partial(self._key, name, training, steps, stream, every))
         except (AllDivergedError, RecordedFailureError) as error:
             raise CohortDivergedError(f"arm {name} of family {self.family.name}: {error}") from error
         if found.content["dead"]:
@@ -166,10 +171,10 @@ class Cohort:
         network = network_at(start, found.tensors["theta"].to(next(start.parameters()).device), dtype=torch.float32)
         return network, found
 
-    def _completed(self, build: Callable[[], Phase], key: RunKey) -> RunResult:
+    def _completed(self, build: Callable[[], Phase], key: Callable[[], RunKey]) -> RunResult:
         """Do the work of a phase, or take its result from the store."""
         if self._store is not None:
-            return complete(self._store, key, build, require_finite=False)
+            return complete(self._store, key(), build, require_finite=False)
         phase = build()
         while not phase.done():
             phase.advance()
