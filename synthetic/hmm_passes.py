@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from synthetic.hmm_scaled import ScaledArithmetic
+from synthetic.hmm_scaled import NONE, Room, ScaledArithmetic
 from synthetic.hmm_wide import WideArithmetic
 from synthetic.threads import balanced, on_threads
 from synthetic.tokens import PAD
@@ -140,15 +140,16 @@ class Passes:
         """One pass forward that is kept, and one backward that reads off every position."""
         tokens, pad = self._factors(rows), rows == PAD
         read: Callable[..., tuple[Tensor, Tensor]] = getattr(arithmetic, f"read_{reading}")
+        scratch, *memory = self.start.new_empty(rows.shape[1] + 1, len(rows), len(self.start))
         predicted = [arithmetic.first(len(rows))]
         for t in range(rows.shape[1] - 1):
-            predicted.append(arithmetic.forward(predicted[t], tokens[t]))
-        message = arithmetic.last(len(rows))
+            predicted.append(arithmetic.forward(predicted[t], tokens[t], Room(memory[t], scratch)))
+        message, room = arithmetic.last(len(rows)), Room(memory[-1], scratch)
         found = []
         for t in reversed(range(rows.shape[1])):
-            found.append(read(predicted.pop(), message, tokens[t], out[:, t]))
+            found.append(read(predicted.pop(), message, tokens[t], out[:, t], room))
             if t > 0:
-                message = self._back(arithmetic, message, tokens[t], pad[:, t])
+                message = self._back(arithmetic, message, tokens[t], pad[:, t], room)
         possible, sound = (torch.stack(part[::-1], 1) | pad for part in zip(*found, strict=True))
         return possible, sound.all(1)
 
@@ -185,8 +186,8 @@ class Passes:
         total: tuple[Tensor, Tensor] = arithmetic.log_total(message, tokens)
         return total
 
-    def _back(self, arithmetic: Any, message: Any, tokens: Tensor, pad: Tensor) -> Any:
-        earlier = arithmetic.backward(message, tokens)
+    def _back(self, arithmetic: Any, message: Any, tokens: Tensor, pad: Tensor, room: Room = NONE) -> Any:
+        earlier = arithmetic.backward(message, tokens, room)
         return arithmetic.reset(earlier, pad) if self.padded else earlier
 
     def _factors(self, rows: Int64[Tensor, "row position"]) -> Int64[Tensor, "position row"]:

@@ -26,19 +26,29 @@ class Scaled:
     Attributes:
         value: the scaled numbers.
         exponent: of each row; without the powers of two in the factors of the tokens.
-        low: a lower bound of the row's positive values.
+        known: a lower bound of the row's positive values, over `since`.
         sound: whether every number of the row is exact to float64 rounding relative, zeros included.
         floor: a lower bound of `low`, known without a look at the rows.
+        since: what the steps since `known` have made of the bound, at worst.
+        next: the values one step on by each token, where the rows are those a recursion begins with, all alike.
     """
 
     value: Float[Tensor, "row state"]
     exponent: Int64[Tensor, " row"]
-    low: Float[Tensor, " row"]
+    known: Float[Tensor, " row"]
     sound: Bool[Tensor, " row"]
     floor: float
+    since: float = 1.0
+    next: Float[Tensor, "token state"] | None = None
+
+    @property
+    def low(self) -> Float[Tensor, " row"]:
+        """A lower bound of the row's positive values."""
+        return self.known * self.since
 
     def __getitem__(self, rows: slice) -> Scaled:
-        return Scaled(self.value[rows], self.exponent[rows], self.low[rows], self.sound[rows], self.floor)
+        part = self.value[rows], self.exponent[rows], self.known[rows], self.sound[rows]
+        return Scaled(*part, self.floor, self.since, self.next)
 
     @staticmethod
     def cat(parts: list[Scaled]) -> Scaled:
@@ -50,6 +60,22 @@ class Scaled:
             torch.cat([part.sound for part in parts]),
             min(part.floor for part in parts),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Room:
+    """Memory that a step may use, so that a pass keeps to what the caches hold; new memory where there is none.
+
+    Attributes:
+        result: where the values of the result go.
+        scratch: of the same shape; holds nothing from one step to the next.
+    """
+
+    result: Float[Tensor, "row state"] | None = None
+    scratch: Float[Tensor, "row state"] | None = None
+
+
+NONE = Room()
 
 
 class ScaledArithmetic:
@@ -74,11 +100,14 @@ class ScaledArithmetic:
         # A product of rows with a matrix is fastest when both lie in memory along the axis summed over.
         self.transition, self.transposed, self.emission = map(_by_columns, (transition, transition.T, emission))
         self.row_sums = emission.sum(1)
+        self.true = torch.ones(1, dtype=torch.bool, device=start.device)
         scale, shift = _scale(emission.amax(0))
         factors = emission * scale
         ones = torch.ones(len(start), 1, dtype=torch.float64, device=start.device)
         self.factors = torch.cat([factors, ones], 1).T.contiguous()
         self.shifts = torch.nn.functional.pad(shift, (0, 1))
+        # The first step of a recursion is a look into a table: of all tokens there are fewer than rows.
+        self.second, self.last_but_one = (self.factors * start) @ self.transition, self.factors @ self.transposed
         self.factor_low = _lowest(self.factors).log2()
         self.emission_least = float(emission.min())
         self.emission_low = float(_lowest(emission).min().log2())
@@ -88,19 +117,19 @@ class ScaledArithmetic:
 
     def first(self, n: int) -> Scaled:
         """Return the prediction of the first state, n times."""
-        return self._fresh(self.start, n)
+        return self._fresh(self.start, self.second, n)
 
     def last(self, n: int) -> Scaled:
         """Return the backward message at the last token, n times: all one."""
-        return self._fresh(torch.ones_like(self.start), n)
+        return self._fresh(torch.ones_like(self.start), self.last_but_one, n)
 
-    def forward(self, predicted: Scaled, tokens: Int64[Tensor, " row"]) -> Scaled:
+    def forward(self, predicted: Scaled, tokens: Int64[Tensor, " row"], room: Room = NONE) -> Scaled:
         """Return the prediction of the next state after the given tokens."""
-        return self._step(predicted, tokens, self.transition)
+        return self._step(predicted, tokens, self.transition, room)
 
-    def backward(self, message: Scaled, tokens: Int64[Tensor, " row"]) -> Scaled:
-        """Return the backward message one position earlier, before the given tokens."""
-        return self._step(message, tokens, self.transposed)
+    def backward(self, message: Scaled, tokens: Int64[Tensor, " row"], room: Room = NONE) -> Scaled:
+        """Return the backward message one position earlier, before the given tokens; `room` may hold the message."""
+        return self._step(message, tokens, self.transposed, room)
 
     def reset(self, message: Scaled, rows: Bool[Tensor, " row"]) -> Scaled:
         """Return the message with the given rows all one again: the sentence ends there."""
@@ -113,24 +142,35 @@ class ScaledArithmetic:
         )
 
     def read_tokens(
-        self, predicted: Scaled, message: Scaled, tokens: Int64[Tensor, " row"], out: Float[Tensor, "row token"]
+        self,
+        predicted: Scaled,
+        message: Scaled,
+        tokens: Int64[Tensor, " row"],
+        out: Float[Tensor, "row token"],
+        room: Room = NONE,
     ) -> tuple[Bool[Tensor, " row"], Bool[Tensor, " row"]]:
         """Write Pr(token | the others) to `out`; return which rows are possible, and which sound."""
-        joint = predicted.value * message.value
+        joint = torch.mul(predicted.value, message.value, out=room.scratch)
         mass = joint @ self.row_sums
         torch.mm(joint.div_(mass[:, None]), self.emission, out=out)
         sound = predicted.sound & message.sound
         # Where mass and every entry of the emission matrix are large, so is the result: no look at it is needed.
-        large = predicted.floor * message.floor >= RESCALE or bool((mass >= RESCALE).all())
-        if not (large and self.emission_least >= RESCALE):
+        if self.emission_least >= RESCALE and predicted.floor * message.floor >= RESCALE:
+            return self.true.expand(len(out)), sound
+        if self.emission_least < RESCALE or not bool((mass >= RESCALE).all()):
             sound &= _sound(out, mass, predicted.low.log2() + message.low.log2() + self.emission_low)
         return mass > 0, sound
 
     def read_states(
-        self, predicted: Scaled, message: Scaled, tokens: Int64[Tensor, " row"], out: Float[Tensor, "row state"]
+        self,
+        predicted: Scaled,
+        message: Scaled,
+        tokens: Int64[Tensor, " row"],
+        out: Float[Tensor, "row state"],
+        room: Room = NONE,
     ) -> tuple[Bool[Tensor, " row"], Bool[Tensor, " row"]]:
         """Write Pr(state | all tokens) to `out`; return which rows are possible, and which sound."""
-        joint = self._weighted(predicted, tokens).mul_(message.value)
+        joint = self._weighted(predicted, tokens, room).mul_(message.value)
         mass = joint.sum(1)
         torch.div(joint, mass[:, None], out=out)
         low = predicted.low.log2() + message.low.log2() + self.factor_low[tokens]
@@ -140,26 +180,31 @@ class ScaledArithmetic:
         self, message: Scaled, tokens: Int64[Tensor, "position row"]
     ) -> tuple[Float[Tensor, " row"], Bool[Tensor, " row"]]:
         """Return log Σ_s start(s) E(s, first token) message(s), and which rows are sound; of all the row's tokens."""
-        mass = self._weighted(message, tokens[0]) @ self.start
+        mass = self._weighted(message, tokens[0], NONE) @ self.start
         exponent = message.exponent + self.shifts[tokens].sum(0)
         low = message.low.log2() + self.factor_low[tokens[0]] + _lowest(self.start[None]).log2()
         return mass.log() + exponent.double() * math.log(2), message.sound & ((mass >= SAFE) | (low >= SMALLEST))
 
-    def _fresh(self, value: Float[Tensor, " state"], n: int) -> Scaled:
+    def _fresh(self, value: Float[Tensor, " state"], after: Float[Tensor, "token state"], n: int) -> Scaled:
         low = _lowest(value[None])
         zero = torch.zeros(n, dtype=torch.int64, device=value.device)
-        return Scaled(value.expand(n, -1), zero, low.expand(n), zero == 0, float(low))
+        return Scaled(value.expand(n, -1), zero, low.expand(n), zero == 0, float(low), next=after)
 
-    def _weighted(self, v: Scaled, tokens: Int64[Tensor, " row"]) -> Float[Tensor, "row state"]:
-        """Return v ∘ e, a new tensor."""
-        return self.factors.index_select(0, tokens).mul_(v.value)
+    def _weighted(self, v: Scaled, tokens: Int64[Tensor, " row"], room: Room) -> Float[Tensor, "row state"]:
+        """Return v ∘ e, in the scratch memory if there is any."""
+        return torch.index_select(self.factors, 0, tokens, out=room.scratch).mul_(v.value)
 
-    def _step(self, v: Scaled, tokens: Int64[Tensor, " row"], matrix: Float[Tensor, "state state"]) -> Scaled:
-        value = self._weighted(v, tokens) @ matrix
+    def _step(
+        self, v: Scaled, tokens: Int64[Tensor, " row"], matrix: Float[Tensor, "state state"], room: Room
+    ) -> Scaled:
+        if v.next is not None:
+            value = torch.index_select(v.next, 0, tokens, out=room.result)
+        else:
+            value = torch.mm(self._weighted(v, tokens, room), matrix, out=room.result)
         # Σ_s v(s) e(s) A(s, s') ≥ min v · max e · min A: while that is large, no look at the result is needed.
         floor = v.floor * self.step_least
         if floor >= RESCALE:
-            return Scaled(value, v.exponent, v.low * self.step_least, v.sound, floor)
+            return Scaled(value, v.exponent, v.known, v.sound, floor, v.since * self.step_least)
         least = value.amin(1)
         floor = _least(least)
         if floor >= RESCALE:

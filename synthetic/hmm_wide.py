@@ -8,11 +8,12 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from synthetic.hmm_scaled import NONE, Room
 from synthetic.wide import Wide
 
 
 class WideArithmetic:
-    """The steps of `ScaledArithmetic` in wide numbers; every result is sound, and zero only if exactly so.
+    """The steps of `ScaledArithmetic` in wide numbers; every result is sound, zero only if exactly so, in new memory.
 
     Costs rows · states · max(states, tokens) numbers of memory per step. Source: ours.
     """
@@ -40,11 +41,11 @@ class WideArithmetic:
         """Return the backward message at the last token, n times: all one."""
         return Wide.of(torch.ones_like(self.start.mantissa).expand(n, -1))
 
-    def forward(self, predicted: Wide, tokens: Int64[Tensor, " row"]) -> Wide:
+    def forward(self, predicted: Wide, tokens: Int64[Tensor, " row"], room: Room = NONE) -> Wide:
         """Return the prediction of the next state after the given tokens."""
         return (predicted * self.factors[tokens]).matmul(self.transition)
 
-    def backward(self, message: Wide, tokens: Int64[Tensor, " row"]) -> Wide:
+    def backward(self, message: Wide, tokens: Int64[Tensor, " row"], room: Room = NONE) -> Wide:
         """Return the backward message one position earlier, before the given tokens."""
         return (message * self.factors[tokens]).matmul(self.transposed)
 
@@ -57,13 +58,23 @@ class WideArithmetic:
         )
 
     def read_tokens(
-        self, predicted: Wide, message: Wide, tokens: Int64[Tensor, " row"], out: Float[Tensor, "row token"]
+        self,
+        predicted: Wide,
+        message: Wide,
+        tokens: Int64[Tensor, " row"],
+        out: Float[Tensor, "row token"],
+        room: Room = NONE,
     ) -> tuple[Bool[Tensor, " row"], Bool[Tensor, " row"]]:
         """Write Pr(token | the others) to `out`; return which rows are possible, and which sound."""
         return self._read((predicted * message).matmul(self.emission), out)
 
     def read_states(
-        self, predicted: Wide, message: Wide, tokens: Int64[Tensor, " row"], out: Float[Tensor, "row state"]
+        self,
+        predicted: Wide,
+        message: Wide,
+        tokens: Int64[Tensor, " row"],
+        out: Float[Tensor, "row state"],
+        room: Room = NONE,
     ) -> tuple[Bool[Tensor, " row"], Bool[Tensor, " row"]]:
         """Write Pr(state | all tokens) to `out`; return which rows are possible, and which sound."""
         return self._read(predicted * message * self.factors[tokens], out)
