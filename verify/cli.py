@@ -25,6 +25,7 @@ from verify import cli_language, cli_runs
 
 SCHEMA = 1
 PROFILES = ("quick", "default", "full")
+SCALES = ("small", "medium", "paper")
 
 
 def _describe(claim: Claim) -> dict[str, Any]:
@@ -143,6 +144,7 @@ def _run(arguments: argparse.Namespace) -> int:
             f"--profile={arguments.profile}",
             f"--root-seed={arguments.root_seed}",
             f"--evidence={evidence_file}",
+            *([] if arguments.scale is None else [f"--scale={arguments.scale}"]),
         ]
         # A process of its own, as pytest wants to be first to import what it tests; stdout is kept for the JSON.
         status = subprocess.run(command, check=False, stdout=sys.stderr if arguments.json else None).returncode
@@ -182,10 +184,8 @@ def _report(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json("report", [item.as_json() for item in evidence])
     elif arguments.languages:
-        from verify.cohorts.scale import SCALES
-
         sources = {claim.id: claim.source for claim in CLAIMS.values()}
-        print(report.by_language(evidence, sources, [scale.name for scale in SCALES.values()]), end="")
+        print(report.by_language(evidence, sources, SCALES), end="")
     elif arguments.markdown:
         print(report.markdown(evidence), end="")
     else:
@@ -245,6 +245,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("id", metavar="ID")
     run.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
     run.add_argument("--profile", choices=PROFILES, default="default")
+    run.add_argument("--scale", choices=SCALES, help="of the networks in claims about them (default: the profile's)")
     run.add_argument("--root-seed", type=int, default=0, metavar="N")
     report = verb("report", _report, "print the table of a file of evidence; the latest line of each claim counts")
     report.add_argument("file", type=Path, metavar="FILE")

@@ -17,6 +17,7 @@ import torch
 from theory.claims import CLAIMS
 from verify import report
 from verify.budget import SUITE_FALSE_ALARM
+from verify.cohorts.scale import SCALES
 from verify.decision import Verdict
 from verify.environment import DeviceError, require_device
 from verify.evidence import Evidence, append
@@ -38,6 +39,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("flatproof")
     group.addoption("--device", default="cpu", help="where the ensembles run: cpu (default), cuda or cuda:N")
     group.addoption("--profile", choices=PROFILES, default="default", help="size of the experiments")
+    group.addoption(
+        "--scale", choices=tuple(SCALES), help="of the networks in claims about them (default: the profile's)"
+    )
     group.addoption("--root-seed", type=int, default=0, metavar="N", help="root of all random streams (default 0)")
     group.addoption("--evidence", type=Path, metavar="FILE", help="append one JSON line for each finished claim")
 
@@ -55,7 +59,8 @@ def pytest_configure(config: pytest.Config) -> None:
     profile = f"flatproof-{config.getoption('--profile')}"
     hypothesis.settings.register_profile(profile, max_examples=EXAMPLES[config.getoption("--profile")], deadline=None)
     hypothesis.settings.load_profile(profile)
-    config.stash[_SETTINGS] = Settings(config.getoption("--profile"), device, config.getoption("--root-seed"))
+    options = (config.getoption(name) for name in ("--root-seed", "--scale"))
+    config.stash[_SETTINGS] = Settings(config.getoption("--profile"), device, *options)
     config.stash[_FINISHED] = {}
     config.stash[_TRIED] = []
     config.stash[_STORED] = set()

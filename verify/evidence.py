@@ -16,6 +16,9 @@ from verify.design import Design
 SCHEMA = 1
 """Version of the layout of a line; raised when a field changes its meaning."""
 
+ANY = "any"
+"""Expected verdict of a run at a scale that was asked for: a claim says what it expects at the scale of its profile."""
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -85,7 +88,7 @@ class Evidence:
         title: the claim in one line.
         status: status of its derivation.
         verdict: the combined verdict.
-        expected: the verdict that was expected.
+        expected: the verdict that was expected, or `ANY`.
         measurements: every instance of every design.
         controls: every control.
         designs: the designs as they were declared.

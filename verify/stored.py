@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from verify.evidence import Evidence, read
+from verify.trial import PROFILES
 
 FOLDER = Path(__file__).parent / "evidence"
 
@@ -13,23 +14,23 @@ class NotStoredError(LookupError):
     """There is no stored evidence of a claim."""
 
 
-def stored_file(profile: str, device: str) -> Path:
-    """Return where the evidence of a profile on a kind of device (cpu, cuda) is kept."""
-    return FOLDER / f"{profile}-{device.partition(':')[0]}.jsonl"
+def stored_file(run: str, device: str) -> Path:
+    """Return where the evidence of a profile, or of a scale of networks, on a kind of device (cpu, cuda) is kept."""
+    return FOLDER / f"{run}-{device.partition(':')[0]}.jsonl"
 
 
-def stored(claim: str, profile: str = "default", device: str = "cpu") -> Evidence:
+def stored(claim: str, run: str = "default", device: str = "cpu") -> Evidence:
     """Return the latest stored evidence of a claim.
 
     Raises:
         NotStoredError: there is none.
         ValueError: a line of the file is not evidence.
     """
-    path = stored_file(profile, device)
+    path = stored_file(run, device)
     found = [item for item in read(path) if item.claim == claim] if path.is_file() else []
     if not found:
         raise NotStoredError(
-            f"no evidence of {claim} at profile {profile} on {device} is stored in {path.name}; "
-            f"measure it: flatproof run {claim} --profile {profile}"
+            f"no evidence of {claim} at {run} on {device} is stored in {path.name}; "
+            f"measure it: flatproof run {claim} --{'profile' if run in PROFILES else 'scale'} {run}"
         )
     return found[-1]

@@ -9,24 +9,24 @@ from torch import Tensor
 from verify.cohorts.cohort import Cohort
 from verify.cohorts.comparison import Comparison, Contrast
 from verify.cohorts.designs import contrast
-from verify.cohorts.laboratory import trained
+from verify.cohorts.laboratory import recalled, trained
+from verify.cohorts.scale import scale_of
 from verify.cohorts.transfer import Exam
 from verify.cohorts.verdicts import record, record_control
 from verify.design import Design
 from verify.downstream.baselines import conditional_features
-from verify.stored import stored
 from verify.trial import Profile, Trial
 
 CLAIM = "algorithm"
 GAP = 0.07
 
 
-def designs(profile: Profile) -> tuple[Design, ...]:
+def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
     """Return the designs: seven points between AdamW and the adversary, and between the adversary and the table."""
     return tuple(
         contrast(
             CLAIM,
-            profile,
+            scale_of(profile, scale),
             prediction=f"at the same excess loss, {first} transfers better than {second} by 7 points",
             statistic=f"accuracy of {first} − accuracy of {second}",
             target=GAP,
@@ -51,9 +51,8 @@ def table_accuracy(cohort: Cohort, exam: Exam) -> Float[Tensor, " member"]:
 
 
 def test_algorithm(trial: Trial) -> None:
-    best, worst = trial.declare(designs(trial.profile))
-    if trial.profile == "quick":
-        trial.recall(stored(CLAIM))
+    best, worst = trial.declare(designs(trial.profile, trial.scale))
+    if recalled(trial):
         return
     compared = ["base", "adversarial", "plain"]
 

@@ -5,22 +5,22 @@ from __future__ import annotations
 from verify.cohorts.cohort import Cohort
 from verify.cohorts.comparison import Comparison
 from verify.cohorts.designs import contrast
-from verify.cohorts.laboratory import trained
+from verify.cohorts.laboratory import recalled, trained
+from verify.cohorts.scale import scale_of
 from verify.cohorts.verdicts import record, record_control
 from verify.design import Design
-from verify.stored import stored
 from verify.trial import Profile, Trial
 
 CLAIM = "continued-training"
 GAIN = 0.02
 
 
-def designs(profile: Profile) -> tuple[Design, ...]:
+def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
     """Return the design: two points, between the paper's 1.6 (PCFG) and 4.0 (HMM), both second-hand."""
     return (
         contrast(
             CLAIM,
-            profile,
+            scale_of(profile, scale),
             prediction="SGD on sampled labels after convergence adds 2 points of accuracy at the same excess loss",
             statistic="accuracy after SGD on sampled labels − accuracy at convergence",
             target=GAIN,
@@ -32,9 +32,8 @@ def designs(profile: Profile) -> tuple[Design, ...]:
 
 
 def test_continued_training(trial: Trial) -> None:
-    (design,) = trial.declare(designs(trial.profile))
-    if trial.profile == "quick":
-        trial.recall(stored(CLAIM))
+    (design,) = trial.declare(designs(trial.profile, trial.scale))
+    if recalled(trial):
         return
     compared = ["base", "sampled", "soft"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from verify.cohorts.cohort import Cohort
 from verify.cohorts.comparison import Comparison
 from verify.cohorts.designs import contrast
-from verify.cohorts.laboratory import trained
+from verify.cohorts.laboratory import recalled, trained
+from verify.cohorts.scale import scale_of
 from verify.cohorts.verdicts import record, record_control
 from verify.design import Design
-from verify.stored import stored
 from verify.trial import Profile, Trial
 
 CLAIM = "flatness-mediates"
@@ -16,12 +16,12 @@ GAIN = 0.02
 MENDED = "adversarial-"
 
 
-def designs(profile: Profile) -> tuple[Design, ...]:
+def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
     """Return the designs: two points by a penalty on tr F, and two by the shape of the noise."""
     return tuple(
         contrast(
             CLAIM,
-            profile,
+            scale_of(profile, scale),
             prediction=prediction,
             statistic=statistic,
             target=GAIN,
@@ -46,9 +46,8 @@ def designs(profile: Profile) -> tuple[Design, ...]:
 
 
 def test_flatness_mediates(trial: Trial) -> None:
-    penalty, shape = trial.declare(designs(trial.profile))
-    if trial.profile == "quick":
-        trial.recall(stored(CLAIM))
+    penalty, shape = trial.declare(designs(trial.profile, trial.scale))
+    if recalled(trial):
         return
     mended = [MENDED + labels for labels in ("sampled", "soft", "isotropic")]
     sampled, soft, isotropic = mended

@@ -12,11 +12,11 @@ from torch import Tensor
 from verify.association import cluster_bootstrap, spearman
 from verify.cohorts.comparison import Comparison, Contrast
 from verify.cohorts.designs import contrast
-from verify.cohorts.laboratory import trained
+from verify.cohorts.laboratory import recalled, trained
+from verify.cohorts.scale import scale_of
 from verify.cohorts.sharpness import Sharpness
 from verify.cohorts.verdicts import record, record_control
 from verify.design import Design
-from verify.stored import stored
 from verify.trial import Profile, Trial
 
 CLAIM = "flatness-predicts"
@@ -36,12 +36,12 @@ ARMS = (
 Table = Float[Tensor, "arm member"]
 
 
-def designs(profile: Profile) -> tuple[Design, ...]:
+def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
     """Return the designs: a rank correlation of −0.4 inside units, for tr F and for the invariant measure."""
     return tuple(
         contrast(
             CLAIM,
-            profile,
+            scale_of(profile, scale),
             prediction=f"over ways of training at the same excess loss, {measure} ranks transfer with ρ ≤ −0.4",
             statistic=f"mean Spearman ρ of {measure} with accuracy inside units",
             target=RHO,
@@ -76,9 +76,8 @@ def pooled(measure: Table, accuracy: Table, generator: np.random.Generator) -> d
 
 
 def test_flatness_predicts(trial: Trial) -> None:
-    raw, invariant = trial.declare(designs(trial.profile))
-    if trial.profile == "quick":
-        trial.recall(stored(CLAIM))
+    raw, invariant = trial.declare(designs(trial.profile, trial.scale))
+    if recalled(trial):
         return
     measures: dict[Design, Callable[[Sharpness], Tensor]] = {raw: lambda s: s.trace, invariant: lambda s: s.invariant}
     for arms in trained(trial, ARMS, lambda cohort: Comparison.of(cohort, ARMS, accuracy=ARMS, traces=ARMS)):

@@ -12,24 +12,24 @@ from verify.cohorts.arms import Size
 from verify.cohorts.cohort import Cohort
 from verify.cohorts.comparison import Comparison, Contrast
 from verify.cohorts.designs import contrast
-from verify.cohorts.laboratory import trained
+from verify.cohorts.laboratory import recalled, trained
+from verify.cohorts.scale import scale_of
 from verify.cohorts.verdicts import record, record_control
 from verify.design import Design
 from verify.downstream.baselines import random_projection
 from verify.networks.network import Network
-from verify.stored import stored
 from verify.trial import Profile, Trial
 
 CLAIM = "model-size"
 GAIN = 0.045
 
 
-def designs(profile: Profile) -> tuple[Design, ...]:
+def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
     """Return the design: 4.5 points, the smaller of the paper's figures for PCFG and HMM (second-hand)."""
     return (
         contrast(
             CLAIM,
-            profile,
+            scale_of(profile, scale),
             prediction="twice the width adds 4.5 points of accuracy at the same excess loss and number of features",
             statistic="accuracy at width 2w − accuracy at width w, equal feature dimension",
             target=GAIN,
@@ -77,9 +77,8 @@ def measure(cohort: Cohort) -> Widths:
 
 
 def test_model_size(trial: Trial) -> None:
-    (design,) = trial.declare(designs(trial.profile))
-    if trial.profile == "quick":
-        trial.recall(stored(CLAIM))
+    (design,) = trial.declare(designs(trial.profile, trial.scale))
+    if recalled(trial):
         return
     for found in trained(trial, ["base", "small", "plain"], measure):
         raw = found.different.gain("base", "small")

@@ -6,22 +6,22 @@ import math
 
 from verify.cohorts.comparison import Comparison
 from verify.cohorts.designs import contrast
-from verify.cohorts.laboratory import trained
+from verify.cohorts.laboratory import recalled, trained
+from verify.cohorts.scale import scale_of
 from verify.cohorts.verdicts import record, record_control
 from verify.design import Design
-from verify.stored import stored
 from verify.trial import Profile, Trial
 
 CLAIM = "noise-lowers-trace"
 LEAST = math.log(0.9)
 
 
-def designs(profile: Profile) -> tuple[Design, ...]:
+def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
     """Return the design: tr F falls by a tenth at least."""
     return (
         contrast(
             CLAIM,
-            profile,
+            scale_of(profile, scale),
             prediction="SGD on sampled labels lowers tr F by a tenth at least, against the same run on soft labels",
             statistic="ln(tr F, sampled labels ÷ tr F, soft labels)",
             target=LEAST,
@@ -33,9 +33,8 @@ def designs(profile: Profile) -> tuple[Design, ...]:
 
 
 def test_noise_lowers_trace(trial: Trial) -> None:
-    (design,) = trial.declare(designs(trial.profile))
-    if trial.profile == "quick":
-        trial.recall(stored(CLAIM))
+    (design,) = trial.declare(designs(trial.profile, trial.scale))
+    if recalled(trial):
         return
     compared = ["sampled", "soft", "isotropic"]
     for arms in trained(trial, ["base", *compared], lambda cohort: Comparison.of(cohort, compared, traces=compared)):

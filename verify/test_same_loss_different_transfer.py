@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from verify.cohorts.comparison import Comparison
 from verify.cohorts.designs import contrast
-from verify.cohorts.laboratory import trained
+from verify.cohorts.laboratory import recalled, trained
+from verify.cohorts.scale import scale_of
 from verify.cohorts.verdicts import record, record_control
 from verify.design import Design
-from verify.stored import stored
 from verify.trial import Profile, Trial
 
 CLAIM = "same-loss-different-transfer"
 GAP = 0.07
 
 
-def designs(profile: Profile) -> tuple[Design, ...]:
+def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
     """Return the design: seven points of accuracy at the same loss."""
     return (
         contrast(
             CLAIM,
-            profile,
+            scale_of(profile, scale),
             prediction="at the same excess loss, AdamW transfers better than the adversarial algorithm by 7 points",
             statistic="accuracy of AdamW − accuracy of the adversarial algorithm",
             target=GAP,
@@ -31,9 +31,8 @@ def designs(profile: Profile) -> tuple[Design, ...]:
 
 
 def test_same_loss_different_transfer(trial: Trial) -> None:
-    (design,) = trial.declare(designs(trial.profile))
-    if trial.profile == "quick":
-        trial.recall(stored(CLAIM))
+    (design,) = trial.declare(designs(trial.profile, trial.scale))
+    if recalled(trial):
         return
     compared = ["base", "plain", "adversarial"]
     for arms in trained(trial, compared, lambda cohort: Comparison.of(cohort, compared, accuracy=compared)):

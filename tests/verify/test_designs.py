@@ -1,19 +1,23 @@
 """Every declared design has the power it declares; computed, not sampled."""
 
 import importlib
+import inspect
 
 import pytest
 
 from theory.claims import CLAIMS
 from verify.budget import SUITE_FALSE_ALARM
+from verify.cohorts.scale import SCALES
 from verify.design import Design
 from verify.trial import BUDGET, PROFILES, Profile
 
 
 def declared(claim: str, profile: Profile) -> tuple[Design, ...]:
-    module = importlib.import_module(f"verify.test_{claim.replace('-', '_')}")
-    found: tuple[Design, ...] = module.designs(profile)
-    return found
+    """Return the designs of a profile, at every scale where the claim is about trained networks."""
+    designs = importlib.import_module(f"verify.test_{claim.replace('-', '_')}").designs
+    if "scale" not in inspect.signature(designs).parameters:
+        return tuple(designs(profile))
+    return tuple(design for scale in (None, *SCALES) for design in designs(profile, scale))
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -31,7 +35,10 @@ def test_n_gives_the_declared_power(claim: str, profile: Profile) -> None:
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_a_claim_spends_no_more_than_its_share(claim: str) -> None:
     for profile in PROFILES:
-        assert sum(design.alpha for design in declared(claim, profile)) <= BUDGET.alpha(claim) * (1 + 1e-12)
+        designs = declared(claim, profile)
+        statistics = {design.statistic for design in designs}
+        for design in designs:
+            assert design.alpha * len(statistics) <= BUDGET.alpha(claim) * (1 + 1e-12)
 
 
 def test_the_shares_add_up_to_the_suite() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from verify.cohorts.scale import SCALES
+from verify.cohorts.scale import Scale
 from verify.design import Design
-from verify.trial import BUDGET, Profile
+from verify.trial import BUDGET
 
 SKEW_ALLOWANCE = 10.0
 """Student t is asked for a level this many times smaller, because units may be skewed.
@@ -16,14 +16,9 @@ Simulated, 46 units from gamma laws, six million intervals, α = 1.4e-5: at α/1
 """
 
 
-def scale_profile(profile: Profile) -> Literal["default", "full"]:
-    """Return the profile whose scale a run uses: `quick` shows what `default` found."""
-    return "full" if profile == "full" else "default"
-
-
 def contrast(
     claim: str,
-    profile: Profile,
+    scale: Scale,
     *,
     prediction: str,
     statistic: str,
@@ -40,7 +35,7 @@ def contrast(
 
     Args:
         claim: id.
-        profile: of the run.
+        scale: of the run.
         prediction: in words.
         statistic: in words.
         target: the smallest effect of interest.
@@ -49,7 +44,6 @@ def contrast(
         side: whether the claim is ≥ target or ≤ target.
         designs: how many designs share the claim's level.
     """
-    scale = SCALES[scale_profile(profile)]
     return Design(
         claim=claim,
         prediction=prediction,

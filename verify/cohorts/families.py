@@ -81,6 +81,23 @@ def _small_pcfg(generator: np.random.Generator) -> Language:
     return PCFG(grammar, 4)
 
 
+def _medium_hmm(generator: np.random.Generator) -> Language:
+    return block_hmm(_torch(generator), 12, 16, 8, blocks=4, leave=0.1, concentration=0.3, emission_concentration=0.3)
+
+
+def _medium_pcfg(generator: np.random.Generator) -> Language:
+    sizes = {"terminals": 16, "rules": 4, "words": 3, "leaf_words": 4}
+    return PCFG(layered_grammar(generator, roots=4, levels=(6, 6, 6), stop=0.15, **sizes), 8)
+
+
+def _medium_brackets(_: np.random.Generator) -> Language:
+    return find("nested")(0, T=8, k=3, D=3)
+
+
+def _medium_text(_: np.random.Generator) -> Language:
+    return find("text")(0, tokens=32, T=8)
+
+
 def _paper_hmm(generator: np.random.Generator) -> Language:
     return block_hmm(_torch(generator), 100, 200, 16, blocks=10)
 
@@ -103,6 +120,10 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         for family in (
             Family("hmm", _small_hmm, 6, "hidden-state-at-3", padded=False),
             Family("pcfg", _small_pcfg, 6, "root", padded=True),
+            Family("hmm-medium", _medium_hmm, 16, "hidden-state-at-6", padded=False),
+            Family("pcfg-medium", _medium_pcfg, 16, "root", padded=True),
+            Family("brackets-medium", _medium_brackets, 6, "open-type", padded=False),
+            Family("text-medium", _medium_text, 32, "contains-the", padded=False),
             Family("hmm-paper", _paper_hmm, 200, "hidden-state-at-6", padded=False),
             Family("pcfg-authors", _authors_shape, 200, "root", padded=True),
             Family("brackets", _nested_brackets, 8, "open-type", padded=False),
@@ -110,6 +131,6 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         )
     }
 )
-"""By name: two small ones whose contexts are written out; two of the paper's sizes and shapes (second-hand); nested
-brackets of four types with a noisy target, and a model of the text that ships with Python. The last two are one
-language each, so that their units differ in networks and examples only."""
+"""By name: two small ones whose contexts are written out; larger ones, for networks of twice the width; two of the
+paper's sizes and shapes (second-hand). Nested brackets with a noisy target and a model of the text that ships with
+Python are one language each, so that their units differ in networks and examples only."""

@@ -7,20 +7,28 @@ from functools import lru_cache
 from typing import TypeVar
 
 from verify.cohorts.cohort import Cohort, on_each, train_together
-from verify.cohorts.designs import scale_profile
-from verify.cohorts.scale import SCALES
+from verify.cohorts.scale import SCALES, scale_of
 from verify.runs.store import RunStore, default_root
+from verify.stored import stored
 from verify.trial import Trial
 
 T = TypeVar("T")
 
 
 @lru_cache(maxsize=1)
-def _cohorts(profile: str, root_seed: int, device: str) -> tuple[Cohort, ...]:
-    scale = SCALES[profile]
+def _cohorts(name: str, root_seed: int, device: str) -> tuple[Cohort, ...]:
+    scale = SCALES[name]
     # What takes hours is kept; what takes minutes is done again, so that a run of the suite owes nothing to another.
-    store = RunStore(default_root()) if profile == "full" else None
+    store = None if name == "small" else RunStore(default_root())
     return tuple(Cohort(family, scale, root_seed, device, store) for family in scale.families)
+
+
+def recalled(trial: Trial) -> bool:
+    """Conclude a trial with the stored evidence of the default run, if it is at `quick` and no scale was asked for."""
+    if trial.profile != "quick" or trial.scale is not None:
+        return False
+    trial.recall(stored(trial.claim.id))
+    return True
 
 
 def trained(trial: Trial, arms: Sequence[str], measure: Callable[[Cohort], T]) -> list[T]:
@@ -29,7 +37,7 @@ def trained(trial: Trial, arms: Sequence[str], measure: Callable[[Cohort], T]) -
     Cohorts are kept in memory: other claims of the same run get the same ones, and what each of them finds does not
     depend on which of them run. Training and measuring use a thread for each cohort.
     """
-    cohorts = _cohorts(scale_profile(trial.profile), trial.settings.root_seed, trial.device)
+    cohorts = _cohorts(scale_of(trial.profile, trial.scale).name, trial.settings.root_seed, trial.device)
     trial.plan((len(arms) + 1) * len(cohorts))
     train_together(cohorts, arms, trial.advance)
 
