@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 from types import MappingProxyType
 
 import numpy as np
 import torch
 
 from synthetic.catalogue import find
+from synthetic.corpus import Corpus, python_corpus
 from synthetic.grammar_random import layered_grammar
 from synthetic.hmm_random import block_hmm
 from synthetic.language import Language
+from synthetic.mixture import Mixture
+from synthetic.ngram import NGram
+from synthetic.ngram_language import NGramLanguage
 from synthetic.pcfg import PCFG
 from synthetic.tasks import DownstreamTask
 from verify.training.tables import ContextTable, table_if_small
@@ -82,20 +88,17 @@ def _small_pcfg(generator: np.random.Generator) -> Language:
 
 
 def _medium_hmm(generator: np.random.Generator) -> Language:
-    return block_hmm(_torch(generator), 12, 16, 8, blocks=4, leave=0.1, concentration=0.3, emission_concentration=0.3)
+    return block_hmm(_torch(generator), 8, 12, 8, blocks=4, leave=0.1, concentration=0.3, emission_concentration=0.3)
 
 
 def _medium_pcfg(generator: np.random.Generator) -> Language:
-    sizes = {"terminals": 16, "rules": 4, "words": 3, "leaf_words": 4}
-    return PCFG(layered_grammar(generator, roots=4, levels=(6, 6, 6), stop=0.15, **sizes), 8)
+    sizes = {"terminals": 12, "rules": 2, "words": 1, "leaf_words": 2}
+    shape = {"stop": 0.1, "concentration": 2.0, "ambiguity": 0.5}
+    return PCFG(layered_grammar(generator, roots=4, levels=(4, 4, 4), **sizes, **shape), 8)
 
 
 def _medium_brackets(_: np.random.Generator) -> Language:
     return find("nested")(0, T=8, k=3, D=3)
-
-
-def _medium_text(_: np.random.Generator) -> Language:
-    return find("text")(0, tokens=32, T=8)
 
 
 def _paper_hmm(generator: np.random.Generator) -> Language:
@@ -110,8 +113,13 @@ def _nested_brackets(_: np.random.Generator) -> Language:
     return find("nested")(0, T=16, k=4, D=4)
 
 
-def _text(_: np.random.Generator) -> Language:
-    return find("text")(0)
+@lru_cache
+def _texts(tokens: int, length: int) -> Language:
+    """Return an even mixture of bigram models of two texts that ship with Python: its reference, its docstrings."""
+    parts = [python_corpus([source]) for source in ("topics", "docstrings")]
+    words = Corpus(tuple(chain.from_iterable(part.paragraphs for part in parts)), "both").vocabulary(tokens)
+    models = [NGram.fit(part.encode(words), tokens, 2) for part in parts]
+    return Mixture([NGramLanguage(model, words, length) for model in models], (0.5, 0.5))
 
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
@@ -120,17 +128,17 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         for family in (
             Family("hmm", _small_hmm, 6, "hidden-state-at-3", padded=False),
             Family("pcfg", _small_pcfg, 6, "root", padded=True),
-            Family("hmm-medium", _medium_hmm, 16, "hidden-state-at-6", padded=False),
-            Family("pcfg-medium", _medium_pcfg, 16, "root", padded=True),
+            Family("hmm-medium", _medium_hmm, 12, "hidden-state-at-6", padded=False),
+            Family("pcfg-medium", _medium_pcfg, 12, "first-4", padded=True),
             Family("brackets-medium", _medium_brackets, 6, "open-type", padded=False),
-            Family("text-medium", _medium_text, 32, "contains-the", padded=False),
+            Family("text-medium", lambda _: _texts(32, 8), 32, "component", padded=False),
             Family("hmm-paper", _paper_hmm, 200, "hidden-state-at-6", padded=False),
             Family("pcfg-authors", _authors_shape, 200, "root", padded=True),
             Family("brackets", _nested_brackets, 8, "open-type", padded=False),
-            Family("text", _text, 200, "contains-a", padded=False),
+            Family("text", lambda _: _texts(200, 16), 200, "component", padded=False),
         )
     }
 )
 """By name: two small ones whose contexts are written out; larger ones, for networks of twice the width; two of the
-paper's sizes and shapes (second-hand). Nested brackets with a noisy target and a model of the text that ships with
-Python are one language each, so that their units differ in networks and examples only."""
+paper's sizes and shapes (second-hand). Nested brackets with a noisy target, and two texts that ship with Python and are
+to be told apart, are one language each, so that their units differ in networks and examples only."""
