@@ -177,10 +177,12 @@ def _report(arguments: argparse.Namespace) -> int:
     from verify.evidence import read
 
     try:
-        latest = {item.claim: item for item in read(arguments.file)}
+        files = [{item.claim: item for item in read(file)} for file in arguments.file]
     except (OSError, ValueError) as error:
         return _usage_error(str(error))
-    evidence = [latest[claim] for claim in CLAIMS if claim in latest]
+    if len(files) > 1 and not arguments.languages:
+        return _usage_error("only --languages shows several files in one table; report them one by one")
+    evidence = [found[claim] for claim in CLAIMS for found in files if claim in found]
     if arguments.json:
         _print_json("report", [item.as_json() for item in evidence])
     elif arguments.languages:
@@ -248,10 +250,12 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--scale", choices=SCALES, help="of the networks in claims about them (default: the profile's)")
     run.add_argument("--root-seed", type=int, default=0, metavar="N")
     report = verb("report", _report, "print the table of a file of evidence; the latest line of each claim counts")
-    report.add_argument("file", type=Path, metavar="FILE")
+    report.add_argument("file", type=Path, metavar="FILE", nargs="+")
     form = report.add_mutually_exclusive_group()
     form.add_argument("--markdown", action="store_true", help="print it as the README shows it")
-    form.add_argument("--languages", action="store_true", help="print verdicts by language and scale, in Markdown")
+    form.add_argument(
+        "--languages", action="store_true", help="print verdicts by language and scale, in Markdown, of several files"
+    )
     cli_language.add_arguments(
         verb("language", _language, "show a language: sentences, entropy floor, picture; without NAME, list them")
     )

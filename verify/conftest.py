@@ -22,6 +22,7 @@ from verify.decision import Verdict
 from verify.environment import DeviceError, require_device
 from verify.evidence import Evidence, append
 from verify.expectation import require_expected
+from verify.stored import at_other_scales
 from verify.trial import PROFILES, Settings, Trial
 
 _BAR = 30
@@ -183,6 +184,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         [finished[claim] for claim in order if claim in finished],
         [c for c in order if c not in finished],
         stored,
+        {claim: at_other_scales(item) for claim, item in finished.items()},
     ):
         terminalreporter.write_line(line)
     terminalreporter.write_line(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
+from types import MappingProxyType
 
 from verify.evidence import Evidence, Measurement
 
@@ -46,13 +47,20 @@ def _row(cells: Sequence[str]) -> str:
     return " ".join(f"{cell:<{width}}" for cell, width in zip(cells, _COLUMNS, strict=True)).rstrip()
 
 
-def table(evidence: Iterable[Evidence], unfinished: Sequence[str] = (), stored: Set[str] = frozenset()) -> list[str]:
+def table(
+    evidence: Iterable[Evidence],
+    unfinished: Sequence[str] = (),
+    stored: Set[str] = frozenset(),
+    elsewhere: Mapping[str, Sequence[Evidence]] = MappingProxyType({}),
+) -> list[str]:
     """Return the lines of the closing table, at most 80 columns wide.
 
     Args:
         evidence: what was found, in the order of the registry.
         unfinished: claims whose trial ended in an error or an interruption.
         stored: claims whose evidence was not found in this run; they are starred, and a last line says where from.
+        elsewhere: stored evidence of a claim at other scales, by claim; starred likewise, and without a say in the
+            claim's verdict.
     """
     lines = [_row(_HEADER), "-" * WIDTH]
     origins: dict[str, None] = {}
@@ -63,9 +71,9 @@ def table(evidence: Iterable[Evidence], unfinished: Sequence[str] = (), stored: 
             lines.append(name)
             name = ""
         lines.append(_row((name, predicted(item), measured(item.headline), _verdict(item) + star, controls(item))))
-        lines += _by_language(item) or [_statistic(item)]
-        if star:
-            origins[origin(item)] = None
+        more = elsewhere.get(item.claim, ())
+        lines += _by_language(item, more) or [_statistic(item)]
+        origins |= dict.fromkeys(origin(found) for found in ([item] if star else []) + list(more))
     lines += [_row((claim, "", "", "no verdict", "")) for claim in unfinished]
     return [*lines, *(f"* {text}" for text in origins)]
 
@@ -79,16 +87,21 @@ def _statistic(item: Evidence) -> str:
     return (note if len(note) <= room else note[: room - 1] + "…") + suffix
 
 
-def _by_language(item: Evidence) -> list[str]:
+def _by_language(item: Evidence, more: Sequence[Evidence]) -> list[str]:
     """Write every statistic with its verdict for each language; nothing for a claim that is not about languages."""
     lines = []
     for design in item.designs:
-        own = [m for m in item.measurements if m.statistic == design.statistic and "language" in m.parameters]
+        own = [(m, "") for m in _about_languages(item) if m.statistic == design.statistic]
+        own += [(m, "*") for other in more for m in _about_languages(other) if m.statistic == design.statistic]
         lines += [f"  {design.statistic}"[:WIDTH]] * bool(own)
-        for m in own:
-            place = f"    {m.parameters['language']}, {m.parameters['scale']} scale"
-            lines.append(_row((place, "", measured(m), _loud(m.verdict), "")))
+        for m, star in own:
+            place = f"    {m.parameters['language']}, {m.parameters['scale']}"
+            lines.append(_row((place, "", measured(m), _loud(m.verdict) + star, "")))
     return lines
+
+
+def _about_languages(item: Evidence) -> list[Measurement]:
+    return [m for m in item.measurements if "language" in m.parameters]
 
 
 def origin(item: Evidence) -> str:
@@ -117,7 +130,7 @@ def by_language(evidence: Iterable[Evidence], sources: Mapping[str, str], scales
     """Return the table of claim × language × scale × verdict: a row for each measurement of a language.
 
     Args:
-        evidence: of claims about languages; others have no row.
+        evidence: of claims about languages, which may have several, at different scales; others have no row.
         sources: where a claim comes from, by claim.
         scales: all there are; a claim that was not run at one of them gets a row that says so.
     """
@@ -125,20 +138,23 @@ def by_language(evidence: Iterable[Evidence], sources: Mapping[str, str], scales
         "| claim | from | statistic | language, scale | claimed | measured [interval] | verdict | evidence |",
         "|---|---|---|---|---|---|---|---|",
     ]
+    by_claim: dict[str, list[Evidence]] = {}
     for item in evidence:
-        own = [m for m in item.measurements if "language" in m.parameters]
-        if not own:
-            continue
-        found = []
-        for m in own:
-            side = next(design.side for design in item.designs if design.statistic == m.statistic)
-            sign = {"two": "", "lower": "≥ ", "upper": "≤ "}[side]
-            found.append(
-                f"{m.statistic} | {m.parameters['language']}, {m.parameters['scale']} | {sign}{m.target:.3g} "
-                f"| {measured(m)} | {_loud(m.verdict)} | {item.date[:10]}, {item.device} |"
-            )
-        missing = [scale for scale in scales if scale not in {m.parameters["scale"] for m in own}]
-        found += [f" | {scale} | | | not run at this scale | |" for scale in missing]
-        name = f"[`{item.claim}`]({item.claim.replace('-', '_')}.md) | {sources[item.claim]}"
+        if _about_languages(item) and item not in by_claim.setdefault(item.claim, []):
+            by_claim[item.claim].append(item)
+    for claim, items in by_claim.items():
+        found = [_language_cells(item, m) for item in items for m in _about_languages(item)]
+        run = {m.parameters["scale"] for item in items for m in _about_languages(item)}
+        found += [f" | {scale} | | | not run at this scale | |" for scale in scales if scale not in run]
+        name = f"[`{claim}`]({claim.replace('-', '_')}.md) | {sources[claim]}"
         rows += [f"| {name if number == 0 else ' | '} | {cells}" for number, cells in enumerate(found)]
     return "\n".join(rows) + "\n"
+
+
+def _language_cells(item: Evidence, m: Measurement) -> str:
+    side = next(design.side for design in item.designs if design.statistic == m.statistic)
+    sign = {"two": "", "lower": "≥ ", "upper": "≤ "}[side]
+    return (
+        f"{m.statistic} | {m.parameters['language']}, {m.parameters['scale']} | {sign}{m.target:.3g} "
+        f"| {measured(m)} | {_loud(m.verdict)} | {item.date[:10]}, {item.device} |"
+    )

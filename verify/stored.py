@@ -10,6 +10,10 @@ from verify.trial import PROFILES
 FOLDER = Path(__file__).parent / "evidence"
 
 
+SCALE_FILES = ("medium", "paper")
+"""Runs at a scale of their own whose evidence is shown beside that of a run at another scale."""
+
+
 class NotStoredError(LookupError):
     """There is no stored evidence of a claim."""
 
@@ -34,3 +38,11 @@ def stored(claim: str, run: str = "default", device: str = "cpu") -> Evidence:
             f"measure it: flatproof run {claim} --{'profile' if run in PROFILES else 'scale'} {run}"
         )
     return found[-1]
+
+
+def at_other_scales(item: Evidence) -> list[Evidence]:
+    """Return the stored evidence of the same claim, on any device, that has no measurement at a scale of this one."""
+    scales = {m.parameters.get("scale") for m in item.measurements}
+    paths = [stored_file(run, device) for run in SCALE_FILES for device in ("cpu", "cuda")]
+    found = [other for path in paths if path.is_file() for other in read(path) if other.claim == item.claim]
+    return [other for other in found if scales.isdisjoint(m.parameters.get("scale") for m in other.measurements)]

@@ -63,7 +63,7 @@ def by_language() -> Evidence:
 def test_a_claim_about_languages_has_a_line_for_each_and_a_long_name_one_of_its_own() -> None:
     lines = table([by_language()])
     assert lines[2] == "same-loss-different-transfer"
-    assert sum("small scale" in line for line in lines) == 2
+    assert sum(", small" in line for line in lines) == 2
     assert any("pcfg" in line and "REFUTED" in line for line in lines)
     assert all(len(line) <= WIDTH for line in lines)
 
@@ -72,6 +72,33 @@ def test_stored_evidence_is_starred_and_dated() -> None:
     lines = table([evidence(), by_language()], stored={by_language().claim})
     assert sum("*" in line for line in lines) == 2
     assert lines[-1].startswith(f"* measured {evidence().date[:10]} at profile")
+
+
+def at_scale(scale: str) -> Evidence:
+    item = by_language()
+    found = tuple(replace(m, parameters={**m.parameters, "scale": scale}) for m in item.measurements)
+    return replace(item, measurements=found, date="2026-02-02T00:00:00+00:00")
+
+
+def test_evidence_of_another_scale_is_shown_starred_beside_that_of_the_run() -> None:
+    here = by_language()
+    lines = table([here], elsewhere={here.claim: [at_scale("medium")]})
+    assert [line.split("[")[0].split(",")[0].strip() for line in lines[5:9]] == ["hmm", "pcfg", "hmm", "pcfg"]
+    assert [line.endswith("*") for line in lines[5:9]] == [False, False, True, True]
+    assert lines[-1].startswith("* measured 2026-02-02")
+    assert all(len(line) <= WIDTH for line in lines)
+
+
+def test_verdicts_by_language_of_two_scales_are_one_claim() -> None:
+    sources = {by_language().claim: "ours"}
+    shown = report.by_language(
+        [by_language(), by_language(), at_scale("medium")], sources, ["small", "medium", "paper"]
+    )
+    rows = shown.strip().splitlines()[2:]
+    assert len(rows) == 2 + 2 + 1
+    assert sum("same-loss" in row for row in rows) == 1
+    assert "medium | ≥" not in rows[0]
+    assert "paper | | | not run" in rows[-1]
 
 
 def test_verdicts_by_language_say_what_was_not_run() -> None:

@@ -1,11 +1,14 @@
 """Stored evidence: found by profile and device, or a clear error; kept for every claim by the present designs."""
 
 import importlib
+from pathlib import Path
 
 import pytest
 
+from tests.verify.test_report import at_scale
 from theory.claims import CLAIMS
 from verify import stored
+from verify.evidence import append
 from verify.stored import NotStoredError, stored_file
 
 
@@ -17,6 +20,17 @@ def test_a_file_for_each_profile_and_kind_of_device() -> None:
 def test_what_is_not_stored_is_an_error_with_the_command_that_measures_it() -> None:
     with pytest.raises(NotStoredError, match="flatproof run plateau --profile full"):
         stored.stored("plateau", "full", "cpu")
+
+
+def test_evidence_of_another_scale_is_found_for_a_claim_that_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored, "FOLDER", tmp_path)
+    small, medium = at_scale("small"), at_scale("medium")
+    assert stored.at_other_scales(small) == []
+    append(stored_file("medium", "cuda"), medium)
+    assert stored.at_other_scales(small) == [medium]
+    assert stored.at_other_scales(medium) == []
 
 
 @pytest.mark.parametrize("claim", CLAIMS)

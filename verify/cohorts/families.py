@@ -92,9 +92,19 @@ def _medium_hmm(generator: np.random.Generator) -> Language:
 
 
 def _medium_pcfg(generator: np.random.Generator) -> Language:
-    sizes = {"terminals": 12, "rules": 2, "words": 1, "leaf_words": 2}
-    shape = {"stop": 0.1, "concentration": 2.0, "ambiguity": 0.5}
-    return PCFG(layered_grammar(generator, roots=4, levels=(4, 4, 4), **sizes, **shape), 8)
+    grammar = layered_grammar(
+        generator,
+        roots=4,
+        levels=(4, 4, 4),
+        terminals=12,
+        rules=2,
+        words=1,
+        leaf_words=2,
+        stop=0.1,
+        concentration=2.0,
+        ambiguity=0.5,
+    )
+    return PCFG(grammar, 8)
 
 
 def _medium_brackets(_: np.random.Generator) -> Language:
