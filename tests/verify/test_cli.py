@@ -9,6 +9,7 @@ import pytest
 
 from theory.claims import CLAIMS
 from verify.cli import main
+from verify.stored import stored_file
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -154,3 +155,13 @@ def test_a_reader_that_stops_early_is_no_error() -> None:
     command = f"{sys.executable} -m verify derive flattest-pairs --json | head -c 10"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=120)
     assert "Traceback" not in done.stderr
+
+
+def test_several_files_of_evidence_make_one_table_by_language_only(capsys: pytest.CaptureFixture[str]) -> None:
+    file = str(stored_file("default", "cpu"))
+    assert main(["report", file, file]) == 2
+    assert "--languages" in capsys.readouterr().err
+    assert main(["report", file, "--languages"]) == 0
+    once = capsys.readouterr().out
+    assert main(["report", file, file, "--languages"]) == 0
+    assert capsys.readouterr().out == once
