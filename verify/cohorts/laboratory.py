@@ -16,7 +16,8 @@ T = TypeVar("T")
 
 
 @lru_cache(maxsize=1)
-def _cohorts(name: str, root_seed: int, device: str) -> tuple[Cohort, ...]:
+def cohorts_of(name: str, root_seed: int, device: str) -> tuple[Cohort, ...]:
+    """Return the cohorts of a scale, one for each of its families; those of the last call are kept in memory."""
     scale = SCALES[name]
     # What takes hours is kept; what takes minutes is done again, so that a run of the suite owes nothing to another.
     store = None if name == "small" else RunStore(default_root())
@@ -37,7 +38,7 @@ def trained(trial: Trial, arms: Sequence[str], measure: Callable[[Cohort], T]) -
     Cohorts are kept in memory: other claims of the same run get the same ones, and what each of them finds does not
     depend on which of them run. Training and measuring use a thread for each cohort.
     """
-    cohorts = _cohorts(scale_of(trial.profile, trial.scale).name, trial.settings.root_seed, trial.device)
+    cohorts = cohorts_of(scale_of(trial.profile, trial.scale).name, trial.settings.root_seed, trial.device)
     trial.plan((len(arms) + 1) * len(cohorts))
     train_together(cohorts, arms, trial.advance)
 
