@@ -61,6 +61,7 @@ class Cohort:
     Attributes:
         family: the family.
         languages: one per member.
+        tables: their contexts, or None where one has too many to write out.
         reference: contexts of every member, sampled once, on which excess losses are measured.
         exam: labelled sentences of every member.
         stopped: set it, and training that goes on in another thread ends after the piece of 16 steps it is at.
@@ -80,7 +81,7 @@ class Cohort:
         drawn = [self.family.draw(seed) for seed in self.seeds("language")]
         self.languages = tuple(language for language, _ in drawn)
         tables = [table for _, table in drawn]
-        self._tables = None if None in tables else [table for table in tables if table is not None]
+        self.tables = None if None in tables else [table for table in tables if table is not None]
         self.reference = Reference.each(
             [
                 Reference.sampled(language, scale.reference, torch.Generator().manual_seed(seed))
@@ -155,7 +156,7 @@ class Cohort:
 
         def build() -> Phase:
             trainer = Trainer(
-                start, self.languages, training, self.seeds("training", stream), table=self._tables, device=self._device
+                start, self.languages, training, self.seeds("training", stream), table=self.tables, device=self._device
             )
             return Phase(trainer, steps, every, self._excess, self.stopped)
 

@@ -32,13 +32,20 @@ def recalled(trial: Trial) -> bool:
     return True
 
 
-def trained(trial: Trial, arms: Sequence[str], measure: Callable[[Cohort], T]) -> list[T]:
-    """Return what `measure` finds on the cohorts of a trial's scale, one for each family, once these arms are trained.
+def trained(trial: Trial, arms: Sequence[str], measure: Callable[[Cohort], T], scale: str | None = None) -> list[T]:
+    """Return what `measure` finds on the cohorts of a scale, one for each family, once these arms are trained.
 
     Cohorts are kept in memory: other claims of the same run get the same ones, and what each of them finds does not
     depend on which of them run. Training and measuring use a thread for each cohort.
+
+    Args:
+        trial: of a claim about networks.
+        arms: names.
+        measure: what is done with a cohort.
+        scale: name, for a claim that is tried at one scale only; None for the trial's.
     """
-    cohorts = cohorts_of(scale_of(trial.profile, trial.scale).name, trial.settings.root_seed, trial.device)
+    sizes = scale_of(trial.profile, scale or trial.scale)
+    cohorts = cohorts_of(sizes.name, trial.settings.root_seed, trial.device)
     trial.plan((len(arms) + 1) * len(cohorts))
     train_together(cohorts, arms, trial.advance)
 

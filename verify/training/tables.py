@@ -42,7 +42,8 @@ class ContextTable:
         return float(torch.special.entr(self.prob @ self.conditional).sum())
 
     @cached_property
-    def _cumulative(self) -> Float[Tensor, " context"]:
+    def cumulative(self) -> Float[Tensor, " context"]:
+        """Running sums of π, the last of them exactly one."""
         return _cumulative(self.prob)
 
     @cached_property
@@ -55,7 +56,7 @@ class ContextTable:
         The law is exact up to a few 2⁻⁵³ per outcome, and an outcome of probability zero never occurs.
         """
         uniform = torch.rand(2, n, generator=generator, dtype=torch.float64)
-        index = torch.searchsorted(self._cumulative, uniform[0], right=True)
+        index = torch.searchsorted(self.cumulative, uniform[0], right=True)
         target = (self._cumulative_conditional[index] <= uniform[1].unsqueeze(-1)).sum(-1)
         return index, target
 

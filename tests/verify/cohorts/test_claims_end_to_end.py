@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from theory.claims import CLAIMS
+from verify import test_plateau_transformer
 from verify.cohorts import laboratory, scale
+from verify.cohorts.plateau_law import Protocol
 from verify.evidence import ANY
 from verify.trial import Settings, Trial
 
@@ -75,3 +77,26 @@ def test_a_trial_at_medium_scale_ends_in_evidence_for_every_family(claim: str) -
         assert [m.parameters["language"] for m in own] == list(scale.SCALES["medium"].families)
         assert {m.parameters["scale"] for m in own} == {"medium"}
     assert len(evidence.controls) >= len(scale.SCALES["medium"].families)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_plateau_law_is_tried_on_the_small_networks_and_recalled_below_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    short = Protocol(rates=(0.02, 0.01), batch=2, times=(0.02, 0.04), replicas=1, points=16)
+    monkeypatch.setattr(test_plateau_transformer, "PROTOCOL", short)
+    done: list[float] = []
+    trial = Trial(CLAIMS["plateau-transformer"], Settings(root_seed=905, scale="medium"), done.append)
+    test_plateau_transformer.test_plateau_transformer(trial)
+    evidence = trial.conclude()
+    assert done[-1] == pytest.approx(1.0)
+    assert [m.parameters["language"] for m in evidence.measurements] == ["hmm", "pcfg"]
+    assert {m.parameters["scale"] for m in evidence.measurements} == {"small"}
+    assert len(evidence.controls) == 6
+
+    monkeypatch.setattr(test_plateau_transformer, "stored", lambda claim, run: {"medium": evidence}[run])
+    for profile in ("quick", "default"):
+        later = Trial(CLAIMS["plateau-transformer"], Settings(profile))
+        test_plateau_transformer.test_plateau_transformer(later)
+        assert later.recalled
+        assert later.conclude() is evidence
