@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from verify.cohorts.cohort import Cohort, on_each, train_together
-from verify.cohorts.scale import SCALES, scale_of
+from verify.cohorts.scale import Scale, scale_of
 from verify.runs.store import RunStore, default_root
 from verify.stored import stored
 from verify.trial import Trial
@@ -16,11 +16,10 @@ T = TypeVar("T")
 
 
 @lru_cache(maxsize=1)
-def cohorts_of(name: str, root_seed: int, device: str) -> tuple[Cohort, ...]:
+def cohorts_of(scale: Scale, root_seed: int, device: str) -> tuple[Cohort, ...]:
     """Return the cohorts of a scale, one for each of its families; those of the last call are kept in memory."""
-    scale = SCALES[name]
     # What takes hours is kept; what takes minutes is done again, so that a run of the suite owes nothing to another.
-    store = None if name == "small" else RunStore(default_root())
+    store = None if scale.name == "small" else RunStore(default_root())
     return tuple(Cohort(family, scale, root_seed, device, store) for family in scale.families)
 
 
@@ -38,7 +37,7 @@ def trained(trial: Trial, arms: Sequence[str], measure: Callable[[Cohort], T]) -
     Cohorts are kept in memory: other claims of the same run get the same ones, and what each of them finds does not
     depend on which of them run. Training and measuring use a thread for each cohort.
     """
-    cohorts = cohorts_of(scale_of(trial.profile, trial.scale).name, trial.settings.root_seed, trial.device)
+    cohorts = cohorts_of(scale_of(trial.profile, trial.scale), trial.settings.root_seed, trial.device)
     trial.plan((len(arms) + 1) * len(cohorts))
     train_together(cohorts, arms, trial.advance)
 
