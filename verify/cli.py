@@ -182,8 +182,8 @@ def _report(arguments: argparse.Namespace) -> int:
         files = [{item.claim: item for item in read(file)} for file in arguments.file]
     except (OSError, ValueError) as error:
         return _usage_error(str(error))
-    if len(files) > 1 and not arguments.languages:
-        return _usage_error("only --languages shows several files in one table; report them one by one")
+    if len(files) > 1 and not (arguments.languages or arguments.exams):
+        return _usage_error("only --languages and --exams show several files in one table; report them one by one")
     evidence = [found[claim] for claim in CLAIMS for found in files if claim in found]
     if arguments.json:
         _print_json("report", [item.as_json() for item in evidence])
@@ -265,7 +265,9 @@ def parser() -> argparse.ArgumentParser:
     form.add_argument(
         "--languages", action="store_true", help="print verdicts by language and scale, in Markdown, of several files"
     )
-    form.add_argument("--exams", action="store_true", help="print what further exams found, in Markdown")
+    form.add_argument(
+        "--exams", action="store_true", help="print what further exams found, in Markdown, in several files"
+    )
     cli_language.add_arguments(
         verb("language", _language, "show a language: sentences, entropy floor, picture; without NAME, list them")
     )

@@ -107,9 +107,11 @@ def test_a_trial_at_medium_scale_ends_in_evidence_for_every_family(claim: str) -
 
 
 @pytest.mark.usefixtures("tiny")
-@pytest.mark.parametrize("claim", ["algorithm", "flatness-mediates"])
-def test_a_trial_at_small_scale_shows_no_more_than_it_did_also_for_lstms(claim: str) -> None:
-    evidence = tried(claim, "small:hmm-lstm", [])
-    assert {m.parameters["language"] for m in evidence.measurements} == {"hmm-lstm"}
+@pytest.mark.parametrize(
+    ("claim", "family"), [("algorithm", "hmm-lstm"), ("continued-training", "hmm-lstm"), ("flatness-mediates", "pcfg")]
+)
+def test_a_trial_at_small_scale_has_no_further_exams_or_recoveries(claim: str, family: str) -> None:
+    evidence = tried(claim, f"small:{family}", [])
+    assert {m.parameters["language"] for m in evidence.measurements} == {family}
     assert not any(exam_keys(evidence).values())
     assert not any("adam" in key for m in evidence.measurements for key in m.parameters)
