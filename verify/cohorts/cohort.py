@@ -17,7 +17,7 @@ from torch import Tensor
 from verify.cohorts.arms import ARMS, Arm, Size, descent
 from verify.cohorts.exams import EXAMS
 from verify.cohorts.families import FAMILIES
-from verify.cohorts.path import Path
+from verify.cohorts.path import Path, Point
 from verify.cohorts.phase import Phase
 from verify.cohorts.scale import ExamName, Scale
 from verify.cohorts.sharpness import Sharpness, sharpness
@@ -79,6 +79,7 @@ class Cohort:
         self._ends: dict[str, Network] = {}
         self._paths: dict[str, Path] = {}
         self._exams: dict[ExamName, Exam] = {}
+        self._examined: dict[tuple[ExamName, str, tuple[int, ...]], Tensor] = {}
         drawn = [self.family.draw(seed) for seed in self.seeds("language")]
         self.languages = tuple(language for language, _ in drawn)
         tables = [table for _, table in drawn]
@@ -227,6 +228,13 @@ class Cohort:
         return further.grade(
             self._exams[exam].to(self._device), self._placed(network), self._generators("batches", exam)
         ).cpu()
+
+    def examined(self, exam: ExamName, arm: str, point: Point) -> Float[Tensor, " member"]:
+        """Return `further_accuracy` at a point of an arm; kept, as several claims compare the same arms."""
+        place = exam, arm, tuple(point.checkpoint.tolist())
+        if place not in self._examined:
+            self._examined[place] = self.further_accuracy(exam, point.network)
+        return self._examined[place]
 
     def sharpness(self, network: Network) -> Sharpness:
         """Return tr F and Σθ²F of every member, with the same probes for every arm."""

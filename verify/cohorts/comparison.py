@@ -42,7 +42,6 @@ class Comparison:
     points: dict[str, Point]
     _sharpness: dict[str, Sharpness] = field(default_factory=dict)
     _accuracy: dict[str, Tensor] = field(default_factory=dict)
-    _further: dict[tuple[ExamName, str], Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -87,9 +86,7 @@ class Comparison:
 
     def further_accuracy(self, exam: ExamName, arm: str) -> Float[Tensor, " member"]:
         """Return the accuracy of an arm in a further exam."""
-        if (exam, arm) not in self._further:
-            self._further[exam, arm] = self.cohort.further_accuracy(exam, self.points[arm].network)
-        return self._further[exam, arm]
+        return self.cohort.examined(exam, arm, self.points[arm])
 
     def further_gains(self, first: str, second: str) -> dict[ExamName, Float[Tensor, " member"]]:
         """Return the accuracy of one arm minus that of another in each further exam of the scale."""

@@ -92,6 +92,24 @@ def test_gains_are_shown_with_the_half_width_of_a_95_percent_interval(cohort: Co
     assert set(same.values()) == {0.0}
 
 
+def test_an_arm_is_examined_once_at_each_point_whichever_claim_asks(
+    cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Comparison.of(cohort, ["base", "adversarial"]).further_accuracy("many labels", "base")
+    start = cohort.path("base").at(cohort.path("base").excess.amax(0))
+    assert not start.checkpoint.equal(Comparison.of(cohort, ["base", "adversarial"]).points["base"].checkpoint)
+    earlier = cohort.examined("many labels", "base", start)
+    assert earlier.equal(cohort.further_accuracy("many labels", start.network))
+
+    def never(self: Cohort, exam: ExamName, network: object) -> None:
+        raise AssertionError("examined again")
+
+    monkeypatch.setattr(Cohort, "further_accuracy", never)
+    again = Comparison.of(cohort, ["adversarial", "base"]).further_accuracy("many labels", "base")
+    assert again.equal(first)
+    assert cohort.examined("many labels", "base", start).equal(earlier)
+
+
 def test_a_scale_without_further_exams_shows_none() -> None:
     arms = Comparison.of(Cohort("pcfg", TINY, 11), ["base", "plain"], examined=["base", "plain"])
     assert further_exams(arms, "base", "plain") == {}
