@@ -9,7 +9,7 @@ import pytest
 from theory.claims import CLAIMS
 from verify.cohorts.scale import SCALES
 from verify.evidence import read
-from verify.report import by_language, markdown
+from verify.report import by_language, markdown, other_exams
 
 ROOT = Path(__file__).parents[1]
 EVIDENCE = ROOT / "verify" / "evidence" / "default-cpu.jsonl"
@@ -33,6 +33,14 @@ def test_the_page_of_empirical_claims_is_generated_from_the_stored_evidence() ->
     sources = {claim.id: claim.source for claim in CLAIMS.values()}
     evidence = [found[claim] for claim in CLAIMS for found in files if claim in found]
     assert shown[1] == by_language(evidence, sources, list(SCALES))
+
+
+def test_the_table_of_other_exams_is_generated_from_the_stored_evidence() -> None:
+    text = (ROOT / "paper_notes" / "empirical.md").read_text(encoding="utf-8")
+    shown = re.search(r"<!-- other exams: .*? -->\n(.*?)<!-- end of other exams -->", text, re.DOTALL)
+    assert shown is not None
+    files = [{item.claim: item for item in read(path)} for path in (EVIDENCE, MEDIUM) if path.is_file()]
+    assert shown[1] == other_exams([found[claim] for claim in CLAIMS for found in files if claim in found])
 
 
 def test_the_statement_of_an_empirical_claim_names_the_target_of_its_designs() -> None:

@@ -128,12 +128,14 @@ def _predict(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     claim = find(arguments.id)
     # Imported here: the other verbs need no torch.
+    from verify.cohorts.scale import ScaleError, scale_of
     from verify.environment import DeviceError, require_device
     from verify.evidence import read
 
     try:
         require_device(arguments.device)
-    except DeviceError as error:
+        scale_of(arguments.profile, arguments.scale)
+    except (DeviceError, ScaleError) as error:
         return _usage_error(str(error))
     test_file = Path(__file__).parent / f"test_{claim.id.replace('-', '_')}.py"
     with tempfile.TemporaryDirectory() as folder:
@@ -180,14 +182,16 @@ def _report(arguments: argparse.Namespace) -> int:
         files = [{item.claim: item for item in read(file)} for file in arguments.file]
     except (OSError, ValueError) as error:
         return _usage_error(str(error))
-    if len(files) > 1 and not arguments.languages:
-        return _usage_error("only --languages shows several files in one table; report them one by one")
+    if len(files) > 1 and not (arguments.languages or arguments.exams):
+        return _usage_error("only --languages and --exams show several files in one table; report them one by one")
     evidence = [found[claim] for claim in CLAIMS for found in files if claim in found]
     if arguments.json:
         _print_json("report", [item.as_json() for item in evidence])
     elif arguments.languages:
         sources = {claim.id: claim.source for claim in CLAIMS.values()}
         print(report.by_language(evidence, sources, SCALES), end="")
+    elif arguments.exams:
+        print(report.other_exams(evidence), end="")
     elif arguments.markdown:
         print(report.markdown(evidence), end="")
     else:
@@ -247,7 +251,12 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("id", metavar="ID")
     run.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
     run.add_argument("--profile", choices=PROFILES, default="default")
-    run.add_argument("--scale", choices=SCALES, help="of the networks in claims about them (default: the profile's)")
+    run.add_argument(
+        "--scale",
+        metavar="NAME[:FAMILY,…]",
+        help=f"of the networks in claims about them: {', '.join(SCALES)} (default: the profile's), and families of "
+        "languages in place of its own",
+    )
     run.add_argument("--root-seed", type=int, default=0, metavar="N")
     report = verb("report", _report, "print the table of a file of evidence; the latest line of each claim counts")
     report.add_argument("file", type=Path, metavar="FILE", nargs="+")
@@ -255,6 +264,9 @@ def parser() -> argparse.ArgumentParser:
     form.add_argument("--markdown", action="store_true", help="print it as the README shows it")
     form.add_argument(
         "--languages", action="store_true", help="print verdicts by language and scale, in Markdown, of several files"
+    )
+    form.add_argument(
+        "--exams", action="store_true", help="print what further exams found, in Markdown, in several files"
     )
     cli_language.add_arguments(
         verb("language", _language, "show a language: sentences, entropy floor, picture; without NAME, list them")

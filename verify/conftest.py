@@ -17,7 +17,7 @@ import torch
 from theory.claims import CLAIMS
 from verify import report
 from verify.budget import SUITE_FALSE_ALARM
-from verify.cohorts.scale import SCALES
+from verify.cohorts.scale import SCALES, ScaleError, scale_of
 from verify.decision import Verdict
 from verify.environment import DeviceError, require_device
 from verify.evidence import Evidence, append
@@ -41,7 +41,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--device", default="cpu", help="where the ensembles run: cpu (default), cuda or cuda:N")
     group.addoption("--profile", choices=PROFILES, default="default", help="size of the experiments")
     group.addoption(
-        "--scale", choices=tuple(SCALES), help="of the networks in claims about them (default: the profile's)"
+        "--scale",
+        metavar="NAME[:FAMILY,…]",
+        help=f"of the networks in claims about them: {', '.join(SCALES)}, each with families of languages of its own "
+        "unless others are named (default: the profile's)",
     )
     group.addoption("--root-seed", type=int, default=0, metavar="N", help="root of all random streams (default 0)")
     group.addoption("--evidence", type=Path, metavar="FILE", help="append one JSON line for each finished claim")
@@ -51,7 +54,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Check the options before anything runs."""
     try:
         device = require_device(config.getoption("--device"))
-    except DeviceError as error:
+        scale_of(config.getoption("--profile"), config.getoption("--scale"))
+    except (DeviceError, ScaleError) as error:
         raise pytest.UsageError(str(error)) from error
     # Everything torch does on the CPU here is small: a second thread costs more than it gains. The compiled engine
     # has threads of its own.

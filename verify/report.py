@@ -9,6 +9,8 @@ from verify.evidence import Evidence, Measurement
 
 WIDTH = 80
 MOST_DECIMALS = 5
+MEAN, HALF_WIDTH = ": mean difference", ": ±"
+"""What follows the name of a further exam in the parameters of a measurement."""
 _COLUMNS = (22, 9, 26, 13, 6)
 _HEADER = ("claim", "predicted", "measured [interval]", "verdict", "caught")
 
@@ -158,3 +160,33 @@ def _language_cells(item: Evidence, m: Measurement) -> str:
         f"{m.statistic} | {m.parameters['language']}, {m.parameters['scale']} | {sign}{m.target:.3g} "
         f"| {measured(m)} | {_loud(m.verdict)} | {item.date[:10]}, {item.device} |"
     )
+
+
+def other_exams(evidence: Iterable[Evidence]) -> str:
+    """Return the table of differences in further exams, which have no verdict; nothing where none was measured."""
+    shown = [
+        (item, m) for item in evidence for m in item.measurements if any(key.endswith(MEAN) for key in m.parameters)
+    ]
+    exams = list(dict.fromkeys(key.removesuffix(MEAN) for _, m in shown for key in m.parameters if key.endswith(MEAN)))
+    if not exams:
+        return ""
+    rows = [
+        f"| claim | difference | language, scale | {' | '.join(exams)} | evidence |",
+        "|---" * (4 + len(exams)) + "|",
+    ]
+    for item, m in shown:
+        cells = " | ".join(_plus_minus(m, exam) for exam in exams)
+        rows.append(
+            f"| [`{item.claim}`]({item.claim.replace('-', '_')}.md) | {m.statistic} "
+            f"| {m.parameters['language']}, {m.parameters['scale']} | {cells} | {item.date[:10]}, {item.device} |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+def _plus_minus(m: Measurement, exam: str) -> str:
+    """Write a difference with the half-width of its interval; nothing where that exam was not held."""
+    if exam + MEAN not in m.parameters:
+        return ""
+    mean, half = (float(m.parameters[exam + part]) for part in (MEAN, HALF_WIDTH))
+    decimals = _decimals(half)
+    return f"{mean:z.{decimals}f} ± {half:.{decimals}f}"

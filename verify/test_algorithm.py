@@ -12,7 +12,7 @@ from verify.cohorts.designs import contrast
 from verify.cohorts.laboratory import recalled, trained
 from verify.cohorts.scale import scale_of
 from verify.cohorts.transfer import Exam
-from verify.cohorts.verdicts import record, record_control
+from verify.cohorts.verdicts import further_exams, record, record_control
 from verify.design import Design
 from verify.downstream.baselines import conditional_features
 from verify.trial import Profile, Trial
@@ -58,7 +58,8 @@ def test_algorithm(trial: Trial) -> None:
 
     def measure(cohort: Cohort) -> tuple[Comparison, Tensor, Tensor]:
         table, again = (table_accuracy(cohort, exam) for exam in (cohort.exam, cohort.examine("second exam")))
-        return Comparison.of(cohort, compared, accuracy=compared), table, again
+        arms = Comparison.of(cohort, compared, accuracy=compared, examined=["base", "adversarial"])
+        return arms, table, again
 
     for arms, table, again in trained(trial, compared, measure):
         shown = {
@@ -67,7 +68,7 @@ def test_algorithm(trial: Trial) -> None:
             "accuracy of the lookup table": float(table.mean()),
         }
         gain = arms.gain("base", "adversarial")
-        record(trial, best, arms, gain, **shown)
+        record(trial, best, arms, gain, **shown, **further_exams(arms, "base", "adversarial"))
         # The table's excess is 0, so that what remains of the networks' counts against them in full.
         record(trial, worst, arms, Contrast(arms.accuracy("adversarial") - table, 0.0), **shown)
         record_control(

@@ -7,7 +7,7 @@ from verify.cohorts.comparison import Comparison
 from verify.cohorts.designs import contrast
 from verify.cohorts.laboratory import recalled, trained
 from verify.cohorts.scale import scale_of
-from verify.cohorts.verdicts import record, record_control
+from verify.cohorts.verdicts import further_exams, record, record_control
 from verify.design import Design
 from verify.trial import Profile, Trial
 
@@ -38,9 +38,10 @@ def test_continued_training(trial: Trial) -> None:
     compared = ["base", "sampled", "soft"]
 
     def measure(cohort: Cohort) -> Comparison:
-        return Comparison.of(cohort, compared, accuracy=compared, traces=compared[:2])
+        return Comparison.of(cohort, compared, accuracy=compared, traces=compared[:2], examined=compared[:2])
 
     for arms in trained(trial, compared, measure):
         fall = arms.log_trace_ratio("sampled", "base").values.mean()
-        record(trial, design, arms, arms.gain("sampled", "base"), **{"ln(tr F after ÷ before)": float(fall)})
+        shown = {"ln(tr F after ÷ before)": float(fall)} | further_exams(arms, "sampled", "base")
+        record(trial, design, arms, arms.gain("sampled", "base"), **shown)
         record_control(trial, "soft labels", "the gradient has no label noise", design, arms, arms.gain("soft", "base"))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from verify.cohorts.cohort import Cohort
 from verify.cohorts.comparison import Comparison
 from verify.cohorts.designs import contrast
 from verify.cohorts.laboratory import recalled, trained
 from verify.cohorts.scale import scale_of
-from verify.cohorts.verdicts import record, record_control
+from verify.cohorts.verdicts import further_exams, record, record_control
 from verify.design import Design
 from verify.trial import Profile, Trial
 
@@ -45,23 +47,38 @@ def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
     )
 
 
+def further_recoveries(cohort: Cohort, names: Sequence[str]) -> dict[str, float]:
+    """Return what further recoveries mend and do to tr F: each matched apart, so that it moves no decided contrast."""
+    isotropic = f"{MENDED}isotropic"
+    shown = {}
+    for name in names:
+        arms = Comparison.of(cohort, ["adversarial", isotropic, name])
+        short = name.removeprefix(MENDED)
+        shown[f"gain by {short}"] = float(arms.gain(name, "adversarial").values.mean())
+        shown[f"ln(tr F, {short} ÷ isotropic)"] = float(arms.log_trace_ratio(name, isotropic).values.mean())
+    return shown
+
+
 def test_flatness_mediates(trial: Trial) -> None:
     penalty, shape = trial.declare(designs(trial.profile, trial.scale))
     if recalled(trial):
         return
     mended = [MENDED + labels for labels in ("sampled", "soft", "isotropic")]
     sampled, soft, isotropic = mended
+    further = [MENDED + name for name in scale_of(trial.profile, trial.scale).further_recoveries]
     forced, freed = ["base", "plain", "flat", "sharp"], ["adversarial", *mended]
 
-    def measure(cohort: Cohort) -> tuple[Comparison, Comparison]:
+    def measure(cohort: Cohort) -> tuple[Comparison, Comparison, dict[str, float]]:
         return (
-            Comparison.of(cohort, forced, accuracy=forced, traces=["flat", "sharp"]),
+            Comparison.of(cohort, forced, accuracy=forced, traces=["flat", "sharp"], examined=["flat", "sharp"]),
             Comparison.of(cohort, freed, accuracy=freed, traces=[sampled, isotropic]),
+            further_recoveries(cohort, further),
         )
 
-    for arms, recovery in trained(trial, [*forced, *freed], measure):
+    for arms, recovery, others in trained(trial, [*forced, *freed, *further], measure):
         fall = arms.log_trace_ratio("flat", "sharp").values.mean()
-        record(trial, penalty, arms, arms.gain("flat", "sharp"), **{"ln(tr F, flat ÷ sharp)": float(fall)})
+        forcing = {"ln(tr F, flat ÷ sharp)": float(fall)} | further_exams(arms, "flat", "sharp")
+        record(trial, penalty, arms, arms.gain("flat", "sharp"), **forcing)
         record_control(trial, "penalty of weight 0", "nothing acts on tr F", penalty, arms, arms.gain("plain", "base"))
         shown = {
             f"gain by {name.removeprefix(MENDED)}": float(recovery.gain(name, "adversarial").values.mean())
@@ -69,7 +86,7 @@ def test_flatness_mediates(trial: Trial) -> None:
         }
         fall = recovery.log_trace_ratio(sampled, isotropic).values.mean()
         shown["ln(tr F, sampled ÷ isotropic)"] = float(fall)
-        record(trial, shape, recovery, recovery.gain(sampled, isotropic), **shown)
+        record(trial, shape, recovery, recovery.gain(sampled, isotropic), **shown, **others)
         record_control(
             trial,
             "soft labels in place of sampled ones",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from verify.cohorts.cohort import Cohort
 from verify.cohorts.comparison import Comparison
 from verify.cohorts.designs import contrast
 from verify.cohorts.laboratory import recalled, trained
 from verify.cohorts.scale import scale_of
-from verify.cohorts.verdicts import record, record_control
+from verify.cohorts.verdicts import further_exams, record, record_control
 from verify.design import Design
 from verify.trial import Profile, Trial
 
@@ -35,8 +36,13 @@ def test_same_loss_different_transfer(trial: Trial) -> None:
     if recalled(trial):
         return
     compared = ["base", "plain", "adversarial"]
-    for arms in trained(trial, compared, lambda cohort: Comparison.of(cohort, compared, accuracy=compared)):
-        record(trial, design, arms, arms.gain("base", "adversarial"))
+
+    def measure(cohort: Cohort) -> Comparison:
+        return Comparison.of(cohort, compared, accuracy=compared, examined=["base", "adversarial"])
+
+    for arms in trained(trial, compared, measure):
+        shown = further_exams(arms, "base", "adversarial")
+        record(trial, design, arms, arms.gain("base", "adversarial"), **shown)
         record_control(
             trial, "adversary of weight 0", "nothing acts on the features", design, arms, arms.gain("base", "plain")
         )

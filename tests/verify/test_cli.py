@@ -139,6 +139,17 @@ def test_run_cuda_without_a_device_is_one_clear_error(
     assert "--device cpu" in err
 
 
+@pytest.mark.parametrize(
+    ("scale", "remedy"), [("huge", "among small, medium, paper"), ("small:esperanto", "families among hmm, pcfg")]
+)
+def test_an_unknown_scale_or_family_lists_the_valid_ones(
+    capsys: pytest.CaptureFixture[str], scale: str, remedy: str
+) -> None:
+    status, _, err = run(capsys, "run", "algorithm", "--scale", scale)
+    assert status == 2
+    assert remedy in err
+
+
 def test_run_measures_and_prints_evidence() -> None:
     command = [sys.executable, "-m", "verify", "run", "product-model", "--profile", "quick", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)

@@ -101,6 +101,26 @@ def test_verdicts_by_language_of_two_scales_are_one_claim() -> None:
     assert "paper | | | not run" in rows[-1]
 
 
+def test_other_exams_have_a_column_each_and_no_verdict() -> None:
+    item = by_language()
+    shown = {"many labels: mean difference": 0.12345, "many labels: ±": 0.012, "fine-tuning: mean difference": -0.0001}
+    few, none = item.measurements
+    few = replace(few, parameters={**few.parameters, **shown, "fine-tuning: ±": 0.0004})
+    more = replace(
+        none, parameters={**none.parameters, "masked states: mean difference": 0.5, "masked states: ±": 0.02}
+    )
+    rows = report.other_exams([evidence(), replace(item, measurements=(few, more))]).strip().splitlines()
+    assert len({row.count("|") for row in rows}) == 1
+    assert rows[0].split(" | ")[3:6] == ["many labels", "fine-tuning", "masked states"]
+    assert "| 0.123 ± 0.012 | -0.00010 ± 0.00040 |  |" in rows[2]
+    assert "|  |  | 0.500 ± 0.020 |" in rows[3]
+    assert not any(verdict in "".join(rows).lower() for verdict in ("supported", "refuted", "inconclusive"))
+
+
+def test_without_other_exams_there_is_no_table_of_them() -> None:
+    assert report.other_exams([evidence(), by_language()]) == ""
+
+
 def test_verdicts_by_language_say_what_was_not_run() -> None:
     shown = report.by_language([evidence(), by_language()], {by_language().claim: "ours"}, ["small", "paper"])
     rows = shown.strip().splitlines()

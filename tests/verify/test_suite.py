@@ -47,6 +47,13 @@ def test_an_unknown_profile_lists_the_valid_ones() -> None:
     assert "full" in done.stderr
 
 
+def test_an_unknown_family_lists_the_valid_ones() -> None:
+    done = suite("verify/test_product_model.py", "--scale=small:esperanto")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "hmm-lstm" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+
+
 @pytest.mark.parametrize("outcome", ["raise AssertionError('took it for a failure')", "pass"])
 def test_an_interruption_ends_the_run_even_if_the_running_code_swallows_it(tmp_path: Path, outcome: str) -> None:
     # Hypothesis turns one that falls into its own bookkeeping into an AssertionError.

@@ -57,6 +57,11 @@ def _continuation(scale: Scale, start: str, labels: Labels) -> Arm:
     return Arm(start, "large", training, scale.continuation, "continuation")
 
 
+def _adam(scale: Scale, start: str) -> Arm:
+    training = Training(rate=scale.fine_rate, batch=scale.noisy_batch, labels="sampled", optimiser=AdamW())
+    return Arm(start, "large", training, scale.continuation, "continuation")
+
+
 def _intervention(scale: Scale, *, trace: float | None = None, adversary: Adversary | None = None) -> Arm:
     training = Training(
         rate=scale.fine_rate,
@@ -100,6 +105,7 @@ ARMS: Mapping[str, Callable[[Scale, Family], Arm]] = MappingProxyType(
         "adversarial-sampled": lambda s, f: _continuation(s, "adversarial", "sampled"),
         "adversarial-soft": lambda s, f: _continuation(s, "adversarial", "soft"),
         "adversarial-isotropic": lambda s, f: _continuation(s, "adversarial", "isotropic"),
+        "adversarial-adam": lambda s, f: _adam(s, "adversarial"),
     }
 )
 """By name, for a scale and a family.
@@ -107,5 +113,6 @@ ARMS: Mapping[str, Callable[[Scale, Family], Arm]] = MappingProxyType(
 base: AdamW on soft labels to a minimum. small: the same at half the width. sampled, soft, isotropic: SGD from that
 minimum with labels y ~ p*, with p* itself, and with p* and isotropic noise of the same norm. plain: AdamW on from the
 minimum. flat, sharp: the same with a penalty ±λ tr F. adversarial: the same against a head for the downstream task;
-then SGD from there, as from the minimum.
+then SGD from there, as from the minimum, and AdamW on sampled labels at a constant rate, for as long on as many
+examples.
 """

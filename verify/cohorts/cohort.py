@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +15,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from verify.cohorts.arms import ARMS, Arm, Size, descent
+from verify.cohorts.exams import EXAMS
 from verify.cohorts.families import FAMILIES
-from verify.cohorts.path import Path
+from verify.cohorts.path import Path, Point
 from verify.cohorts.phase import Phase
-from verify.cohorts.scale import Scale
+from verify.cohorts.scale import ExamName, Scale
 from verify.cohorts.sharpness import Sharpness, sharpness
 from verify.cohorts.transfer import Exam
 from verify.downstream.features import unmasked_states
-from verify.networks import Transformer, TransformerConfig
 from verify.networks.network import Network
 from verify.runs.checkpointer import complete
 from verify.runs.failures import RecordedFailureError
@@ -78,6 +79,8 @@ class Cohort:
         self.stopped = threading.Event()
         self._ends: dict[str, Network] = {}
         self._paths: dict[str, Path] = {}
+        self._exams: dict[ExamName, Exam] = {}
+        self._examined: dict[tuple[ExamName, str, tuple[int, ...]], Tensor] = {}
         drawn = [self.family.draw(seed) for seed in self.seeds("language")]
         self.languages = tuple(language for language, _ in drawn)
         tables = [table for _, table in drawn]
@@ -97,26 +100,30 @@ class Cohort:
             for member in range(self.scale.members)
         ]
 
-    def examine(self, purpose: str) -> Exam:
-        """Return an exam of every member; another purpose gives independent sentences."""
+    def examine(self, purpose: str, *, many: int | None = None) -> Exam:
+        """Return an exam of every member; another purpose gives independent sentences.
+
+        Args:
+            purpose: name of its random numbers.
+            many: labelled sentences of one large draw, in place of the scale's draws of few.
+        """
         tasks = [self.family.task_of(language) for language in self.languages]
-        scale = self.scale
-        return Exam.sample(tasks, self.seeds(purpose), labels=scale.labels, draws=scale.draws, tested=scale.tested)
+        labels, draws = (self.scale.labels, self.scale.draws) if many is None else (many, 1)
+        return Exam.sample(tasks, self.seeds(purpose), labels=labels, draws=draws, tested=self.scale.tested)
 
     def initial(self, size: Size, stream: str) -> Network:
         """Return networks of a size as they are before training."""
         half = 1 if size == "large" else 2
-        config = TransformerConfig(
-            self.family.n_tokens,
+        return self.family.networks(
             self.languages[0].length,
             width=self.scale.width // half,
             layers=self.scale.layers,
             heads=max(1, self.scale.heads // half),
-            mlp_ratio=2,
-            padded=self.family.padded,
+            generators=self._generators("initial", stream),
         )
-        generators = [torch.Generator().manual_seed(seed) for seed in self.seeds("initial", stream)]
-        return Transformer(config, (self.scale.members,), generators)
+
+    def _generators(self, *purpose: str) -> list[torch.Generator]:
+        return [torch.Generator().manual_seed(seed) for seed in self.seeds(*purpose)]
 
     def arm(self, name: str) -> Arm:
         """Return how an arm is trained."""
@@ -183,10 +190,11 @@ class Cohort:
         return RunResult(content, tensors)
 
     def _key(self, name: str, training: Training, steps: int, stream: str, every: int | None) -> RunKey:
-        """Return what determines a phase of an arm."""
+        """Return what determines a phase of an arm; the sampled contexts tell languages that are read from files."""
         configuration = {
             "scale": asdict(self.scale),
             "family": self.family.name,
+            "contexts": hashlib.sha256(self.reference.contexts.numpy().tobytes()).hexdigest(),
             "arm": name,
             "phase": stream,
             "training": training.to_json(),
@@ -201,13 +209,33 @@ class Cohort:
 
     def features(self, network: Network) -> Float[Tensor, "member example feature"]:
         """Return the final states of the exam's unmasked sentences, all positions side by side."""
+        return unmasked_states(self._placed(network), self.exam.inputs.to(self._device)).cpu()
+
+    def _placed(self, network: Network) -> Network:
+        """Return a copy to be examined: on the device, in float32, with fused kernels."""
         copied = network.copy().to(device=self._device, dtype=torch.float32)
         copied.fast = True
-        return unmasked_states(copied, self.exam.inputs.to(self._device)).cpu()
+        return copied
 
     def accuracy(self, network: Network) -> Float[Tensor, " member"]:
         """Return the few-label accuracy of every member."""
         return self.exam.accuracy(self.features(network))
+
+    def further_accuracy(self, exam: ExamName, network: Network) -> Float[Tensor, " member"]:
+        """Return the accuracy of every member in one of `EXAMS`, whose sentences are independent of all others."""
+        further = EXAMS[exam]
+        if exam not in self._exams:
+            self._exams[exam] = self.examine(f"exam, {exam}", many=further.many)
+        return further.grade(
+            self._exams[exam].to(self._device), self._placed(network), self._generators("batches", exam)
+        ).cpu()
+
+    def examined(self, exam: ExamName, arm: str, point: Point) -> Float[Tensor, " member"]:
+        """Return `further_accuracy` at a point of an arm; kept, as several claims compare the same arms."""
+        place = exam, arm, tuple(point.checkpoint.tolist())
+        if place not in self._examined:
+            self._examined[place] = self.further_accuracy(exam, point.network)
+        return self._examined[place]
 
     def sharpness(self, network: Network) -> Sharpness:
         """Return tr F and Σθ²F of every member, with the same probes for every arm."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from verify.cohorts.cohort import Cohort
 from verify.cohorts.path import Point, match
+from verify.cohorts.scale import ExamName
 from verify.cohorts.sharpness import Sharpness
 
 
@@ -44,14 +45,31 @@ class Comparison:
 
     @classmethod
     def of(
-        cls, cohort: Cohort, names: Sequence[str], *, accuracy: Sequence[str] = (), traces: Sequence[str] = ()
+        cls,
+        cohort: Cohort,
+        names: Sequence[str],
+        *,
+        accuracy: Sequence[str] = (),
+        traces: Sequence[str] = (),
+        examined: Sequence[str] = (),
     ) -> Comparison:
-        """Match arms, which are trained on first use; measure at once those whose accuracy or traces are asked for."""
+        """Match arms, which are trained on first use; measure at once those that are asked for.
+
+        Args:
+            cohort: their cohort.
+            names: of the arms.
+            accuracy: arms whose few-label accuracy is measured.
+            traces: arms whose tr F and Σθ²F are measured.
+            examined: arms that take the scale's further exams.
+        """
         found = cls(cohort, dict(zip(names, match([cohort.path(name) for name in names]), strict=True)))
         for arm in accuracy:
             found.accuracy(arm)
         for arm in traces:
             found.sharpness(arm)
+        for arm in examined:
+            for exam in cohort.scale.exams:
+                found.further_accuracy(exam, arm)
         return found
 
     @cached_property
@@ -65,6 +83,15 @@ class Comparison:
         if arm not in self._accuracy:
             self._accuracy[arm] = self.cohort.accuracy(self.points[arm].network)
         return self._accuracy[arm]
+
+    def further_accuracy(self, exam: ExamName, arm: str) -> Float[Tensor, " member"]:
+        """Return the accuracy of an arm in a further exam."""
+        return self.cohort.examined(exam, arm, self.points[arm])
+
+    def further_gains(self, first: str, second: str) -> dict[ExamName, Float[Tensor, " member"]]:
+        """Return the accuracy of one arm minus that of another in each further exam of the scale."""
+        exams = self.cohort.scale.exams
+        return {exam: self.further_accuracy(exam, first) - self.further_accuracy(exam, second) for exam in exams}
 
     def sharpness(self, arm: str) -> Sharpness:
         """Return tr F and Σθ²F of an arm."""

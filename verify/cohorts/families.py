@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from synthetic.catalogue import find
 from synthetic.corpus import Corpus, python_corpus
+from synthetic.grammar_io import read_plain
 from synthetic.grammar_random import layered_grammar
 from synthetic.hmm_random import block_hmm
 from synthetic.language import Language
@@ -21,12 +24,21 @@ from synthetic.ngram import NGram
 from synthetic.ngram_language import NGramLanguage
 from synthetic.pcfg import PCFG
 from synthetic.tasks import DownstreamTask
+from verify.networks import build
+from verify.networks.network import Network
 from verify.training.tables import ContextTable, table_if_small
 
 LEARNABLE = 0.1
 """Least learnable gap H(E p*) − L*, in nats, of a language of a family: below it there is next to nothing to learn."""
 
 ATTEMPTS = 1000
+
+AUTHORS_GRAMMAR = "FLATPROOF_AUTHORS_GRAMMAR"
+"""Environment variable that names the file of the paper's grammar, which the project does not ship."""
+
+
+class NoGrammarError(RuntimeError):
+    """The file of a grammar is asked for and not named."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,7 @@ class Family:
         n_tokens: c of every language.
         task: name of the downstream task.
         padded: whether sentences differ in length.
+        network: the architecture that is trained on it.
     """
 
     name: str
@@ -49,6 +62,7 @@ class Family:
     n_tokens: int
     task: str
     padded: bool
+    network: Literal["transformer", "lstm"] = "transformer"
 
     def draw(self, seed: int) -> tuple[Language, ContextTable | None]:
         """Return a language of the family with its contexts, or None where they are too many to write out.
@@ -72,6 +86,30 @@ class Family:
     def task_of(self, language: Language) -> DownstreamTask:
         """Return the downstream task of a language of the family."""
         return language.downstream[self.task]
+
+    def networks(
+        self, length: int, *, width: int, layers: int, heads: int, generators: Sequence[torch.Generator]
+    ) -> Network:
+        """Return a stack of networks before training, one per generator, for languages of the family.
+
+        Args:
+            length: of the sentences.
+            width: features of a final state; of both directions together in an LSTM.
+            layers: number of layers.
+            heads: attention heads of a transformer.
+            generators: of the initial weights.
+        """
+        config: dict[str, Any] = {
+            "kind": self.network,
+            "n_tokens": self.n_tokens,
+            "length": length,
+            "width": width,
+            "layers": layers,
+            "padded": self.padded,
+        }
+        if self.network == "transformer":
+            config |= {"heads": heads, "mlp_ratio": 2}
+        return build(config, (len(generators),), generators)
 
 
 def _torch(generator: np.random.Generator) -> torch.Generator:
@@ -119,6 +157,27 @@ def _authors_shape(generator: np.random.Generator) -> Language:
     return PCFG(layered_grammar(generator), 16)
 
 
+def _authors(_: np.random.Generator) -> Language:
+    """Return the language of the paper's own grammar.
+
+    Raises:
+        NoGrammarError: its file is not named.
+    """
+    path = os.environ.get(AUTHORS_GRAMMAR)
+    if not path:
+        raise NoGrammarError(
+            f"expected the path of the authors' grammar in {AUTHORS_GRAMMAR}, got none; set it to the file they "
+            "released, or take family pcfg-authors, random grammars of its shape"
+        )
+    return _grammar_in(path)
+
+
+@lru_cache(maxsize=1)
+def _grammar_in(path: str) -> Language:
+    # Their probabilities are rounded, so that they do not sum to one.
+    return PCFG(read_plain(path, renormalise=True), 16)
+
+
 def _nested_brackets(_: np.random.Generator) -> Language:
     return find("nested")(0, T=16, k=4, D=4)
 
@@ -142,13 +201,18 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             Family("pcfg-medium", _medium_pcfg, 12, "first-4", padded=True),
             Family("brackets-medium", _medium_brackets, 6, "open-type", padded=False),
             Family("text-medium", lambda _: _texts(32, 8), 32, "component", padded=False),
+            Family("hmm-lstm", _small_hmm, 6, "hidden-state-at-3", padded=False, network="lstm"),
+            Family("hmm-lstm-medium", _medium_hmm, 12, "hidden-state-at-6", padded=False, network="lstm"),
             Family("hmm-paper", _paper_hmm, 200, "hidden-state-at-6", padded=False),
             Family("pcfg-authors", _authors_shape, 200, "root", padded=True),
+            Family("authors", _authors, 200, "root", padded=True),
             Family("brackets", _nested_brackets, 8, "open-type", padded=False),
             Family("text", lambda _: _texts(200, 16), 200, "component", padded=False),
         )
     }
 )
 """By name: two small ones whose contexts are written out; larger ones, for networks of twice the width; two of the
-paper's sizes and shapes (second-hand). Nested brackets with a noisy target, and two texts that ship with Python and are
-to be told apart, are one language each, so that their units differ in networks and examples only."""
+paper's sizes and shapes (second-hand). hmm-lstm and hmm-lstm-medium have the laws of hmm and hmm-medium, and LSTMs in
+place of transformers. The paper's own grammar (from a file that the environment names), nested brackets with a noisy
+target, and two texts that ship with Python and are to be told apart, are one language each, so that their units differ
+in networks and examples only."""

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from verify.cohorts.cohort import Cohort, on_each, train_together
-from verify.cohorts.scale import SCALES, scale_of
+from verify.cohorts.scale import Scale, scale_of
 from verify.runs.store import RunStore, default_root
 from verify.stored import stored
 from verify.trial import Trial
@@ -15,12 +15,11 @@ from verify.trial import Trial
 T = TypeVar("T")
 
 
-@lru_cache(maxsize=1)
-def cohorts_of(name: str, root_seed: int, device: str) -> tuple[Cohort, ...]:
-    """Return the cohorts of a scale, one for each of its families; those of the last call are kept in memory."""
-    scale = SCALES[name]
+@lru_cache(maxsize=2)
+def cohorts_of(scale: Scale, root_seed: int, device: str) -> tuple[Cohort, ...]:
+    """Return the cohorts of a scale, one for each of its families; those of the last two calls are kept in memory."""
     # What takes hours is kept; what takes minutes is done again, so that a run of the suite owes nothing to another.
-    store = None if name == "small" else RunStore(default_root())
+    store = None if scale.name == "small" else RunStore(default_root())
     return tuple(Cohort(family, scale, root_seed, device, store) for family in scale.families)
 
 
@@ -44,8 +43,7 @@ def trained(trial: Trial, arms: Sequence[str], measure: Callable[[Cohort], T], s
         measure: what is done with a cohort.
         scale: name, for a claim that is tried at one scale only; None for the trial's.
     """
-    sizes = scale_of(trial.profile, scale or trial.scale)
-    cohorts = cohorts_of(sizes.name, trial.settings.root_seed, trial.device)
+    cohorts = cohorts_of(scale_of(trial.profile, scale or trial.scale), trial.settings.root_seed, trial.device)
     trial.plan((len(arms) + 1) * len(cohorts))
     train_together(cohorts, arms, trial.advance)
 

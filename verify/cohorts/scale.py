@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Literal
 
+from verify.cohorts.families import FAMILIES
 from verify.trial import Profile
+
+ExamName = Literal["many labels", "masked states", "fine-tuning"]
+Recovery = Literal["adam"]
+
+
+ALL_EXAMS: tuple[ExamName, ...] = ("many labels", "masked states", "fine-tuning")
+
+
+class ScaleError(ValueError):
+    """A scale is asked for that is not to be had."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +30,8 @@ class Scale:
         families: names of the families.
         members: units of each family: a random language and its networks.
         width: features of the networks; the small ones have half.
-        layers: of the transformers.
-        heads: attention heads of the large ones; the small ones have half.
+        layers: of the networks.
+        heads: attention heads of the large transformers; the small ones have half.
         pretraining: steps of AdamW from the initial networks, the rate falling linearly to zero.
         batch: examples of a step of AdamW.
         rate: its first rate.
@@ -39,6 +51,8 @@ class Scale:
         labels: labelled sentences of a head.
         draws: heads of each member.
         tested: sentences of the test set.
+        exams: further exams, shown beside the verdicts without one of their own.
+        further_recoveries: ways of training from the adversarial networks besides SGD, likewise.
     """
 
     name: str
@@ -66,6 +80,8 @@ class Scale:
     labels: int = 16
     draws: int = 16
     tested: int = 768
+    exams: tuple[ExamName, ...] = ()
+    further_recoveries: tuple[Recovery, ...] = ()
 
 
 SCALES: Mapping[str, Scale] = MappingProxyType(
@@ -87,6 +103,8 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
             reference=1024,
             labels=64,
             draws=8,
+            exams=ALL_EXAMS,
+            further_recoveries=("adam",),
         ),
         "paper": Scale(
             "paper",
@@ -106,6 +124,8 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
             adversary_examples=512,
             labels=64,
             reference=4096,
+            exams=ALL_EXAMS,
+            further_recoveries=("adam",),
         ),
     }
 )
@@ -113,5 +133,21 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
 
 
 def scale_of(profile: Profile, asked: str | None = None) -> Scale:
-    """Return the scale of a run: the one that was asked for, or else paper at `full` and small below it."""
-    return SCALES[asked or ("paper" if profile == "full" else "small")]
+    """Return the scale of a run: the one that was asked for, or else paper at `full` and small below it.
+
+    Args:
+        profile: of the run.
+        asked: a name in `SCALES`, or a name and families in place of the scale's own, `medium:hmm-lstm-medium,authors`.
+
+    Raises:
+        ScaleError: there is no such scale or family, or a family is named twice.
+    """
+    name, colon, families = (asked or ("paper" if profile == "full" else "small")).partition(":")
+    if name not in SCALES:
+        raise ScaleError(f"expected a scale among {', '.join(SCALES)}, got {name!r}; NAME or NAME:FAMILY,… is a scale")
+    if not colon:
+        return SCALES[name]
+    chosen = tuple(families.split(","))
+    if not set(chosen) <= FAMILIES.keys() or len(set(chosen)) < len(chosen):
+        raise ScaleError(f"expected different families among {', '.join(FAMILIES)}, got {families!r}; separate by ','")
+    return replace(SCALES[name], families=chosen)

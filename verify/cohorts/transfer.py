@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int64
@@ -30,6 +30,15 @@ class Exam:
     labels: int
     draws: int
 
+    @property
+    def learnt(self) -> int:
+        """Sentences of all draws together; the test set begins after them."""
+        return self.labels * self.draws
+
+    def to(self, device: str) -> Exam:
+        """Return the exam on a device."""
+        return replace(self, inputs=self.inputs.to(device), one_hot=self.one_hot.to(device))
+
     @classmethod
     def sample(
         cls, tasks: Sequence[DownstreamTask], seeds: Sequence[int], *, labels: int, draws: int, tested: int
@@ -53,8 +62,7 @@ class Exam:
 
     def accuracy(self, features: Float[Tensor, "member example feature"]) -> Float[Tensor, " member"]:
         """Return the mean accuracy, over draws, of one-hot ridge heads (`fit_ridge`) on the test set. Monte Carlo."""
-        learnt = self.labels * self.draws
-        members = len(features)
+        learnt, members = self.learnt, len(features)
 
         def by_draw(values: Tensor) -> Tensor:
             return values[:, :learnt].reshape(members, self.draws, self.labels, -1)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from scipy import stats
+
 from verify.cohorts.comparison import Comparison, Contrast
 from verify.decision import InstanceResult
 from verify.design import Design
+from verify.report import HALF_WIDTH, MEAN
 from verify.trial import Trial
 
 Parameters = dict[str, float | int | str]
@@ -21,6 +24,20 @@ def identify(arms: Comparison, **more: float | int | str) -> Parameters:
         "excess share": round(arms.share, 6),
         **more,
     }
+
+
+def further_exams(arms: Comparison, first: str, second: str) -> Parameters:
+    """Return the accuracy of one arm minus that of another in every further exam of the scale, without a verdict.
+
+    "<exam>: mean difference" over the units, and "<exam>: ±", t_{0.975, n−1} S/√n, the half-width of Student's 95%
+    interval; what mismatch of excess is left is not in it.
+    """
+    found: Parameters = {}
+    for exam, gains in arms.further_gains(first, second).items():
+        n = len(gains)
+        found[f"{exam}{MEAN}"] = float(gains.mean())
+        found[f"{exam}{HALF_WIDTH}"] = float(stats.t.ppf(0.975, n - 1) * gains.std(correction=1) / n**0.5)
+    return found
 
 
 def record(

@@ -9,9 +9,11 @@ import pytest
 
 from theory.claims import CLAIMS
 from verify import test_plateau_transformer
-from verify.cohorts import laboratory, scale
+from verify.cohorts import exams, laboratory, scale
 from verify.cohorts.plateau_law import Protocol
-from verify.evidence import ANY
+from verify.downstream.fine_tune import FineTuning
+from verify.evidence import ANY, Evidence
+from verify.report import HALF_WIDTH, MEAN
 from verify.trial import Settings, Trial
 
 EMPIRICAL = (
@@ -23,6 +25,14 @@ EMPIRICAL = (
     "flatness-predicts",
     "flatness-mediates",
 )
+
+EXAMINED = {
+    "same-loss-different-transfer": "accuracy of AdamW − accuracy of the adversarial algorithm",
+    "continued-training": "accuracy after SGD on sampled labels − accuracy at convergence",
+    "algorithm": "accuracy of AdamW − accuracy of the adversarial algorithm",
+    "flatness-mediates": "accuracy, tr F penalised − accuracy, tr F rewarded",
+}
+"""The statistic beside which the differences in further exams are recorded."""
 
 
 @pytest.fixture(scope="module")
@@ -55,21 +65,34 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder: Path = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scale, "SCALES", sizes)
-        patch.setattr(laboratory, "SCALES", sizes)
+        patch.setattr(exams, "FINE_TUNING", FineTuning(steps=2))
         patch.setattr(laboratory, "default_root", lambda: folder)
         laboratory.cohorts_of.cache_clear()
         yield
     laboratory.cohorts_of.cache_clear()
 
 
+def tried(claim: str, asked: str, done: list[float]) -> Evidence:
+    """Put a claim on trial at a scale."""
+    name = f"test_{claim.replace('-', '_')}"
+    trial = Trial(CLAIMS[claim], Settings(root_seed=905, scale=asked), done.append)
+    getattr(importlib.import_module(f"verify.{name}"), name)(trial)
+    return trial.conclude()
+
+
+def exam_keys(evidence: Evidence) -> dict[str, set[str]]:
+    """Return what the records of each statistic say about further exams."""
+    found: dict[str, set[str]] = {}
+    for m in evidence.measurements:
+        found.setdefault(m.statistic, set()).update(k for k in m.parameters if k.endswith((MEAN, HALF_WIDTH)))
+    return found
+
+
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("claim", EMPIRICAL)
 def test_a_trial_at_medium_scale_ends_in_evidence_for_every_family(claim: str) -> None:
-    module = importlib.import_module(f"verify.test_{claim.replace('-', '_')}")
     done: list[float] = []
-    trial = Trial(CLAIMS[claim], Settings(root_seed=905, scale="medium"), done.append)
-    getattr(module, f"test_{claim.replace('-', '_')}")(trial)
-    evidence = trial.conclude()
+    evidence = tried(claim, "medium", done)
     assert done[-1] == pytest.approx(1.0)
     assert evidence.expected == ANY
     for design in evidence.designs:
@@ -77,6 +100,23 @@ def test_a_trial_at_medium_scale_ends_in_evidence_for_every_family(claim: str) -
         assert [m.parameters["language"] for m in own] == list(scale.SCALES["medium"].families)
         assert {m.parameters["scale"] for m in own} == {"medium"}
     assert len(evidence.controls) >= len(scale.SCALES["medium"].families)
+    every = {exam + part for exam in exams.EXAMS for part in (MEAN, HALF_WIDTH)}
+    for statistic, keys in exam_keys(evidence).items():
+        assert keys == (every if statistic == EXAMINED.get(claim) else set())
+    recoveries = {"gain by adam", "ln(tr F, adam ÷ isotropic)"}
+    shown = [recoveries <= m.parameters.keys() for m in evidence.measurements if "mended" in m.statistic]
+    assert shown == [True] * (len(scale.SCALES["medium"].families) if claim == "flatness-mediates" else 0)
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize(
+    ("claim", "family"), [("algorithm", "hmm-lstm"), ("continued-training", "hmm-lstm"), ("flatness-mediates", "pcfg")]
+)
+def test_a_trial_at_small_scale_has_no_further_exams_or_recoveries(claim: str, family: str) -> None:
+    evidence = tried(claim, f"small:{family}", [])
+    assert {m.parameters["language"] for m in evidence.measurements} == {family}
+    assert not any(exam_keys(evidence).values())
+    assert not any("adam" in key for m in evidence.measurements for key in m.parameters)
 
 
 @pytest.mark.usefixtures("tiny")
