@@ -89,7 +89,7 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
         "small": Scale("small", ("hmm", "pcfg"), members=46, width=16, layers=2, heads=2, pretraining=600),
         "medium": Scale(
             "medium",
-            ("hmm-medium", "pcfg-medium", "brackets-medium", "text-medium"),
+            ("hmm-medium", "hmm-lstm-medium", "pcfg-medium", "brackets-medium", "text-medium"),
             members=54,
             width=32,
             layers=2,
