@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property, partial
-from typing import TypeVar
 
 import torch
 from jaxtyping import Float
@@ -36,7 +34,8 @@ from verify.training.excess import Reference, excess_loss
 from verify.training.parameters import network_at
 from verify.training.trainer import Trainer
 
-T = TypeVar("T")
+NOT_TRAINED = ("families", "exams", "further_recoveries", "labels", "draws", "tested", "probes")
+"""Fields of a scale that leave a family's arms as they are: which others there are, and how arms are measured."""
 
 SOURCES = ("synthetic", "verify.cohorts", "verify.networks", "verify.training")
 """Packages whose source decides what an arm becomes: a stored one is found again only while they are unchanged."""
@@ -192,7 +191,7 @@ class Cohort:
     def _key(self, name: str, training: Training, steps: int, stream: str, every: int | None) -> RunKey:
         """Return what determines a phase of an arm; the sampled contexts tell languages that are read from files."""
         configuration = {
-            "scale": asdict(self.scale),
+            "scale": {name: value for name, value in asdict(self.scale).items() if name not in NOT_TRAINED},
             "family": self.family.name,
             "contexts": hashlib.sha256(self.reference.contexts.numpy().tobytes()).hexdigest(),
             "arm": name,
@@ -262,39 +261,3 @@ class Cohort:
     def untrained(self) -> dict[Size, Network]:
         """The initial networks of both sizes."""
         return {"large": self.initial("large", "pretraining"), "small": self.initial("small", "pretraining")}
-
-
-def on_each(cohorts: Sequence[Cohort], work: Callable[[Cohort], T]) -> list[T]:
-    """Do some work on every cohort, one thread for each; an error in one, or Ctrl-C, stops the training of the others.
-
-    Args:
-        cohorts: of different families.
-        work: what is done; its results are returned in the order of the cohorts.
-    """
-    for cohort in cohorts:
-        cohort.stopped.clear()
-    with ThreadPoolExecutor(len(cohorts)) as pool:
-        running = [pool.submit(work, cohort) for cohort in cohorts]
-        try:
-            return [each.result() for each in running]
-        except BaseException:
-            for cohort in cohorts:
-                cohort.stopped.set()
-            raise
-
-
-def train_together(cohorts: Sequence[Cohort], arms: Sequence[str], advance: Callable[[], None]) -> None:
-    """Train arms of several cohorts at once; what is trained already is kept.
-
-    Args:
-        cohorts: of different families.
-        arms: names, in the order of training.
-        advance: called whenever an arm of a cohort is finished.
-    """
-
-    def train(cohort: Cohort) -> None:
-        for name in arms:
-            cohort.end(name)
-            advance()
-
-    on_each(cohorts, train)

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TypeVar
 
-from verify.cohorts.cohort import Cohort, on_each, train_together
+from verify.cohorts.cohort import Cohort
 from verify.cohorts.scale import Scale, scale_of
+from verify.cohorts.together import on_each, train_together
 from verify.runs.store import RunStore, default_root
 from verify.stored import stored
 from verify.trial import Trial

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from synthetic.tokens import PAD
-from verify.cohorts.cohort import Cohort, CohortDivergedError, train_together
+from verify.cohorts.cohort import Cohort, CohortDivergedError
 from verify.cohorts.comparison import Comparison
 from verify.cohorts.families import FAMILIES, LEARNABLE
 from verify.cohorts.scale import SCALES
 from verify.cohorts.sharpness import sharpness
+from verify.cohorts.together import train_together
 from verify.cohorts.transfer import Exam
 
 TINY = replace(

@@ -54,6 +54,11 @@ def test_a_finished_arm_is_taken_from_the_store(tmp_path: Path, monkeypatch: pyt
     assert again.steps == expected.steps
     for own, same in zip(again.template.parameters(), expected.template.parameters(), strict=True):
         assert torch.equal(own, same)
+    # Families can be trained one by one, in processes of their own, and measured by more exams later.
+    other = replace(SCALE, families=("pcfg",), exams=("many labels",), tested=SCALE.tested + 1)
+    assert Cohort("pcfg", other, 3, store=RunStore(tmp_path)).path("soft").theta.equal(expected.theta)
+    with pytest.raises(AssertionError, match="trained again"):
+        Cohort("pcfg", replace(SCALE, batch=SCALE.batch + 1), 3, store=RunStore(tmp_path)).path("soft")
     with pytest.raises(AssertionError, match="trained again"):
         Cohort("pcfg", SCALE, 4, store=RunStore(tmp_path)).path("soft")
 
