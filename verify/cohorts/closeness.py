@@ -1,0 +1,114 @@
+r"""How far apart the minima of two pre-training tasks lie: ‖θ₁ − θ₂‖, θ_k the end of a training on task k alone.
+
+Both trainings begin at the same networks, last as long and use the same random numbers, so that two tasks that are one
+language have distance zero, and what is left is what tells the tasks apart. A minimum is where a training of fixed
+length ends; how much of the excess loss on its own task is left there is `left`. The measure after arXiv 2604.09258
+(second-hand); this way to take it is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from synthetic.language import Language
+from synthetic.mixture import Mixture
+from verify.networks.network import Network
+from verify.training.config import Training
+from verify.training.excess import Reference, excess_loss
+from verify.training.tables import ContextTable, context_table
+from verify.training.trainer import Trainer
+
+
+class TaskDivergedError(RuntimeError):
+    """A member diverged on a task, so that it has no minimum there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One task of every member.
+
+    Attributes:
+        languages: one per member.
+        tables: their contexts.
+    """
+
+    languages: tuple[Language, ...]
+    tables: tuple[ContextTable, ...]
+
+    @classmethod
+    def of(cls, languages: Sequence[Language]) -> Task:
+        """Return the task to learn these languages; EnumerationTooLargeError where they have too many contexts."""
+        return cls(tuple(languages), tuple(context_table(language) for language in languages))
+
+    @classmethod
+    def components(cls, mixtures: Sequence[Language]) -> tuple[Task, ...]:
+        """Return the tasks to learn the first components of mixtures, the second ones, and so on.
+
+        Raises:
+            ValueError: a language is not a mixture, or they differ in their number of components.
+        """
+        parts = [language.components if isinstance(language, Mixture) else () for language in mixtures]
+        if len({len(own) for own in parts}) != 1 or not parts[0]:
+            raise ValueError(
+                f"expected mixtures of equally many components, got {[len(own) for own in parts]} (0: no mixture); "
+                "take a family of mixtures"
+            )
+        return tuple(cls.of(languages) for languages in zip(*parts, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Closeness:
+    """Distance of the minima of two tasks, for every member; Monte Carlo, by the examples of the trainings.
+
+    Attributes:
+        distance: ‖θ₁ − θ₂‖.
+        relative: ‖θ₁ − θ₂‖ / ‖θ‖, θ where both trainings begin.
+        left: excess loss on the own task at the end ÷ at the beginning, mean over both.
+    """
+
+    distance: Float[Tensor, " member"]
+    relative: Float[Tensor, " member"]
+    left: Float[Tensor, " member"]
+
+
+def closeness(
+    network: Network,
+    tasks: Sequence[Task],
+    training: Training,
+    steps: int,
+    seeds: Sequence[Sequence[int]],
+    *,
+    device: str = "cpu",
+) -> Closeness:
+    """Train the members of a stack on each of two tasks and return how far apart they end.
+
+    Args:
+        network: where both trainings begin; left as it is.
+        tasks: two.
+        training: how.
+        steps: for how long.
+        seeds: for each task one per member; the same ones give both the same random numbers.
+        device: where to train.
+
+    Raises:
+        TaskDivergedError: a member diverged.
+    """
+    ends, left = [], []
+    for task, own in zip(tasks, seeds, strict=True):
+        trainer = Trainer(network, task.languages, training, own, table=task.tables, device=device)
+        reference = Reference.each([Reference.enumerated(table) for table in task.tables])
+        before = excess_loss(trainer.snapshot(), reference, device=device).estimate
+        start = trainer.theta.double().cpu()
+        trainer.run(steps)
+        if not bool(trainer.alive.all()):
+            raise TaskDivergedError("; ".join(map(str, trainer.divergences)) + "; lower the rate of the training")
+        ends.append(trainer.theta.double().cpu())
+        left.append(excess_loss(trainer.snapshot(), reference, device=device).estimate / before)
+    first, second = ends
+    distance = torch.linalg.vector_norm(first - second, dim=1)
+    return Closeness(distance, distance / torch.linalg.vector_norm(start, dim=1), torch.stack(left).mean(0).cpu())
