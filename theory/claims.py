@@ -9,6 +9,7 @@ import networkx as nx
 
 from theory import (
     algorithm,
+    closeness_predicts,
     continued_training,
     flatness_mediates,
     flatness_predicts,
@@ -84,6 +85,7 @@ CLAIMS: Mapping[str, Claim] = register(
         model_size.CLAIM,
         algorithm.CLAIM,
         flatness_predicts.CLAIM,
+        closeness_predicts.CLAIM,
         flatness_mediates.CLAIM,
     ]
 )

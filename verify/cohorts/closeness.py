@@ -30,24 +30,37 @@ class TaskDivergedError(RuntimeError):
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """One task of every member.
+    """One task of every member: to learn a language.
 
     Attributes:
         languages: one per member.
         tables: their contexts.
+        reference: contexts of each on which its excess is measured.
     """
 
     languages: tuple[Language, ...]
     tables: tuple[ContextTable, ...]
+    reference: Reference
 
     @classmethod
-    def of(cls, languages: Sequence[Language]) -> Task:
-        """Return the task to learn these languages; EnumerationTooLargeError where they have too many contexts."""
-        return cls(tuple(languages), tuple(context_table(language) for language in languages))
+    def of(cls, languages: Sequence[Language], contexts: int, seeds: Sequence[int]) -> Task:
+        """Return the task to learn these languages.
+
+        Args:
+            languages: one per member, small enough to be written out (else EnumerationTooLargeError).
+            contexts: of the reference of each.
+            seeds: of the references.
+        """
+        references = [
+            Reference.sampled(language, contexts, torch.Generator().manual_seed(seed))
+            for language, seed in zip(languages, seeds, strict=True)
+        ]
+        tables = tuple(context_table(language) for language in languages)
+        return cls(tuple(languages), tables, Reference.each(references))
 
     @classmethod
-    def components(cls, mixtures: Sequence[Language]) -> tuple[Task, ...]:
-        """Return the tasks to learn the first components of mixtures, the second ones, and so on.
+    def components(cls, mixtures: Sequence[Language], contexts: int, seeds: Sequence[int]) -> tuple[Task, ...]:
+        """Return the tasks to learn the first components of mixtures, the second ones, and so on; arguments as in `of`.
 
         Raises:
             ValueError: a language is not a mixture, or they differ in their number of components.
@@ -58,7 +71,7 @@ class Task:
                 f"expected mixtures of equally many components, got {[len(own) for own in parts]} (0: no mixture); "
                 "take a family of mixtures"
             )
-        return tuple(cls.of(languages) for languages in zip(*parts, strict=True))
+        return tuple(cls.of(languages, contexts, seeds) for languages in zip(*parts, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,14 +114,13 @@ def closeness(
     ends, left = [], []
     for task, own in zip(tasks, seeds, strict=True):
         trainer = Trainer(network, task.languages, training, own, table=task.tables, device=device)
-        reference = Reference.each([Reference.enumerated(table) for table in task.tables])
-        before = excess_loss(trainer.snapshot(), reference, device=device).estimate
+        before = excess_loss(trainer.snapshot(), task.reference, device=device).estimate
         start = trainer.theta.double().cpu()
         trainer.run(steps)
         if not bool(trainer.alive.all()):
             raise TaskDivergedError("; ".join(map(str, trainer.divergences)) + "; lower the rate of the training")
         ends.append(trainer.theta.double().cpu())
-        left.append(excess_loss(trainer.snapshot(), reference, device=device).estimate / before)
+        left.append(excess_loss(trainer.snapshot(), task.reference, device=device).estimate / before)
     first, second = ends
     distance = torch.linalg.vector_norm(first - second, dim=1)
     return Closeness(distance, distance / torch.linalg.vector_norm(start, dim=1), torch.stack(left).mean(0).cpu())
