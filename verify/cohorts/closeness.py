@@ -1,9 +1,8 @@
-r"""How far apart the minima of two pre-training tasks lie: ‖θ₁ − θ₂‖, θ_k the end of a training on task k alone.
+"""How far apart the minima of two pre-training tasks lie: ‖θ₁ − θ₂‖, θ_k the end of a training on task k alone.
 
 Both trainings begin at the same networks, last as long and use the same random numbers, so that two tasks that are one
-language have distance zero, and what is left is what tells the tasks apart. A minimum is where a training of fixed
-length ends; how much of the excess loss on its own task is left there is `left`. The measure after arXiv 2604.09258
-(second-hand); this way to take it is ours.
+language have distance zero. A minimum is where a training of fixed length ends; what share of the excess loss on its
+own task is left there is `left`. The idea after arXiv 2604.09258 (second-hand), the measure ours.
 """
 
 from __future__ import annotations
@@ -75,52 +74,51 @@ class Task:
 
 
 @dataclass(frozen=True, eq=False)
-class Closeness:
-    """Distance of the minima of two tasks, for every member; Monte Carlo, by the examples of the trainings.
+class End:
+    """Where a training on one task ends, for every member.
 
     Attributes:
-        distance: ‖θ₁ − θ₂‖.
-        relative: ‖θ₁ − θ₂‖ / ‖θ‖, θ where both trainings begin.
-        left: excess loss on the own task at the end ÷ at the beginning, mean over both.
+        theta: θ_k.
+        start: θ where it began.
+        left: excess loss on the task at the end ÷ at the beginning; Monte Carlo, by the contexts of the reference.
     """
 
-    distance: Float[Tensor, " member"]
-    relative: Float[Tensor, " member"]
+    theta: Float[Tensor, "member parameter"]
+    start: Float[Tensor, "member parameter"]
     left: Float[Tensor, " member"]
 
+    def distance(self, other: End) -> Float[Tensor, " member"]:
+        """Return ‖θ_1 − θ_2‖; Monte Carlo, by the examples of the trainings."""
+        return torch.linalg.vector_norm(self.theta - other.theta, dim=1)
 
-def closeness(
-    network: Network,
-    tasks: Sequence[Task],
-    training: Training,
-    steps: int,
-    seeds: Sequence[Sequence[int]],
-    *,
-    device: str = "cpu",
-) -> Closeness:
-    """Train the members of a stack on each of two tasks and return how far apart they end.
+    def relative_distance(self, other: End) -> Float[Tensor, " member"]:
+        """Return ‖θ_1 − θ_2‖ / ‖θ‖."""
+        return self.distance(other) / torch.linalg.vector_norm(self.start, dim=1)
+
+
+def end_of(
+    network: Network, task: Task, training: Training, steps: int, seeds: Sequence[int], *, device: str = "cpu"
+) -> End:
+    """Train the members of a stack on a task and return where they end.
 
     Args:
-        network: where both trainings begin; left as it is.
-        tasks: two.
+        network: where the training begins; left as it is.
+        task: one language for each member.
         training: how.
         steps: for how long.
-        seeds: for each task one per member; the same ones give both the same random numbers.
+        seeds: one per member; the same ones give trainings on several tasks the same random numbers.
         device: where to train.
 
     Raises:
         TaskDivergedError: a member diverged.
     """
-    ends, left = [], []
-    for task, own in zip(tasks, seeds, strict=True):
-        trainer = Trainer(network, task.languages, training, own, table=task.tables, device=device)
-        before = excess_loss(trainer.snapshot(), task.reference, device=device).estimate
-        start = trainer.theta.double().cpu()
-        trainer.run(steps)
-        if not bool(trainer.alive.all()):
-            raise TaskDivergedError("; ".join(map(str, trainer.divergences)) + "; lower the rate of the training")
-        ends.append(trainer.theta.double().cpu())
-        left.append(excess_loss(trainer.snapshot(), task.reference, device=device).estimate / before)
-    first, second = ends
-    distance = torch.linalg.vector_norm(first - second, dim=1)
-    return Closeness(distance, distance / torch.linalg.vector_norm(start, dim=1), torch.stack(left).mean(0).cpu())
+    trainer = Trainer(network, task.languages, training, seeds, table=task.tables, device=device)
+
+    def excess() -> Float[Tensor, " member"]:
+        return excess_loss(trainer.snapshot(), task.reference, device=device).estimate.cpu()
+
+    start, before = trainer.theta.double().cpu(), excess()
+    trainer.run(steps)
+    if not bool(trainer.alive.all()):
+        raise TaskDivergedError("; ".join(map(str, trainer.divergences)) + "; lower the rate, as a new design")
+    return End(trainer.theta.double().cpu(), start, excess() / before)
