@@ -1,4 +1,4 @@
-"""Rank arms by the distance between the minima of their two tasks and by their transfer, beside flatness."""
+"""Rank arms by the distance between the minima of their two tasks, by their flatness and by their transfer."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ CLAIM = "closeness-predicts"
 RHO = -0.4
 SCALE = f"small:{','.join(family.name for family in MIXTURES)}"
 """Whatever is asked for: two languages at once, small enough to be written out."""
+DEALT = "a unit's distances are dealt to its arms at random"
 
 
 def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
-    """Return the designs, the same at every profile and scale: ρ of the distance, and by how much it beats tr F."""
+    """Return the designs, the same at every profile and scale: the distance against transfer, and against tr F."""
     del scale
     return tuple(
         contrast(
@@ -50,8 +51,8 @@ def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
                 0.35,
             ),
             (
-                "the distance of the tasks' minima ranks transfer better than tr F, by 0.4 of ρ",
-                "mean of ρ(‖θ₁ − θ₂‖) − ρ(tr F) inside units",
+                "over the same networks, the flatter the minimum the farther apart the tasks' minima, with ρ ≤ −0.4",
+                "mean Spearman ρ of ‖θ₁ − θ₂‖ with tr F inside units",
                 0.35,
             ),
         )
@@ -60,13 +61,13 @@ def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """The arms of a cohort, and one row per ranked arm: distances of minima, relative ones, and what tells nothing.
+    """The arms of a cohort and, a row for each that is ranked, how far apart trainings from it end.
 
     Attributes:
         arms: their comparison.
         distance: ‖θ₁ − θ₂‖.
         relative: ‖θ₁ − θ₂‖ / ‖θ‖.
-        same: ‖θ₁ − θ₁'‖ of two trainings on one task with random numbers of their own.
+        same: ‖θ_k − θ_k'‖ of two trainings on one task with examples of their own, mean over both tasks.
         left: share of the excess loss on a task that is left where its training ends, mean.
     """
 
@@ -82,25 +83,24 @@ class Measured:
         arms = Comparison.of(cohort, RANKED, accuracy=RANKED, traces=RANKED)
         scale, seeds = cohort.scale, [cohort.seeds("closeness", purpose) for purpose in ("reference", "both", "again")]
         tasks = Task.components(cohort.languages, scale.reference, seeds[0])
-        runs = ((tasks[0], seeds[1]), (tasks[1], seeds[1]), (tasks[0], seeds[2]))
-        ends = [
-            [
-                end_of(arms.points[name].network, task, descent(scale), scale.descent, own, device=device)
-                for task, own in runs
-            ]
-            for name in RANKED
-        ]
+        distance, relative, same, left = [], [], [], []
+        for name in RANKED:
+            network = arms.points[name].network
+            (first, second), again = (
+                [end_of(network, task, descent(scale), scale.descent, own, device=device) for task in tasks]
+                for own in seeds[1:]
+            )
+            distance.append(first.distance(second))
+            relative.append(first.relative_distance(second))
+            same.append((first.distance(again[0]) + second.distance(again[1])) / 2)
+            left.append((first.left + second.left) / 2)
         return cls(
-            arms,
-            torch.stack([first.distance(second) for first, second, _ in ends]),
-            torch.stack([first.relative_distance(second) for first, second, _ in ends]),
-            torch.stack([first.distance(again) for first, _, again in ends]),
-            float(torch.stack([(first.left + second.left) / 2 for first, second, _ in ends]).mean()),
+            arms, torch.stack(distance), torch.stack(relative), torch.stack(same), float(torch.stack(left).mean())
         )
 
 
 def test_closeness_predicts(trial: Trial) -> None:
-    close, closer = trial.declare(designs(trial.profile, trial.scale))
+    transfer, exchange = trial.declare(designs(trial.profile, trial.scale))
     if trial.profile != "full" and trial.scale is None:
         trial.recall(stored(CLAIM, "medium"))
         return
@@ -108,25 +108,39 @@ def test_closeness_predicts(trial: Trial) -> None:
         arms, family = found.arms, found.arms.cohort.family.name
         accuracy = torch.stack([arms.accuracy(name) for name in RANKED])
         excess = torch.stack([arms.points[name].excess for name in RANKED])
-
-        def ranked(measure: Tensor, accuracy: Tensor = accuracy, excess: Tensor = excess) -> Tensor:
-            return correlations(measure, accuracy, excess)
-
-        sharpness = [arms.sharpness(name) for name in RANKED]
-        flat = ranked(torch.stack([each.trace for each in sharpness]))
+        trace = torch.stack([arms.sharpness(name).trace for name in RANKED])
+        invariant = torch.stack([arms.sharpness(name).invariant for name in RANKED])
+        by_distance, by_trace = (correlations(measure, accuracy, excess) for measure in (found.distance, trace))
         beside = {
-            "ρ of tr F": float(flat.mean()),
-            "ρ of Σθ²F": float(ranked(torch.stack([each.invariant for each in sharpness])).mean()),
-            "ρ of ‖θ₁ − θ₂‖/‖θ‖": float(ranked(found.relative).mean()),
-            "excess left": found.left,
+            "ρ of tr F": mean(by_trace),
+            "ρ of Σθ²F": mean(correlations(invariant, accuracy, excess)),
+            "ρ − ρ of tr F": mean(by_distance - by_trace),
+            "ρ of ‖θ₁ − θ₂‖/‖θ‖": mean(correlations(found.relative, accuracy, excess)),
+            "excess left on a task": found.left,
         }
-        rho = ranked(found.distance)
         over_runs = pooled(found.distance, accuracy, trial.numpy("bootstrap", family))
-        record(trial, close, arms, Contrast(rho, 0.0), **beside, **over_runs)
-        record(trial, closer, arms, Contrast(rho - flat, 0.0))
+        record(trial, transfer, arms, Contrast(by_distance, 0.0), **beside, **over_runs)
+        beside = {
+            "ρ with Σθ²F": mean(correlations(found.distance, invariant, excess)),
+            "ρ of ‖θ₁ − θ₂‖/‖θ‖": mean(correlations(found.relative, trace, excess)),
+            "ρ if the tasks are one language": mean(correlations(found.same, trace, excess)),
+        }
+        record(trial, exchange, arms, Contrast(correlations(found.distance, trace, excess), 0.0), **beside)
         shuffled = torch.from_numpy(trial.numpy("shuffle", family).permuted(found.distance.numpy(), axis=0))
-        for name, broken, measure in (
-            ("shuffled distances", "a unit's distances are dealt to its arms at random", shuffled),
-            ("one language twice", "the two tasks are the same: only their examples differ", found.same),
+        for name, broken, design, measure, against in (
+            ("shuffled distances", DEALT, transfer, shuffled, accuracy),
+            ("shuffled distances against tr F", DEALT, exchange, shuffled, trace),
+            (
+                "one language twice",
+                "the tasks are the same: only their examples differ",
+                transfer,
+                found.same,
+                accuracy,
+            ),
         ):
-            record_control(trial, name, broken, close, arms, Contrast(ranked(measure), 0.0))
+            record_control(trial, name, broken, design, arms, Contrast(correlations(measure, against, excess), 0.0))
+
+
+def mean(values: Tensor) -> float:
+    """Return the mean over units, to four digits."""
+    return round(float(values.mean()), 4)
