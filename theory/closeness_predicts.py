@@ -101,6 +101,11 @@ def derive() -> Derivation:
         "the minima of its two tasks with few-label accuracy is −0.4 or less",
         "nothing derived here ties distance to transfer; that training does is measured",
     )
+    d.conjecture(
+        "opposite",
+        "over the same arms the mean Spearman correlation of that distance with tr F is −0.4 or less",
+        "`exchange` is a bound, of leading order; that networks lie near enough to it to be ordered by it is measured",
+    )
     return d.conclude("predicts")
 
 
@@ -256,7 +261,8 @@ CLAIM = Claim(
     title="Among networks of the same excess loss, those whose tasks have near minima transfer better",
     statement=r"\mathbb E\,\rho_S(\lVert\theta_1-\theta_2\rVert, A)\le-0.4\ \text{over arms at matched excess "
     r"(conjecture); for tasks that differ little } \lVert\theta_1-\theta_2\rVert^2\operatorname{tr}F\ge\mathbb E c^2,\ "
-    r"c=\log p_1-\log p_2,\ \text{with equality for one residual: the flatter, the farther apart}",
+    r"c=\log p_1-\log p_2,\ \text{with equality for one residual: the flatter, the farther apart, and}\ "
+    r"\mathbb E\,\rho_S(\lVert\theta_1-\theta_2\rVert,\operatorname{tr}F)\le-0.4\ \text{(conjecture)}",
     hypotheses=(
         "a unit: a random even mixture of two languages with exact p*, its two tasks, and a transformer, trained in "
         "several ways (arms)",

@@ -28,7 +28,7 @@ from theory.kernel import Derivation
 def test_status_is_a_conjecture_whose_other_steps_are_checked() -> None:
     d = CLAIM.derivation
     assert CLAIM.status == "conjecture"
-    assert [step.name for step in d.steps if step.kind == "conjecture"] == ["predicts"]
+    assert [step.name for step in d.steps if step.kind == "conjecture"] == ["predicts", "opposite"]
     assert all(s.checked for s in d.steps if s.kind not in {"hypothesis", "definition", "conjecture"})
     assert {step.name for step in d.steps if step.kind == "lemma"} == {"decay", "unbounded"}
 
