@@ -79,13 +79,13 @@ CLAIMS: Mapping[str, Claim] = register(
         sgd_reaches_flattest.CLAIM,
         trace_is_not_invariant.CLAIM,
         plateau_transformer.CLAIM,
+        closeness_predicts.CLAIM,
         noise_lowers_trace.CLAIM,
         same_loss_different_transfer.CLAIM,
         continued_training.CLAIM,
         model_size.CLAIM,
         algorithm.CLAIM,
         flatness_predicts.CLAIM,
-        closeness_predicts.CLAIM,
         flatness_mediates.CLAIM,
     ]
 )

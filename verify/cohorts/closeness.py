@@ -89,11 +89,11 @@ class End:
 
     def distance(self, other: End) -> Float[Tensor, " member"]:
         """Return ‖θ_1 − θ_2‖; Monte Carlo, by the examples of the trainings."""
-        return torch.linalg.vector_norm(self.theta - other.theta, dim=1)
+        return (self.theta - other.theta).square().sum(1).sqrt()
 
     def relative_distance(self, other: End) -> Float[Tensor, " member"]:
         """Return ‖θ_1 − θ_2‖ / ‖θ‖."""
-        return self.distance(other) / torch.linalg.vector_norm(self.start, dim=1)
+        return self.distance(other) / self.start.square().sum(1).sqrt()
 
 
 def end_of(
@@ -111,14 +111,18 @@ def end_of(
 
     Raises:
         TaskDivergedError: a member diverged.
+        AllDivergedError: every one did.
     """
     trainer = Trainer(network, task.languages, training, seeds, table=task.tables, device=device)
 
     def excess() -> Float[Tensor, " member"]:
         return excess_loss(trainer.snapshot(), task.reference, device=device).estimate.cpu()
 
-    start, before = trainer.theta.double().cpu(), excess()
+    def theta() -> Float[Tensor, "member parameter"]:
+        return trainer.theta.detach().to("cpu", torch.float64, copy=True)
+
+    start, before = theta(), excess()
     trainer.run(steps)
     if not bool(trainer.alive.all()):
         raise TaskDivergedError("; ".join(map(str, trainer.divergences)) + "; lower the rate, as a new design")
-    return End(trainer.theta.double().cpu(), start, excess() / before)
+    return End(theta(), start, excess() / before)

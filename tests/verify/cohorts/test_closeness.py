@@ -1,5 +1,7 @@
 """Distances of minima: the law of one residual on a real network, what they do not depend on, and clear errors."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from verify.cohorts.closeness import End, Task, TaskDivergedError, end_of
 from verify.cohorts.families import FAMILIES, LEARNABLE, MIXTURES, Family
 from verify.networks import Transformer, TransformerConfig
 from verify.training.config import Training
+from verify.training.diverged import AllDivergedError
 from verify.training.optimisers import SGD
 from verify.training.tables import table_if_small
 
@@ -87,6 +90,15 @@ def test_a_distance_is_the_euclidean_one_and_relative_to_where_both_begin() -> N
     assert torch.allclose(first.relative_distance(second), expected / torch.tensor([5.0, 2.0]), rtol=1e-14)
 
 
+def test_an_end_remembers_where_it_began_and_leaves_the_network_there() -> None:
+    network = networks(0, 1)
+    begun = torch.cat([parameter.detach().reshape(2, -1) for parameter in network.parameters()], 1)
+    end = end_of(network, coins(0.3, -0.8), FLOW, 5, SEEDS)
+    assert end.start.equal(begun)
+    assert not end.theta.equal(begun)
+    assert begun.equal(torch.cat([parameter.detach().reshape(2, -1) for parameter in network.parameters()], 1))
+
+
 def test_a_member_ends_where_it_would_end_alone() -> None:
     together = end_of(networks(0, 1), coins(0.3, -0.8), FLOW, 20, SEEDS)
     alone = end_of(networks(1), Task.of([coin(-0.8)], 2, SEEDS[1:]), FLOW, 20, SEEDS[1:])
@@ -115,6 +127,8 @@ def test_a_member_that_diverges_is_an_error() -> None:
     wild = Training(rate=(1e9, 1e-3), batch=1, labels="soft", optimiser=SGD())
     with pytest.raises(TaskDivergedError, match=r"seed 1.*lower the rate"):
         end_of(networks(0, 1), coins(9.0, 0.0), wild, 8, SEEDS)
+    with pytest.raises(AllDivergedError, match="seed 1"):
+        end_of(networks(0), coins(9.0), replace(wild, rate=1e9), 8, SEEDS[:1])
 
 
 @pytest.mark.parametrize("family", MIXTURES, ids=lambda family: family.name)
