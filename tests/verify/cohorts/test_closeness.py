@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor
 
 from synthetic.hmm import HMM
 from synthetic.language import Language
@@ -11,6 +12,7 @@ from synthetic.mixture import Mixture
 from verify.cohorts.closeness import End, Task, TaskDivergedError, end_of
 from verify.cohorts.families import FAMILIES, LEARNABLE, MIXTURES, Family
 from verify.networks import Transformer, TransformerConfig
+from verify.networks.rescaling import norm_factors, rescale
 from verify.training.config import Training
 from verify.training.diverged import AllDivergedError
 from verify.training.optimisers import SGD
@@ -52,21 +54,34 @@ def residuals_and_traces(network: Transformer) -> tuple[list[float], list[float]
     return odds, traces
 
 
-def test_closed_form_squared_distance_times_trace_is_the_contrast_of_the_tasks_for_one_residual() -> None:
-    network = networks(0, 1)
+def moved(network: Transformer, delta: float) -> tuple[Tensor, Tensor]:
+    """‖θ₁ − θ₂‖² for tasks of log-odds δ above and below the network's; ‖θ₁ − θ₂‖² tr F / (4σ'δ²) − 1."""
     odds, traces = residuals_and_traces(network)
     middle = torch.tensor(odds, dtype=torch.float64)
-    slopes = middle.sigmoid() * (-middle).sigmoid()
-    errors = []
-    for delta in (0.2, 0.1):
-        tasks = [coins(*(value + sign * delta for value in odds)) for sign in (1, -1)]
-        first, second = (end_of(network, task, FLOW, 100, SEEDS) for task in tasks)
-        assert float(torch.stack([first.left, second.left]).max()) < 1e-10
-        product = first.distance(second).square() * torch.tensor(traces, dtype=torch.float64)
-        errors.append(product / (4 * slopes * delta**2) - 1)
+    tasks = [coins(*(value + sign * delta for value in odds)) for sign in (1, -1)]
+    first, second = (end_of(network, task, FLOW, 100, SEEDS) for task in tasks)
+    assert float(torch.stack([first.left, second.left]).max()) < 1e-10
+    squared = first.distance(second).square()
+    contrast = 4 * middle.sigmoid() * (-middle).sigmoid() * delta**2
+    return squared, squared * torch.tensor(traces, dtype=torch.float64) / contrast - 1
+
+
+def test_closed_form_squared_distance_times_trace_is_the_contrast_of_the_tasks_for_one_residual() -> None:
+    errors = [moved(networks(0, 1), delta)[1] for delta in (0.2, 0.1)]
     # The next order is δ², relatively: half of δ leaves a quarter of it, up to δ² once more.
     assert torch.allclose(errors[1] / errors[0], torch.full((2,), 0.25, dtype=torch.float64), rtol=0, atol=0.2**2)
     assert float(errors[0].abs().max()) < 0.2**2
+
+
+def test_closed_form_rescaling_one_function_moves_the_distance_against_the_trace() -> None:
+    network = networks(0, 1)
+    scaled = rescale(network, norm_factors(network, "norm", torch.full((2, 4), 0.75, dtype=torch.float64)))
+    (odds, traces), (same, rescaled) = residuals_and_traces(network), residuals_and_traces(scaled)
+    assert same == pytest.approx(odds, rel=1e-12)
+    sharper = torch.tensor(rescaled, dtype=torch.float64) / torch.tensor(traces, dtype=torch.float64)
+    assert bool(((sharper - 1).abs() > 0.05).all())
+    nearer = moved(network, 0.1)[0] / moved(scaled, 0.1)[0]
+    assert torch.allclose(nearer, sharper, rtol=0.1**2)
 
 
 def test_one_language_twice_has_distance_zero_and_other_examples_do_not() -> None:
