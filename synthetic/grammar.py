@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -164,6 +164,17 @@ class Grammar:
             by_lhs[a].append(Rule(names[a], (words[v],), prob))
         for rules in by_lhs:
             yield from rules
+
+    def alphabetical(self) -> Grammar:
+        """Return the same grammar with its terminals numbered in the order of their names.
+
+        >>> Grammar.from_rules([("S", ("b",), 0.5), ("S", ("a",), 0.5)]).alphabetical().terminals
+        ('a', 'b')
+        """
+        terminals = tuple(sorted(self.terminals))
+        number = torch.tensor([terminals.index(name) for name in self.terminals])
+        lexical = torch.stack([self.lexical[:, 0], number[self.lexical[:, 1]]], 1)
+        return replace(self, terminals=terminals, lexical=lexical)
 
     def row_sums(self) -> Float64[Tensor, " nonterminal"]:
         """Return the total probability of each left-hand side."""

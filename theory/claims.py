@@ -9,6 +9,7 @@ import networkx as nx
 
 from theory import (
     algorithm,
+    closeness_predicts,
     continued_training,
     flatness_mediates,
     flatness_predicts,
@@ -78,6 +79,7 @@ CLAIMS: Mapping[str, Claim] = register(
         sgd_reaches_flattest.CLAIM,
         trace_is_not_invariant.CLAIM,
         plateau_transformer.CLAIM,
+        closeness_predicts.CLAIM,
         noise_lowers_trace.CLAIM,
         same_loss_different_transfer.CLAIM,
         continued_training.CLAIM,

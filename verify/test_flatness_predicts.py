@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from verify.association import cluster_bootstrap, spearman
 from verify.cohorts.comparison import Comparison, Contrast
 from verify.cohorts.designs import contrast
 from verify.cohorts.laboratory import recalled, trained
+from verify.cohorts.ranks import RANKED, correlations, pooled
 from verify.cohorts.scale import scale_of
 from verify.cohorts.sharpness import Sharpness
 from verify.cohorts.verdicts import record, record_control
@@ -21,19 +19,6 @@ from verify.trial import Profile, Trial
 
 CLAIM = "flatness-predicts"
 RHO = -0.4
-ARMS = (
-    "base",
-    "sampled",
-    "soft",
-    "isotropic",
-    "plain",
-    "flat",
-    "sharp",
-    "adversarial",
-    "adversarial-sampled",
-    "adversarial-isotropic",
-)
-Table = Float[Tensor, "arm member"]
 
 
 def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
@@ -54,38 +39,17 @@ def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
     )
 
 
-def correlations(measure: Table, accuracy: Table, excess: Table) -> Float[Tensor, " member"]:
-    """Return Spearman's ρ over arms of every unit, given the excess loss that matching left."""
-    found = [
-        spearman(x.numpy(), y.numpy(), z.numpy()) for x, y, z in zip(measure.mT, accuracy.mT, excess.mT, strict=True)
-    ]
-    return torch.tensor(found, dtype=torch.float64)
-
-
-def pooled(measure: Table, accuracy: Table, generator: np.random.Generator) -> dict[str, float | int | str]:
-    """Return ρ over all runs, each quantity taken relative to its unit, with a 95% cluster bootstrap interval."""
-    logs = measure.log()
-    x, y = (values - values.mean(0) for values in (logs, accuracy))
-    clusters = np.arange(measure.shape[1]).repeat(len(measure)).tolist()
-    found = cluster_bootstrap(x.mT.flatten().numpy(), y.mT.flatten().numpy(), clusters, generator, resamples=999)
-    return {
-        "pooled ρ": found.estimate,
-        "pooled ρ, low": found.interval.low,
-        "pooled ρ, high": found.interval.high,
-    }
-
-
 def test_flatness_predicts(trial: Trial) -> None:
     raw, invariant = trial.declare(designs(trial.profile, trial.scale))
     if recalled(trial):
         return
     measures: dict[Design, Callable[[Sharpness], Tensor]] = {raw: lambda s: s.trace, invariant: lambda s: s.invariant}
-    for arms in trained(trial, ARMS, lambda cohort: Comparison.of(cohort, ARMS, accuracy=ARMS, traces=ARMS)):
+    for arms in trained(trial, RANKED, lambda cohort: Comparison.of(cohort, RANKED, accuracy=RANKED, traces=RANKED)):
         family = arms.cohort.family.name
-        accuracy = torch.stack([arms.accuracy(name) for name in ARMS])
-        excess = torch.stack([arms.points[name].excess for name in ARMS])
+        accuracy = torch.stack([arms.accuracy(name) for name in RANKED])
+        excess = torch.stack([arms.points[name].excess for name in RANKED])
         for design, measure in measures.items():
-            table = torch.stack([measure(arms.sharpness(name)) for name in ARMS])
+            table = torch.stack([measure(arms.sharpness(name)) for name in RANKED])
             found = Contrast(correlations(table, accuracy, excess), 0.0)
             generator = trial.numpy("bootstrap", family, design.statistic)
             record(trial, design, arms, found, **pooled(table, accuracy, generator))

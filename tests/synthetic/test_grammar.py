@@ -31,6 +31,18 @@ def test_symbols_are_numbered_in_order_of_their_rules() -> None:
     assert grammar.n_rules == len(list(grammar.rules())) == 6
 
 
+def test_property_numbering_terminals_by_name_changes_nothing_else() -> None:
+    grammar = Grammar.from_rules([*AMBIGUOUS, ("A", ("c",), 0.0)])
+    renamed = grammar.alphabetical()
+    assert grammar.terminals == ("b", "a", "c")
+    assert renamed.terminals == ("a", "b", "c")
+    assert list(renamed.rules()) == list(grammar.rules())
+    words = [[0, 1, 0], [1, 0, 0]]
+    same = [[renamed.terminals.index(grammar.terminals[v]) for v in row] for row in words]
+    assert PCFG(renamed, 3).log_prob(torch.tensor(same)).equal(PCFG(grammar, 3).log_prob(torch.tensor(words)))
+    assert renamed.alphabetical().lexical.equal(renamed.lexical)
+
+
 def test_duplicates_are_summed_and_rows_renormalised() -> None:
     rules = [("S", ("a",), 0.25), ("S", ("b",), 0.5), ("S", ("a",), 0.25)]
     assert [tuple(r) for r in Grammar.from_rules(rules).rules()] == [("S", ("a",), 0.5), ("S", ("b",), 0.5)]

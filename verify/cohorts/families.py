@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain
 from types import MappingProxyType
@@ -191,12 +191,33 @@ def _texts(tokens: int, length: int) -> Language:
     return Mixture([NGramLanguage(model, words, length) for model in models], (0.5, 0.5))
 
 
+def _evenly_mixed(family: Family) -> Callable[[np.random.Generator], Language]:
+    """Return the construction of ½P₁ + ½P₂, P₁ and P₂ two independent languages of a family."""
+
+    def construct(generator: np.random.Generator) -> Language:
+        parts = [family.draw(int(seed))[0] for seed in generator.integers(2**63, size=2)]
+        # Grammars number their words as they first use them; in a mixture a number has to be the same word.
+        alike = [PCFG(part.grammar.alphabetical(), part.T) if isinstance(part, PCFG) else part for part in parts]
+        return Mixture(alike, (0.5, 0.5))
+
+    return construct
+
+
+_SMALL = (
+    Family("hmm", _small_hmm, 6, "hidden-state-at-3", padded=False),
+    Family("pcfg", _small_pcfg, 6, "root", padded=True),
+)
+MIXTURES = tuple(
+    replace(part, name=f"{part.name}-mixture", construct=_evenly_mixed(part), task="component") for part in _SMALL
+)
+"""Two languages at once, each a source of its own; the downstream task is to tell which a sentence comes from."""
+
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         family.name: family
         for family in (
-            Family("hmm", _small_hmm, 6, "hidden-state-at-3", padded=False),
-            Family("pcfg", _small_pcfg, 6, "root", padded=True),
+            *_SMALL,
+            *MIXTURES,
             Family("hmm-medium", _medium_hmm, 12, "hidden-state-at-6", padded=False),
             Family("pcfg-medium", _medium_pcfg, 12, "first-4", padded=True),
             Family("brackets-medium", _medium_brackets, 6, "open-type", padded=False),
@@ -211,8 +232,8 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         )
     }
 )
-"""By name: two small ones whose contexts are written out; larger ones, for networks of twice the width; two of the
-paper's sizes and shapes (second-hand). hmm-lstm and hmm-lstm-medium have the laws of hmm and hmm-medium, and LSTMs in
-place of transformers. The paper's own grammar (from a file that the environment names), nested brackets with a noisy
-target, and two texts that ship with Python and are to be told apart, are one language each, so that their units differ
-in networks and examples only."""
+"""By name: two small ones whose contexts are written out, and mixtures of two languages of each; larger ones, for
+networks of twice the width; two of the paper's sizes and shapes (second-hand). hmm-lstm and hmm-lstm-medium have the
+laws of hmm and hmm-medium, and LSTMs in place of transformers. The paper's own grammar (from a file that the
+environment names), nested brackets with a noisy target, and two texts that ship with Python and are to be told apart,
+are one language each, so that their units differ in networks and examples only."""

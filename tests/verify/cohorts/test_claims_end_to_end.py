@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from theory.claims import CLAIMS
-from verify import test_plateau_transformer
+from verify import test_closeness_predicts, test_plateau_transformer
 from verify.cohorts import exams, laboratory, scale
 from verify.cohorts.plateau_law import Protocol
 from verify.downstream.fine_tune import FineTuning
@@ -138,5 +138,27 @@ def test_the_plateau_law_is_tried_on_the_small_networks_and_recalled_below_full(
     for profile in ("quick", "default"):
         later = Trial(CLAIMS["plateau-transformer"], Settings(profile))
         test_plateau_transformer.test_plateau_transformer(later)
+        assert later.recalled
+        assert later.conclude() is evidence
+
+
+@pytest.mark.usefixtures("tiny")
+def test_closeness_is_tried_on_small_networks_of_mixtures_and_recalled_below_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[float] = []
+    evidence = tried("closeness-predicts", "medium", done)
+    assert done[-1] == pytest.approx(1.0)
+    for design in evidence.designs:
+        own = [m for m in evidence.measurements if m.statistic == design.statistic]
+        assert [m.parameters["language"] for m in own] == ["hmm-mixture", "pcfg-mixture"]
+        assert {m.parameters["scale"] for m in own} == {"small"}
+    names = ["shuffled distances", "shuffled distances against tr F", "one language twice"]
+    assert [control.name for control in evidence.controls] == 2 * names
+
+    monkeypatch.setattr(test_closeness_predicts, "stored", lambda claim, run: {"medium": evidence}[run])
+    for profile in ("quick", "default"):
+        later = Trial(CLAIMS["closeness-predicts"], Settings(profile))
+        test_closeness_predicts.test_closeness_predicts(later)
         assert later.recalled
         assert later.conclude() is evidence

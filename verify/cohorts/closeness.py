@@ -1,0 +1,128 @@
+"""How far apart the minima of two pre-training tasks lie: ‖θ₁ − θ₂‖, θ_k the end of a training on task k alone.
+
+Both trainings begin at the same networks, last as long and use the same random numbers, so that two tasks that are one
+language have distance zero. A minimum is where a training of fixed length ends; what share of the excess loss on its
+own task is left there is `left`. The idea after arXiv 2604.09258 (second-hand), the measure ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from synthetic.language import Language
+from synthetic.mixture import Mixture
+from verify.networks.network import Network
+from verify.training.config import Training
+from verify.training.excess import Reference, excess_loss
+from verify.training.tables import ContextTable, context_table
+from verify.training.trainer import Trainer
+
+
+class TaskDivergedError(RuntimeError):
+    """A member diverged on a task, so that it has no minimum there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One task of every member: to learn a language.
+
+    Attributes:
+        languages: one per member.
+        tables: their contexts.
+        reference: contexts of each on which its excess is measured.
+    """
+
+    languages: tuple[Language, ...]
+    tables: tuple[ContextTable, ...]
+    reference: Reference
+
+    @classmethod
+    def of(cls, languages: Sequence[Language], contexts: int, seeds: Sequence[int]) -> Task:
+        """Return the task to learn these languages.
+
+        Args:
+            languages: one per member, small enough to be written out (else EnumerationTooLargeError).
+            contexts: of the reference of each.
+            seeds: of the references.
+        """
+        references = [
+            Reference.sampled(language, contexts, torch.Generator().manual_seed(seed))
+            for language, seed in zip(languages, seeds, strict=True)
+        ]
+        tables = tuple(context_table(language) for language in languages)
+        return cls(tuple(languages), tables, Reference.each(references))
+
+    @classmethod
+    def components(cls, mixtures: Sequence[Language], contexts: int, seeds: Sequence[int]) -> tuple[Task, ...]:
+        """Return the tasks to learn the first components of mixtures, the second ones, and so on; arguments as in `of`.
+
+        Raises:
+            ValueError: a language is not a mixture, or they differ in their number of components.
+        """
+        parts = [language.components if isinstance(language, Mixture) else () for language in mixtures]
+        if len({len(own) for own in parts}) != 1 or not parts[0]:
+            raise ValueError(
+                f"expected mixtures of equally many components, got {[len(own) for own in parts]} (0: no mixture); "
+                "take a family of mixtures"
+            )
+        return tuple(cls.of(languages, contexts, seeds) for languages in zip(*parts, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class End:
+    """Where a training on one task ends, for every member.
+
+    Attributes:
+        theta: θ_k.
+        start: θ where it began.
+        left: excess loss on the task at the end ÷ at the beginning; Monte Carlo, by the contexts of the reference.
+    """
+
+    theta: Float[Tensor, "member parameter"]
+    start: Float[Tensor, "member parameter"]
+    left: Float[Tensor, " member"]
+
+    def distance(self, other: End) -> Float[Tensor, " member"]:
+        """Return ‖θ_1 − θ_2‖; Monte Carlo, by the examples of the trainings."""
+        return (self.theta - other.theta).square().sum(1).sqrt()
+
+    def relative_distance(self, other: End) -> Float[Tensor, " member"]:
+        """Return ‖θ_1 − θ_2‖ / ‖θ‖."""
+        return self.distance(other) / self.start.square().sum(1).sqrt()
+
+
+def end_of(
+    network: Network, task: Task, training: Training, steps: int, seeds: Sequence[int], *, device: str = "cpu"
+) -> End:
+    """Train the members of a stack on a task and return where they end.
+
+    Args:
+        network: where the training begins; left as it is.
+        task: one language for each member.
+        training: how.
+        steps: for how long.
+        seeds: one per member; the same ones give trainings on several tasks the same random numbers.
+        device: where to train.
+
+    Raises:
+        TaskDivergedError: a member diverged.
+        AllDivergedError: every one did.
+    """
+    trainer = Trainer(network, task.languages, training, seeds, table=task.tables, device=device)
+
+    def excess() -> Float[Tensor, " member"]:
+        return excess_loss(trainer.snapshot(), task.reference, device=device).estimate.cpu()
+
+    def theta() -> Float[Tensor, "member parameter"]:
+        return trainer.theta.detach().to("cpu", torch.float64, copy=True)
+
+    start, before = theta(), excess()
+    trainer.run(steps)
+    if not bool(trainer.alive.all()):
+        raise TaskDivergedError("; ".join(map(str, trainer.divergences)) + "; lower the rate, as a new design")
+    return End(theta(), start, excess() / before)
