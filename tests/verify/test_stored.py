@@ -8,7 +8,7 @@ import pytest
 from tests.verify.test_report import at_scale
 from theory.claims import CLAIMS
 from verify import stored
-from verify.evidence import append
+from verify.evidence import ANY, append, read
 from verify.stored import NotStoredError, stored_file
 
 
@@ -37,3 +37,13 @@ def test_evidence_of_another_scale_is_found_for_a_claim_that_has_it(
 def test_stored_evidence_is_of_the_designs_as_they_stand(claim: str) -> None:
     module = importlib.import_module(f"verify.test_{claim.replace('-', '_')}")
     assert stored.stored(claim).designs == module.designs("default")
+
+
+def test_evidence_of_the_medium_scale_is_of_the_designs_as_they_stand_with_every_control_caught() -> None:
+    found = list(read(stored_file("medium", "cpu")))
+    assert len({item.claim for item in found}) == len(found)
+    for item in found:
+        module = importlib.import_module(f"verify.test_{item.claim.replace('-', '_')}")
+        assert item.designs == module.designs("default", "medium")
+        assert all(control.caught for control in item.controls)
+        assert item.expected == ANY
