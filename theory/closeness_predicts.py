@@ -273,6 +273,7 @@ CLAIM = Claim(
         "for the exchange: leading order in the difference of the tasks, at a minimum between theirs",
     ),
     uses=("product-model", "trace-is-not-invariant"),
+    expected="refuted",
     source="Nexus, arXiv 2604.09258 (abstract second-hand; no coefficient known); exchange with flatness: ours",
     derive=derive,
     formulas={"": _formula},
