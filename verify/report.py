@@ -12,6 +12,8 @@ MOST_DECIMALS = 5
 MEAN, HALF_WIDTH = ": mean difference", ": ±"
 """What follows the name of a further exam in the parameters of a measurement."""
 _COLUMNS = (22, 9, 26, 13, 6)
+_PLACE = _COLUMNS[0] + 1 + _COLUMNS[1]
+"""Width of a language with its scale, in place of the first two columns."""
 _HEADER = ("claim", "predicted", "measured [interval]", "verdict", "caught")
 
 
@@ -45,8 +47,8 @@ def _loud(verdict: str) -> str:
     return verdict if verdict == "supported" else verdict.upper()
 
 
-def _row(cells: Sequence[str]) -> str:
-    return " ".join(f"{cell:<{width}}" for cell, width in zip(cells, _COLUMNS, strict=True)).rstrip()
+def _row(cells: Sequence[str], columns: Sequence[int] = _COLUMNS) -> str:
+    return " ".join(f"{cell:<{width}}" for cell, width in zip(cells, columns, strict=True)).rstrip()
 
 
 def table(
@@ -98,7 +100,7 @@ def _by_language(item: Evidence, more: Sequence[Evidence]) -> list[str]:
         lines += [f"  {design.statistic}"[:WIDTH]] * bool(own)
         for m, star in own:
             place = f"    {m.parameters['language']}, {m.parameters['scale']}"
-            lines.append(_row((place, "", measured(m), _loud(m.verdict) + star, "")))
+            lines.append(f"{place:<{_PLACE}} " + _row((measured(m), _loud(m.verdict) + star), _COLUMNS[2:4]))
     return lines
 
 
