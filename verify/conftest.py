@@ -146,9 +146,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
     """
     try:
         result = yield
-    except BaseException as error:
+    except BaseException:
         if _INTERRUPTED.is_set():
-            raise KeyboardInterrupt from error
+            # Without the cause: pytest cannot show a frame that was interrupted between two lines.
+            raise KeyboardInterrupt from None
         raise
     tried = pyfuncitem.stash.get(_TRIAL, None)
     if tried is not None:
