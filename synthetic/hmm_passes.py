@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from synthetic.hmm_scaled import NONE, Room, ScaledArithmetic
+from synthetic.hmm_scaled import NEW_MEMORY, Room, ScaledArithmetic
 from synthetic.hmm_wide import WideArithmetic
 from synthetic.threads import balanced, on_threads
 from synthetic.tokens import PAD
@@ -186,7 +186,7 @@ class Passes:
         total: tuple[Tensor, Tensor] = arithmetic.log_total(message, tokens)
         return total
 
-    def _back(self, arithmetic: Any, message: Any, tokens: Tensor, pad: Tensor, room: Room = NONE) -> Any:
+    def _back(self, arithmetic: Any, message: Any, tokens: Tensor, pad: Tensor, room: Room = NEW_MEMORY) -> Any:
         earlier = arithmetic.backward(message, tokens, room)
         return arithmetic.reset(earlier, pad) if self.padded else earlier
 

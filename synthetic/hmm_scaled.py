@@ -75,7 +75,8 @@ class Room:
     scratch: Float[Tensor, "row state"] | None = None
 
 
-NONE = Room()
+NEW_MEMORY = Room()
+"""No room: what a step needs is allocated."""
 
 
 class ScaledArithmetic:
@@ -123,11 +124,11 @@ class ScaledArithmetic:
         """Return the backward message at the last token, n times: all one."""
         return self._fresh(torch.ones_like(self.start), self.last_but_one, n)
 
-    def forward(self, predicted: Scaled, tokens: Int64[Tensor, " row"], room: Room = NONE) -> Scaled:
+    def forward(self, predicted: Scaled, tokens: Int64[Tensor, " row"], room: Room = NEW_MEMORY) -> Scaled:
         """Return the prediction of the next state after the given tokens."""
         return self._step(predicted, tokens, self.transition, room)
 
-    def backward(self, message: Scaled, tokens: Int64[Tensor, " row"], room: Room = NONE) -> Scaled:
+    def backward(self, message: Scaled, tokens: Int64[Tensor, " row"], room: Room = NEW_MEMORY) -> Scaled:
         """Return the backward message one position earlier, before the given tokens; `room` may hold the message."""
         return self._step(message, tokens, self.transposed, room)
 
@@ -147,7 +148,7 @@ class ScaledArithmetic:
         message: Scaled,
         tokens: Int64[Tensor, " row"],
         out: Float[Tensor, "row token"],
-        room: Room = NONE,
+        room: Room = NEW_MEMORY,
     ) -> tuple[Bool[Tensor, " row"], Bool[Tensor, " row"]]:
         """Write Pr(token | the others) to `out`; return which rows are possible, and which sound."""
         joint = torch.mul(predicted.value, message.value, out=room.scratch)
@@ -167,7 +168,7 @@ class ScaledArithmetic:
         message: Scaled,
         tokens: Int64[Tensor, " row"],
         out: Float[Tensor, "row state"],
-        room: Room = NONE,
+        room: Room = NEW_MEMORY,
     ) -> tuple[Bool[Tensor, " row"], Bool[Tensor, " row"]]:
         """Write Pr(state | all tokens) to `out`; return which rows are possible, and which sound."""
         joint = self._weighted(predicted, tokens, room).mul_(message.value)
@@ -180,7 +181,7 @@ class ScaledArithmetic:
         self, message: Scaled, tokens: Int64[Tensor, "position row"]
     ) -> tuple[Float[Tensor, " row"], Bool[Tensor, " row"]]:
         """Return log Σ_s start(s) E(s, first token) message(s), and which rows are sound; of all the row's tokens."""
-        mass = self._weighted(message, tokens[0], NONE) @ self.start
+        mass = self._weighted(message, tokens[0], NEW_MEMORY) @ self.start
         exponent = message.exponent + self.shifts[tokens].sum(0)
         low = message.low.log2() + self.factor_low[tokens[0]] + _lowest(self.start[None]).log2()
         return mass.log() + exponent.double() * math.log(2), message.sound & ((mass >= SAFE) | (low >= SMALLEST))

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from synthetic.hmm_scaled import NONE, Room
+from synthetic.hmm_scaled import NEW_MEMORY, Room
 from synthetic.wide import Wide
 
 
@@ -41,11 +41,11 @@ class WideArithmetic:
         """Return the backward message at the last token, n times: all one."""
         return Wide.of(torch.ones_like(self.start.mantissa).expand(n, -1))
 
-    def forward(self, predicted: Wide, tokens: Int64[Tensor, " row"], room: Room = NONE) -> Wide:
+    def forward(self, predicted: Wide, tokens: Int64[Tensor, " row"], room: Room = NEW_MEMORY) -> Wide:
         """Return the prediction of the next state after the given tokens."""
         return (predicted * self.factors[tokens]).matmul(self.transition)
 
-    def backward(self, message: Wide, tokens: Int64[Tensor, " row"], room: Room = NONE) -> Wide:
+    def backward(self, message: Wide, tokens: Int64[Tensor, " row"], room: Room = NEW_MEMORY) -> Wide:
         """Return the backward message one position earlier, before the given tokens."""
         return (message * self.factors[tokens]).matmul(self.transposed)
 
@@ -63,7 +63,7 @@ class WideArithmetic:
         message: Wide,
         tokens: Int64[Tensor, " row"],
         out: Float[Tensor, "row token"],
-        room: Room = NONE,
+        room: Room = NEW_MEMORY,
     ) -> tuple[Bool[Tensor, " row"], Bool[Tensor, " row"]]:
         """Write Pr(token | the others) to `out`; return which rows are possible, and which sound."""
         return self._read((predicted * message).matmul(self.emission), out)
@@ -74,7 +74,7 @@ class WideArithmetic:
         message: Wide,
         tokens: Int64[Tensor, " row"],
         out: Float[Tensor, "row state"],
-        room: Room = NONE,
+        room: Room = NEW_MEMORY,
     ) -> tuple[Bool[Tensor, " row"], Bool[Tensor, " row"]]:
         """Write Pr(state | all tokens) to `out`; return which rows are possible, and which sound."""
         return self._read(predicted * message * self.factors[tokens], out)

@@ -17,7 +17,7 @@ SCHEMA = 1
 """Version of the layout of a line; raised when a field changes its meaning."""
 
 ANY = "any"
-"""Expected verdict of a run at a scale that was asked for: a claim says what it expects at the scale of its profile."""
+"""Expected verdict of networks at a scale that was asked for: a claim says what it expects at that of its profile."""
 
 
 @dataclass(frozen=True)

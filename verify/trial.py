@@ -250,7 +250,7 @@ class Trial:
             title=self.claim.title,
             status=self.claim.status,
             verdict=str(combine(self._results)),
-            expected=self.claim.expected if self.scale is None else ANY,
+            expected=self._expected(),
             measurements=tuple(self._measurements),
             controls=tuple(self._controls),
             designs=self._designs,
@@ -262,6 +262,12 @@ class Trial:
             hardware=hardware(self.device),
             date=datetime.now(UTC).isoformat(timespec="seconds"),
         )
+
+    def _expected(self) -> str:
+        """Return the claim's verdict, unless it was measured at the scale of networks that was asked for."""
+        asked = None if self.scale is None else self.scale.partition(":")[0]
+        measured = {m.parameters.get("scale") for m in self._measurements} - {None}
+        return ANY if asked in measured else self.claim.expected
 
 
 class DivergedError(RuntimeError):

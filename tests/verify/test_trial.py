@@ -8,6 +8,7 @@ import torch
 from theory.claims import CLAIMS
 from verify.design import Design
 from verify.ensembles import Sgd
+from verify.evidence import ANY
 from verify.expectation import UnexpectedOutcomeError, require_expected
 from verify.models.product import ProductModel
 from verify.statistics import enclosure
@@ -34,10 +35,11 @@ def design(instances: int = 1) -> Design:
     )
 
 
-def finished(estimate: float = 1.0, control: float = 2.0) -> Trial:
-    trial = Trial(CLAIM, Settings())
+def finished(estimate: float = 1.0, control: float = 2.0, asked: str | None = None, measured: str = "") -> Trial:
+    trial = Trial(CLAIM, Settings(scale=asked))
     (declared,) = trial.declare([design()])
-    trial.decide(declared, enclosure(estimate, 0.01), parameters={}, prediction=None)
+    parameters = {"scale": measured} if measured else {}
+    trial.decide(declared, enclosure(estimate, 0.01), parameters=parameters, prediction=None)
     trial.control("off", "nothing holds", declared, enclosure(control, 0.01), parameters={})
     return trial
 
@@ -57,6 +59,28 @@ def test_the_verdict_follows_the_measurement(estimate: float, verdict: str) -> N
 def test_an_unexpected_verdict_fails_with_the_measurement() -> None:
     with pytest.raises(UnexpectedOutcomeError, match=r"refuted, expected supported: value.*1\.5"):
         require_expected(finished(1.5).conclude())
+
+
+@pytest.mark.parametrize(
+    ("asked", "measured", "free"),
+    [
+        (None, "small", False),
+        ("medium", "", False),  # about no networks
+        ("medium", "small", False),  # always on the small ones
+        ("medium", "medium", True),
+        ("small:hmm-lstm", "small", True),
+    ],
+)
+def test_any_verdict_will_do_only_for_networks_at_the_scale_that_was_asked_for(
+    asked: str | None, measured: str, *, free: bool
+) -> None:
+    evidence = finished(1.5, asked=asked, measured=measured).conclude()
+    assert (evidence.expected == ANY) == free
+    if free:
+        require_expected(evidence)
+    else:
+        with pytest.raises(UnexpectedOutcomeError, match="refuted, expected supported"):
+            require_expected(evidence)
 
 
 def test_a_claim_expected_to_be_refuted_fails_when_it_is_supported() -> None:
