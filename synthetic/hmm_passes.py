@@ -111,7 +111,7 @@ class Passes:
                 part[bad] = again
             out[index], possible[index] = part, defined
 
-        self._each(len(rows), max(out.shape[1], len(self.start)), work)
+        self._each(len(rows), 4 * len(self.start) + out.shape[1], work)
         return out, possible
 
     def log_prob(self, rows: Int64[Tensor, "row position"]) -> Float[Tensor, " row"]:
@@ -159,24 +159,27 @@ class Passes:
         """Messages from both ends to the position of each row, rows in increasing order of it."""
         tokens, pad = self._factors(rows), rows == PAD
         counts = torch.bincount(at, minlength=rows.shape[1]).tolist()
+        memory, scratch = self.start.new_empty(2, len(rows), len(self.start))
         moving, arrived, done = arithmetic.first(len(rows)), [], 0
         for t, count in enumerate(counts):
             arrived.append(moving[:count])
             moving, done = moving[count:], done + count
             if done == len(rows):
                 break
-            moving = arithmetic.forward(moving, tokens[t, done:])
+            moving = arithmetic.forward(moving, tokens[t, done:], Room(memory[done:], scratch[done:]))
+        kind = type(moving)
+        predicted = kind.cat(arrived)
         moving, parts, left = arithmetic.last(len(rows)), [], len(rows)
         for t in reversed(range(len(counts))):
             parts.append(moving[left - counts[t] :])
             left -= counts[t]
             if left == 0:
                 break
-            moving = self._back(arithmetic, moving[:left], tokens[t, :left], pad[:left, t])
+            room = Room(memory[:left], scratch[:left])
+            moving = self._back(arithmetic, moving[:left], tokens[t, :left], pad[:left, t], room)
         read: Callable[..., tuple[Tensor, Tensor]] = getattr(arithmetic, f"read_{reading}")
         here = tokens.gather(0, at[None])[0]
-        kind = type(moving)
-        return read(kind.cat(arrived), kind.cat(parts[::-1]), here, out)
+        return read(predicted, kind.cat(parts[::-1]), here, out, Room(scratch=scratch))
 
     def _total(self, arithmetic: Any, rows: Int64[Tensor, "row position"]) -> tuple[Tensor, Tensor]:
         tokens, pad = self._factors(rows), rows == PAD
