@@ -25,7 +25,7 @@ from verify import cli_language, cli_runs
 
 SCHEMA = 1
 PROFILES = ("quick", "default", "full")
-SCALES = ("small", "medium", "paper")
+SCALES = ("small", "long", "medium", "paper", "large")
 
 
 def _describe(claim: Claim) -> dict[str, Any]:

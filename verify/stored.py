@@ -10,7 +10,7 @@ from verify.trial import PROFILES
 FOLDER = Path(__file__).parent / "evidence"
 
 
-SCALE_FILES = ("medium", "paper")
+SCALE_FILES = ("long", "medium", "paper", "large")
 """Runs at a scale of their own whose evidence is shown beside that of a run at another scale."""
 
 

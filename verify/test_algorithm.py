@@ -14,7 +14,7 @@ from verify.cohorts.scale import scale_of
 from verify.cohorts.transfer import Exam
 from verify.cohorts.verdicts import further_exams, record, record_control
 from verify.design import Design
-from verify.downstream.baselines import conditional_features
+from verify.downstream.baselines import conditional_features, random_code
 from verify.trial import Profile, Trial
 
 CLAIM = "algorithm"
@@ -42,12 +42,21 @@ def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
     )
 
 
-def table_accuracy(cohort: Cohort, exam: Exam) -> Float[Tensor, " member"]:
-    """Return the accuracy with p* itself as features, every position masked in turn: the table's excess is 0."""
+def table_accuracy(cohort: Cohort, exam: Exam, *, logarithm: bool = False) -> Float[Tensor, " member"]:
+    """Return the accuracy with p*, or log p*, as features, every position masked in turn: the table's excess is 0."""
     features = [
-        conditional_features(language, inputs) for language, inputs in zip(cohort.languages, exam.inputs, strict=True)
+        conditional_features(language, inputs, logarithm=logarithm)
+        for language, inputs in zip(cohort.languages, exam.inputs, strict=True)
     ]
     return exam.accuracy(torch.stack(features))
+
+
+def code_accuracy(cohort: Cohort) -> Float[Tensor, " member"]:
+    """Return the accuracy with a random code of every sentence, of as many numbers as the network has features."""
+    dimension = cohort.scale.width * cohort.languages[0].length
+    seeds = cohort.seeds("random code")
+    features = [random_code(inputs, dimension, seed) for inputs, seed in zip(cohort.exam.inputs, seeds, strict=True)]
+    return cohort.exam.accuracy(torch.stack(features))
 
 
 def test_algorithm(trial: Trial) -> None:
@@ -56,17 +65,19 @@ def test_algorithm(trial: Trial) -> None:
         return
     compared = ["base", "adversarial", "plain"]
 
-    def measure(cohort: Cohort) -> tuple[Comparison, Tensor, Tensor]:
-        table, again = (table_accuracy(cohort, exam) for exam in (cohort.exam, cohort.examine("second exam")))
-        arms = Comparison.of(cohort, compared, accuracy=compared, examined=["base", "adversarial"])
-        return arms, table, again
-
-    for arms, table, again in trained(trial, compared, measure):
-        shown = {
-            "accuracy of AdamW": float(arms.accuracy("base").mean()),
-            "accuracy of the adversarial algorithm": float(arms.accuracy("adversarial").mean()),
-            "accuracy of the lookup table": float(table.mean()),
+    def measure(cohort: Cohort) -> tuple[Comparison, dict[str, Tensor]]:
+        tables = {
+            "lookup table": table_accuracy(cohort, cohort.exam),
+            "lookup table, second exam": table_accuracy(cohort, cohort.examine("second exam")),
+            "lookup table of log p*": table_accuracy(cohort, cohort.exam, logarithm=True),
+            "lookup table of random codes": code_accuracy(cohort),
         }
+        arms = Comparison.of(cohort, compared, accuracy=compared, examined=["base", "adversarial"])
+        return arms, tables
+
+    for arms, tables in trained(trial, compared, measure):
+        shown = {f"accuracy, {name}": float(values.mean()) for name, values in tables.items()}
+        table, again = tables["lookup table"], tables["lookup table, second exam"]
         gain = arms.gain("base", "adversarial")
         record(trial, best, arms, gain, **shown, **further_exams(arms, "base", "adversarial"))
         # The table's excess is 0, so that what remains of the networks' counts against them in full.

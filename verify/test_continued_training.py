@@ -7,7 +7,7 @@ from verify.cohorts.comparison import Comparison
 from verify.cohorts.designs import contrast
 from verify.cohorts.laboratory import recalled, trained
 from verify.cohorts.scale import scale_of
-from verify.cohorts.verdicts import further_exams, record, record_control
+from verify.cohorts.verdicts import before_the_way_down, further_exams, record, record_control
 from verify.design import Design
 from verify.trial import Profile, Trial
 
@@ -35,13 +35,18 @@ def test_continued_training(trial: Trial) -> None:
     (design,) = trial.declare(designs(trial.profile, trial.scale))
     if recalled(trial):
         return
-    compared = ["base", "sampled", "soft"]
+    converged = scale_of(trial.profile, trial.scale).converged
+    compared = [converged, "sampled", "soft"]
 
     def measure(cohort: Cohort) -> Comparison:
-        return Comparison.of(cohort, compared, accuracy=compared, traces=compared[:2], examined=compared[:2])
+        two = compared[:2]
+        return Comparison.of(cohort, compared, accuracy=compared, traces=two, examined=two, raw=two)
 
     for arms in trained(trial, compared, measure):
-        fall = arms.log_trace_ratio("sampled", "base").values.mean()
-        shown = {"ln(tr F after ÷ before)": float(fall)} | further_exams(arms, "sampled", "base")
-        record(trial, design, arms, arms.gain("sampled", "base"), **shown)
-        record_control(trial, "soft labels", "the gradient has no label noise", design, arms, arms.gain("soft", "base"))
+        fall = arms.log_trace_ratio("sampled", converged).values.mean()
+        raw = before_the_way_down(arms, "sampled", converged)
+        shown = {"ln(tr F after ÷ before)": float(fall)} | raw | further_exams(arms, "sampled", converged)
+        record(trial, design, arms, arms.gain("sampled", converged), **shown)
+        record_control(
+            trial, "soft labels", "the gradient has no label noise", design, arms, arms.gain("soft", converged)
+        )

@@ -9,8 +9,9 @@ from verify.cohorts.comparison import Comparison
 from verify.cohorts.designs import contrast
 from verify.cohorts.laboratory import recalled, trained
 from verify.cohorts.scale import scale_of
-from verify.cohorts.verdicts import further_exams, record, record_control
+from verify.cohorts.verdicts import before_the_way_down, further_exams, half_width, record, record_control
 from verify.design import Design
+from verify.report import HALF_WIDTH
 from verify.trial import Profile, Trial
 
 CLAIM = "flatness-mediates"
@@ -54,7 +55,9 @@ def further_recoveries(cohort: Cohort, names: Sequence[str]) -> dict[str, float]
     for name in names:
         arms = Comparison.of(cohort, ["adversarial", isotropic, name])
         short = name.removeprefix(MENDED)
-        shown[f"gain by {short}"] = float(arms.gain(name, "adversarial").values.mean())
+        gain = arms.gain(name, "adversarial").values
+        shown[f"gain by {short}"] = float(gain.mean())
+        shown[f"gain by {short}{HALF_WIDTH}"] = half_width(gain)
         shown[f"ln(tr F, {short} ÷ isotropic)"] = float(arms.log_trace_ratio(name, isotropic).values.mean())
     return shown
 
@@ -66,18 +69,20 @@ def test_flatness_mediates(trial: Trial) -> None:
     mended = [MENDED + labels for labels in ("sampled", "soft", "isotropic")]
     sampled, soft, isotropic = mended
     further = [MENDED + name for name in scale_of(trial.profile, trial.scale).further_recoveries]
-    forced, freed = ["base", "plain", "flat", "sharp"], ["adversarial", *mended]
+    pushed = ["flat", "sharp"]
+    forced, freed = ["base", "plain", *pushed], ["adversarial", *mended]
 
     def measure(cohort: Cohort) -> tuple[Comparison, Comparison, dict[str, float]]:
         return (
-            Comparison.of(cohort, forced, accuracy=forced, traces=["flat", "sharp"], examined=["flat", "sharp"]),
-            Comparison.of(cohort, freed, accuracy=freed, traces=[sampled, isotropic]),
+            Comparison.of(cohort, forced, accuracy=forced, traces=pushed, examined=pushed, raw=pushed),
+            Comparison.of(cohort, freed, accuracy=freed, traces=[sampled, isotropic], raw=[sampled, isotropic]),
             further_recoveries(cohort, further),
         )
 
     for arms, recovery, others in trained(trial, [*forced, *freed, *further], measure):
         fall = arms.log_trace_ratio("flat", "sharp").values.mean()
-        forcing = {"ln(tr F, flat ÷ sharp)": float(fall)} | further_exams(arms, "flat", "sharp")
+        raw = before_the_way_down(arms, "flat", "sharp")
+        forcing = {"ln(tr F, flat ÷ sharp)": float(fall)} | raw | further_exams(arms, "flat", "sharp")
         record(trial, penalty, arms, arms.gain("flat", "sharp"), **forcing)
         record_control(trial, "penalty of weight 0", "nothing acts on tr F", penalty, arms, arms.gain("plain", "base"))
         shown = {
@@ -86,7 +91,8 @@ def test_flatness_mediates(trial: Trial) -> None:
         }
         fall = recovery.log_trace_ratio(sampled, isotropic).values.mean()
         shown["ln(tr F, sampled ÷ isotropic)"] = float(fall)
-        record(trial, shape, recovery, recovery.gain(sampled, isotropic), **shown, **others)
+        raw = before_the_way_down(recovery, sampled, isotropic)
+        record(trial, shape, recovery, recovery.gain(sampled, isotropic), **shown, **raw, **others)
         record_control(
             trial,
             "soft labels in place of sampled ones",

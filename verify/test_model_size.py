@@ -14,10 +14,11 @@ from verify.cohorts.comparison import Comparison, Contrast
 from verify.cohorts.designs import contrast
 from verify.cohorts.laboratory import recalled, trained
 from verify.cohorts.scale import scale_of
-from verify.cohorts.verdicts import record, record_control
+from verify.cohorts.verdicts import half_width, record, record_control
 from verify.design import Design
 from verify.downstream.baselines import random_projection
 from verify.networks.network import Network
+from verify.report import HALF_WIDTH
 from verify.trial import Profile, Trial
 
 CLAIM = "model-size"
@@ -82,14 +83,19 @@ def test_model_size(trial: Trial) -> None:
         return
     for found in trained(trial, ["base", "small", "plain"], measure):
         raw = found.different.gain("base", "small")
+        trained_gain = found.accuracy["large"] - found.accuracy["small"]
+        untrained_gain = found.untrained["large"] - found.untrained["small"]
         record(
             trial,
             design,
             found.different,
-            Contrast(found.accuracy["large"] - found.accuracy["small"], raw.systematic),
+            Contrast(trained_gain, raw.systematic),
             **{
                 "gain with all features": float(raw.values.mean()),
-                "gain of untrained networks": float((found.untrained["large"] - found.untrained["small"]).mean()),
+                "gain of untrained networks": float(untrained_gain.mean()),
+                f"gain of untrained networks{HALF_WIDTH}": half_width(untrained_gain),
+                "gain beyond that of untrained networks": float((trained_gain - untrained_gain).mean()),
+                f"gain beyond that of untrained networks{HALF_WIDTH}": half_width(trained_gain - untrained_gain),
             },
         )
         record_control(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+from verify.cohorts.cohort import Cohort
 from verify.cohorts.comparison import Comparison
 from verify.cohorts.designs import contrast
 from verify.cohorts.laboratory import recalled, trained
 from verify.cohorts.scale import scale_of
-from verify.cohorts.verdicts import record, record_control
+from verify.cohorts.verdicts import before_the_way_down, record, record_control
 from verify.design import Design
 from verify.trial import Profile, Trial
 
@@ -37,8 +38,13 @@ def test_noise_lowers_trace(trial: Trial) -> None:
     if recalled(trial):
         return
     compared = ["sampled", "soft", "isotropic"]
-    for arms in trained(trial, ["base", *compared], lambda cohort: Comparison.of(cohort, compared, traces=compared)):
-        record(trial, design, arms, arms.log_trace_ratio("sampled", "soft"))
+
+    def measure(cohort: Cohort) -> Comparison:
+        return Comparison.of(cohort, compared, traces=compared, raw=compared[:2])
+
+    for arms in trained(trial, ["base", *compared], measure):
+        raw = before_the_way_down(arms, "sampled", "soft")
+        record(trial, design, arms, arms.log_trace_ratio("sampled", "soft"), **raw)
         record_control(
             trial,
             "isotropic noise of the same norm",

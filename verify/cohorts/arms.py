@@ -48,6 +48,7 @@ def _pretraining(scale: Scale, size: Size, stream: str) -> Arm:
         labels="soft",
         optimiser=AdamW(),
         schedule=Schedule("linear", steps=scale.pretraining),
+        precision=scale.precision,
     )
     return Arm(None, size, training, scale.pretraining, stream, descends=True)
 
@@ -95,6 +96,7 @@ ARMS: Mapping[str, Callable[[Scale, Family], Arm]] = MappingProxyType(
     {
         "base": lambda s, f: _pretraining(s, "large", "pretraining"),
         "small": lambda s, f: _pretraining(s, "small", "pretraining"),
+        "polished": lambda s, f: Arm("base", "large", descent(s), 0, "continuation"),
         "sampled": lambda s, f: _continuation(s, "base", "sampled"),
         "soft": lambda s, f: _continuation(s, "base", "soft"),
         "isotropic": lambda s, f: _continuation(s, "base", "isotropic"),
@@ -110,7 +112,8 @@ ARMS: Mapping[str, Callable[[Scale, Family], Arm]] = MappingProxyType(
 )
 """By name, for a scale and a family.
 
-base: AdamW on soft labels to a minimum. small: the same at half the width. sampled, soft, isotropic: SGD from that
+base: AdamW on soft labels to a minimum. small: the same at half the width. polished: that minimum, brought down as
+continuations are, without one. sampled, soft, isotropic: SGD from that
 minimum with labels y ~ p*, with p* itself, and with p* and isotropic noise of the same norm. plain: AdamW on from the
 minimum. flat, sharp: the same with a penalty ±λ tr F. adversarial: the same against a head for the downstream task;
 then SGD from there, as from the minimum, and AdamW on sampled labels at a constant rate, for as long on as many

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property, partial
 
 import torch
@@ -30,15 +30,29 @@ from verify.runs.store import RunStore
 from verify.streams import stream_seed
 from verify.training.config import Training
 from verify.training.diverged import AllDivergedError
-from verify.training.excess import Reference, excess_loss
+from verify.training.excess import Excess, Reference, excess_loss
 from verify.training.parameters import network_at
 from verify.training.trainer import Trainer
 
-NOT_TRAINED = ("families", "exams", "further_recoveries", "labels", "draws", "tested", "probes")
+NOT_TRAINED = (
+    "families",
+    "exams",
+    "further_recoveries",
+    "labels",
+    "draws",
+    "tested",
+    "probes",
+    "converged",
+    "spread",
+)
 """Fields of a scale that leave a family's arms as they are: which others there are, and how arms are measured."""
 
-SOURCES = ("synthetic", "verify.cohorts", "verify.networks", "verify.training")
-"""Packages whose source decides what an arm becomes: a stored one is found again only while they are unchanged."""
+SOURCES = ("synthetic", "verify.cohorts", "verify.networks", "verify.training", "verify.divergence", "verify.streams")
+"""Sources that decide what an arm becomes: a stored one is found again only while they are unchanged."""
+
+
+ALL_CONTEXTS = 2
+"""A language with up to this many times as many contexts as would be sampled is measured on all of them, exactly."""
 
 
 class CohortDivergedError(RuntimeError):
@@ -62,7 +76,8 @@ class Cohort:
         family: the family.
         languages: one per member.
         tables: their contexts, or None where one has too many to write out.
-        reference: contexts of every member, sampled once, on which excess losses are measured.
+        reference: contexts of every member on which excess losses are measured: all of them where no member has more
+            than `ALL_CONTEXTS` times as many as would be sampled, else a sample drawn once.
         exam: labelled sentences of every member.
         stopped: set it, and training that goes on in another thread ends after the piece of 16 steps it is at.
     """
@@ -84,13 +99,20 @@ class Cohort:
         self.languages = tuple(language for language, _ in drawn)
         tables = [table for _, table in drawn]
         self.tables = None if None in tables else [table for table in tables if table is not None]
-        self.reference = Reference.each(
+        self.reference = self._reference()
+        self.exam = self.examine("exam")
+
+    def _reference(self) -> Reference:
+        """Return the contexts of every member on which excess is measured."""
+        few = ALL_CONTEXTS * self.scale.reference
+        if self.tables is not None and all(len(table.contexts) <= few for table in self.tables):
+            return Reference.each([Reference.enumerated(table) for table in self.tables])
+        return Reference.each(
             [
-                Reference.sampled(language, scale.reference, torch.Generator().manual_seed(seed))
+                Reference.sampled(language, self.scale.reference, torch.Generator().manual_seed(seed))
                 for language, seed in zip(self.languages, self.seeds("reference"), strict=True)
             ]
         )
-        self.exam = self.examine("exam")
 
     def seeds(self, *purpose: str) -> list[int]:
         """Return one seed per member for a purpose."""
@@ -144,6 +166,7 @@ class Cohort:
             start = self.initial(arm.size, arm.stream) if arm.start is None else self.end(arm.start)
             if arm.descends:
                 path, end = self._descend(name, start, arm.training, arm.steps, arm.stream)
+                path = replace(path, descends=True)
             else:
                 trained, _ = self._phase(name, start, arm.training, arm.steps, arm.stream)
                 path, end = self._descend(name, trained, descent(self.scale), self.scale.descent, "descent")
@@ -204,7 +227,11 @@ class Cohort:
         return RunKey.of(configuration, self._root_seed, SOURCES)
 
     def _excess(self, trainer: Trainer) -> Float[Tensor, " member"]:
-        return excess_loss(trainer.snapshot(), self.reference, device=self._device).estimate
+        return self.excess(trainer.snapshot()).estimate
+
+    def excess(self, network: Network) -> Excess:
+        """Return the excess losses of networks on the cohort's reference, with their standard errors; in float64."""
+        return excess_loss(network, self.reference, device=self._device)
 
     def features(self, network: Network) -> Float[Tensor, "member example feature"]:
         """Return the final states of the exam's unmasked sentences, all positions side by side."""

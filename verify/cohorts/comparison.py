@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
@@ -15,6 +16,9 @@ from verify.cohorts.path import Point, match
 from verify.cohorts.scale import ExamName
 from verify.cohorts.sharpness import Sharpness
 
+ERRORS = 2.0
+"""Standard errors of a mean mismatch of excess, from the sample of contexts, that are allowed for."""
+
 
 @dataclass(frozen=True, eq=False)
 class Contrast:
@@ -22,11 +26,26 @@ class Contrast:
 
     Attributes:
         values: statistic of the first arm minus that of the second.
-        systematic: how far the mean may be off because the excess losses are not exactly equal.
+        systematic: how far the mean may be off because the excess losses are not exactly equal, or not exactly known.
     """
 
     values: Float[Tensor, " member"]
     systematic: float
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """An arm as training left it, before the way down: at an excess of its own, so not to be compared as it is.
+
+    Attributes:
+        excess: excess losses.
+        accuracy: few-label accuracies.
+        log_trace: ln tr F.
+    """
+
+    excess: Float[Tensor, " member"]
+    accuracy: Float[Tensor, " member"]
+    log_trace: Float[Tensor, " member"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +61,8 @@ class Comparison:
     points: dict[str, Point]
     _sharpness: dict[str, Sharpness] = field(default_factory=dict)
     _accuracy: dict[str, Tensor] = field(default_factory=dict)
+    _raw: dict[str, Raw] = field(default_factory=dict)
+    _errors: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -52,6 +73,7 @@ class Comparison:
         accuracy: Sequence[str] = (),
         traces: Sequence[str] = (),
         examined: Sequence[str] = (),
+        raw: Sequence[str] = (),
     ) -> Comparison:
         """Match arms, which are trained on first use; measure at once those that are asked for.
 
@@ -61,6 +83,7 @@ class Comparison:
             accuracy: arms whose few-label accuracy is measured.
             traces: arms whose tr F and Σθ²F are measured.
             examined: arms that take the scale's further exams.
+            raw: arms that are measured before their way down as well.
         """
         found = cls(cohort, dict(zip(names, match([cohort.path(name) for name in names]), strict=True)))
         for arm in accuracy:
@@ -70,6 +93,8 @@ class Comparison:
         for arm in examined:
             for exam in cohort.scale.exams:
                 found.further_accuracy(exam, arm)
+        for arm in raw:
+            found.raw(arm)
         return found
 
     @cached_property
@@ -83,6 +108,19 @@ class Comparison:
         if arm not in self._accuracy:
             self._accuracy[arm] = self.cohort.accuracy(self.points[arm].network)
         return self._accuracy[arm]
+
+    @property
+    def accuracies(self) -> Mapping[str, Float[Tensor, " member"]]:
+        """The few-label accuracies of the arms where they were measured."""
+        return MappingProxyType(self._accuracy)
+
+    def raw(self, arm: str) -> Raw:
+        """Return what an arm is before its way down."""
+        if arm not in self._raw:
+            point = self.cohort.path(arm).raw()
+            trace = self.cohort.sharpness(point.network).trace
+            self._raw[arm] = Raw(point.excess, self.cohort.accuracy(point.network), trace.log())
+        return self._raw[arm]
 
     def further_accuracy(self, exam: ExamName, arm: str) -> Float[Tensor, " member"]:
         """Return the accuracy of an arm in a further exam."""
@@ -112,5 +150,15 @@ class Comparison:
         return self._contrast(first, second, self.log_trace, self.cohort.log_trace_slope)
 
     def _contrast(self, first: str, second: str, statistic: Callable[[str], Tensor], slope: float) -> Contrast:
-        mismatch = (self.points[first].excess / self.points[second].excess).log().mean()
-        return Contrast(statistic(first) - statistic(second), abs(slope * float(mismatch)))
+        mismatch = (self.points[first].excess / self.points[second].excess).log().mean().abs()
+        squares = self._relative_error(first).square() + self._relative_error(second).square()
+        # As if the two errors were independent; on the same contexts they partly cancel.
+        error = squares.sum().sqrt() / len(squares)
+        return Contrast(statistic(first) - statistic(second), abs(slope) * float(mismatch + ERRORS * error))
+
+    def _relative_error(self, arm: str) -> Float[Tensor, " member"]:
+        """Return the standard error of ln(excess) of an arm at its point, from the sample of contexts; 0 if exact."""
+        if arm not in self._errors:
+            found = self.cohort.excess(self.points[arm].network)
+            self._errors[arm] = found.standard_error / found.estimate
+        return self._errors[arm]

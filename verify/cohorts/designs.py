@@ -45,7 +45,7 @@ def contrast(
         statistic: in words.
         target: the smallest effect of interest.
         delta: margin.
-        spread: standard deviation of a unit, for planning, from a pilot at another root seed.
+        spread: standard deviation of a unit at the small scale, for planning, from a pilot at another root seed.
         side: whether the claim is ≥ target or ≤ target.
         designs: how many designs share the claim's level.
     """
@@ -54,7 +54,7 @@ def contrast(
         prediction=prediction,
         statistic=statistic,
         bound="student-t",
-        spread=spread,
+        spread=spread * scale.spread,
         instances=len(scale.families),
         justification=(
             "A unit is a random language of the family with its own networks, examples and exam, independent of the "

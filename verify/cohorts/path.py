@@ -22,16 +22,24 @@ class Path:
         steps: step of each checkpoint, counted from the beginning of the way down.
         theta: parameters there.
         excess: excess losses there, in nats, on the cohort's reference.
+        descends: whether the training is itself the way down, rather than something before it.
     """
 
     template: Network
     steps: tuple[int, ...]
     theta: Float[Tensor, "checkpoint member parameter"]
     excess: Float[Tensor, "checkpoint member"]
+    descends: bool = False
 
     def network(self, checkpoint: int) -> Network:
         """Return the networks at one checkpoint, counted from the end if negative, in float64."""
         return network_at(self.template, self.theta[checkpoint].double(), dtype=torch.float64)
+
+    def raw(self) -> Point:
+        """Return the networks as training left them: before the way down, or at its end if training was one."""
+        place = 0 if not self.descends else len(self.steps) - 1
+        member = torch.full((self.theta.shape[1],), place)
+        return Point(self.network(place), self.excess[place], member)
 
     def at(self, level: Float[Tensor, " member"]) -> Point:
         """Return, for every member, the first checkpoint whose excess is at or below its level.

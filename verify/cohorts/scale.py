@@ -8,10 +8,12 @@ from types import MappingProxyType
 from typing import Literal
 
 from verify.cohorts.families import FAMILIES
+from verify.training.config import Precision
 from verify.trial import Profile
 
 ExamName = Literal["many labels", "masked states", "fine-tuning"]
 Recovery = Literal["adam"]
+Converged = Literal["base", "polished"]
 
 
 ALL_EXAMS: tuple[ExamName, ...] = ("many labels", "masked states", "fine-tuning")
@@ -53,6 +55,10 @@ class Scale:
         tested: sentences of the test set.
         exams: further exams, shown beside the verdicts without one of their own.
         further_recoveries: ways of training from the adversarial networks besides SGD, likewise.
+        converged: the arm that continued training is compared with. Soft labels go on lowering the excess of a long
+            continuation, so that there `base` has to be brought down as the others are, as `polished`.
+        spread: standard deviations of units for planning, as a multiple of those of the small scale (pilots).
+        precision: of the training of `base` and `small`; excess is always measured in float64.
     """
 
     name: str
@@ -82,11 +88,49 @@ class Scale:
     tested: int = 768
     exams: tuple[ExamName, ...] = ()
     further_recoveries: tuple[Recovery, ...] = ()
+    converged: Converged = "base"
+    spread: float = 1.0
+    precision: Precision = "float32"
 
+
+_SMALL = Scale("small", ("hmm", "pcfg"), members=46, width=16, layers=2, heads=2, pretraining=600)
+_PAPER = Scale(
+    "paper",
+    ("hmm-paper", "pcfg-authors", "brackets", "text"),
+    members=56,
+    width=128,
+    layers=4,
+    heads=8,
+    pretraining=20_000,
+    batch=256,
+    rate=1e-3,
+    continuation=200_000,
+    intervention=2_000,
+    fine_rate=3e-4,
+    descent=4_000,
+    trace_examples=64,
+    adversary_examples=512,
+    labels=64,
+    reference=4096,
+    exams=ALL_EXAMS,
+    further_recoveries=("adam",),
+    converged="polished",
+)
 
 SCALES: Mapping[str, Scale] = MappingProxyType(
     {
-        "small": Scale("small", ("hmm", "pcfg"), members=46, width=16, layers=2, heads=2, pretraining=600),
+        "small": _SMALL,
+        "long": replace(
+            _SMALL,
+            name="long",
+            members=152,
+            continuation=20 * _SMALL.pretraining,
+            descent=1000,
+            checkpoints=10,
+            exams=ALL_EXAMS,
+            converged="polished",
+            spread=1.8,
+        ),
         "medium": Scale(
             "medium",
             ("hmm-medium", "hmm-lstm-medium", "pcfg-medium", "brackets-medium", "text-medium"),
@@ -106,30 +150,23 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
             exams=ALL_EXAMS,
             further_recoveries=("adam",),
         ),
-        "paper": Scale(
-            "paper",
-            ("hmm-paper", "pcfg-authors", "brackets", "text"),
-            members=56,
-            width=128,
-            layers=4,
-            heads=8,
-            pretraining=20_000,
-            batch=256,
-            rate=1e-3,
-            continuation=20_000,
-            intervention=2_000,
-            fine_rate=3e-4,
-            descent=4_000,
-            trace_examples=64,
-            adversary_examples=512,
-            labels=64,
-            reference=4096,
-            exams=ALL_EXAMS,
-            further_recoveries=("adam",),
+        "paper": _PAPER,
+        "large": replace(
+            _PAPER,
+            name="large",
+            families=("hmm-paper", "pcfg-authors"),
+            width=512,
+            layers=6,
+            rate=3e-4,
+            fine_rate=1e-4,
+            precision="bfloat16",
         ),
     }
 )
-"""By name. `small` trains in minutes on two cores, `medium` in most of an hour, `paper` needs a GPU."""
+"""By name. `small` trains in minutes on two cores, `medium` in most of an hour; `paper` and `large` need a GPU.
+
+`long` is `small` with a continuation of 20 times the pretraining, for claims about what continued training does.
+"""
 
 
 def scale_of(profile: Profile, asked: str | None = None) -> Scale:

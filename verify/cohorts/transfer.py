@@ -35,6 +35,11 @@ class Exam:
         """Sentences of all draws together; the test set begins after them."""
         return self.labels * self.draws
 
+    @property
+    def chance(self) -> Float[Tensor, " member"]:
+        """Accuracy of the best constant answer on the test set, the share of its largest class."""
+        return self.one_hot[:, self.learnt :].mean(1).amax(-1)
+
     def to(self, device: str) -> Exam:
         """Return the exam on a device."""
         return replace(self, inputs=self.inputs.to(device), one_hot=self.one_hot.to(device))

@@ -84,7 +84,7 @@ def exam_keys(evidence: Evidence) -> dict[str, set[str]]:
     """Return what the records of each statistic say about further exams."""
     found: dict[str, set[str]] = {}
     for m in evidence.measurements:
-        found.setdefault(m.statistic, set()).update(k for k in m.parameters if k.endswith((MEAN, HALF_WIDTH)))
+        found.setdefault(m.statistic, set()).update(k for k in m.parameters if k.partition(":")[0] in exams.EXAMS)
     return found
 
 
@@ -106,6 +106,17 @@ def test_a_trial_at_medium_scale_ends_in_evidence_for_every_family(claim: str) -
     recoveries = {"gain by adam", "ln(tr F, adam ÷ isotropic)"}
     shown = [recoveries <= m.parameters.keys() for m in evidence.measurements if "mended" in m.statistic]
     assert shown == [True] * (len(scale.SCALES["medium"].families) if claim == "flatness-mediates" else 0)
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("claim", ["noise-lowers-trace", "continued-training"])
+def test_a_long_continuation_is_compared_with_a_minimum_that_was_brought_down_as_well(claim: str) -> None:
+    evidence = tried(claim, "long", [])
+    compared = "polished" if claim == "continued-training" else "soft"
+    for m in evidence.measurements:
+        raw = [float(m.parameters[f"raw excess share, {arm}"]) for arm in ("sampled", compared)]
+        assert all(share > 0 for share in raw)
+        assert {"raw gain", "raw ln(tr F ratio)"} <= m.parameters.keys()
 
 
 @pytest.mark.usefixtures("tiny")
