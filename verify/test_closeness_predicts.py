@@ -16,8 +16,9 @@ from verify.cohorts.families import MIXTURES
 from verify.cohorts.laboratory import trained
 from verify.cohorts.ranks import RANKED, correlations, dealt, pooled
 from verify.cohorts.scale import scale_of
-from verify.cohorts.verdicts import record, record_control
+from verify.cohorts.verdicts import half_width, record, record_control
 from verify.design import Design
+from verify.report import HALF_WIDTH
 from verify.stored import stored
 from verify.trial import Profile, Trial
 
@@ -114,12 +115,14 @@ def test_closeness_predicts(trial: Trial) -> None:
         by_distance, by_trace = (correlations(measure, accuracy, excess) for measure in (found.distance, trace))
         beside = {
             "ρ of tr F": mean(by_trace),
+            f"ρ of tr F{HALF_WIDTH}": round(half_width(by_trace), 4),
             "ρ of Σθ²F": mean(correlations(invariant, accuracy, excess)),
             "ρ − ρ of tr F": mean(by_distance - by_trace),
+            f"ρ − ρ of tr F{HALF_WIDTH}": round(half_width(by_distance - by_trace), 4),
             "ρ of ‖θ₁ − θ₂‖/‖θ‖": mean(correlations(found.relative, accuracy, excess)),
             "excess left on a task": round(found.left, 4),
         }
-        over_runs = pooled(found.distance, accuracy, trial.numpy("bootstrap", family))
+        over_runs = pooled(found.distance, accuracy, excess, trial.numpy("bootstrap", family))
         record(trial, transfer, arms, Contrast(by_distance, 0.0), **beside, **over_runs)
         beside = {
             "ρ with Σθ²F": mean(correlations(found.distance, invariant, excess)),

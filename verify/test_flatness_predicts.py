@@ -7,10 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from verify.cohorts.cohort import Cohort
 from verify.cohorts.comparison import Comparison, Contrast
 from verify.cohorts.designs import contrast
 from verify.cohorts.laboratory import recalled, trained
-from verify.cohorts.ranks import RANKED, correlations, pooled
+from verify.cohorts.ranks import RANKED, correlations, dealt, pooled
 from verify.cohorts.scale import scale_of
 from verify.cohorts.sharpness import Sharpness
 from verify.cohorts.verdicts import record, record_control
@@ -44,21 +45,33 @@ def test_flatness_predicts(trial: Trial) -> None:
     if recalled(trial):
         return
     measures: dict[Design, Callable[[Sharpness], Tensor]] = {raw: lambda s: s.trace, invariant: lambda s: s.invariant}
-    for arms in trained(trial, RANKED, lambda cohort: Comparison.of(cohort, RANKED, accuracy=RANKED, traces=RANKED)):
+
+    def measured(cohort: Cohort) -> tuple[Comparison, Tensor]:
+        arms = Comparison.of(cohort, RANKED, accuracy=RANKED, traces=RANKED)
+        second = cohort.examine("second exam")
+        return arms, torch.stack([cohort.accuracy(arms.points[name].network, second) for name in RANKED])
+
+    for arms, again in trained(trial, RANKED, measured):
         family = arms.cohort.family.name
         accuracy = torch.stack([arms.accuracy(name) for name in RANKED])
         excess = torch.stack([arms.points[name].excess for name in RANKED])
+        shown: dict[str, float | int | str] = {
+            "ρ of the accuracies of two exams": float(correlations(accuracy, again, excess).mean())
+        }
+        for part in arms.sharpness(RANKED[0]).parts:
+            table = torch.stack([arms.sharpness(name).parts[part] for name in RANKED])
+            shown[f"ρ of tr F, {part}"] = float(correlations(table, accuracy, excess).mean())
         for design, measure in measures.items():
             table = torch.stack([measure(arms.sharpness(name)) for name in RANKED])
             found = Contrast(correlations(table, accuracy, excess), 0.0)
             generator = trial.numpy("bootstrap", family, design.statistic)
-            record(trial, design, arms, found, **pooled(table, accuracy, generator))
-            shuffled = trial.numpy("shuffle", family).permuted(table.numpy(), axis=0)
+            record(trial, design, arms, found, **pooled(table, accuracy, excess, generator), **shown)
+            shuffled = dealt(table, accuracy, excess, trial.numpy("shuffle", family))
             record_control(
                 trial,
                 f"shuffled {'tr F' if design is raw else 'Σθ²F'}",
                 "a unit's measures are dealt to its arms at random",
                 design,
                 arms,
-                Contrast(correlations(torch.from_numpy(shuffled), accuracy, excess), 0.0),
+                Contrast(shuffled, 0.0),
             )

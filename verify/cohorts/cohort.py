@@ -30,7 +30,7 @@ from verify.runs.store import RunStore
 from verify.streams import stream_seed
 from verify.training.config import Training
 from verify.training.diverged import AllDivergedError
-from verify.training.excess import Excess, Reference, excess_loss
+from verify.training.excess import Reference, divergences, excess_loss
 from verify.training.parameters import network_at
 from verify.training.trainer import Trainer
 
@@ -227,15 +227,15 @@ class Cohort:
         return RunKey.of(configuration, self._root_seed, SOURCES)
 
     def _excess(self, trainer: Trainer) -> Float[Tensor, " member"]:
-        return self.excess(trainer.snapshot()).estimate
+        return excess_loss(trainer.snapshot(), self.reference, device=self._device).estimate
 
-    def excess(self, network: Network) -> Excess:
-        """Return the excess losses of networks on the cohort's reference, with their standard errors; in float64."""
-        return excess_loss(network, self.reference, device=self._device)
+    def divergences(self, network: Network) -> Float[Tensor, "member context"]:
+        """Return KL(p* ‖ p_θ) of every member at the contexts of the reference, whose weighted mean is the excess."""
+        return divergences(network, self.reference, device=self._device)
 
-    def features(self, network: Network) -> Float[Tensor, "member example feature"]:
-        """Return the final states of the exam's unmasked sentences, all positions side by side."""
-        return unmasked_states(self._placed(network), self.exam.inputs.to(self._device)).cpu()
+    def features(self, network: Network, exam: Exam | None = None) -> Float[Tensor, "member example feature"]:
+        """Return the final states of the unmasked sentences of an exam, the cohort's own by default, side by side."""
+        return unmasked_states(self._placed(network), (exam or self.exam).inputs.to(self._device)).cpu()
 
     def _placed(self, network: Network) -> Network:
         """Return a copy to be examined: on the device, in float32, with fused kernels."""
@@ -243,9 +243,9 @@ class Cohort:
         copied.fast = True
         return copied
 
-    def accuracy(self, network: Network) -> Float[Tensor, " member"]:
-        """Return the few-label accuracy of every member."""
-        return self.exam.accuracy(self.features(network))
+    def accuracy(self, network: Network, exam: Exam | None = None) -> Float[Tensor, " member"]:
+        """Return the few-label accuracy of every member, in the cohort's own exam by default."""
+        return (exam or self.exam).accuracy(self.features(network, exam))
 
     def further_accuracy(self, exam: ExamName, network: Network) -> Float[Tensor, " member"]:
         """Return the accuracy of every member in one of `EXAMS`, whose sentences are independent of all others."""

@@ -15,6 +15,7 @@ from verify.cohorts.cohort import Cohort
 from verify.cohorts.path import Point, match
 from verify.cohorts.scale import ExamName
 from verify.cohorts.sharpness import Sharpness
+from verify.training.excess import log_ratio_error
 
 ERRORS = 2.0
 """Standard errors of a mean mismatch of excess, from the sample of contexts, that are allowed for."""
@@ -62,7 +63,7 @@ class Comparison:
     _sharpness: dict[str, Sharpness] = field(default_factory=dict)
     _accuracy: dict[str, Tensor] = field(default_factory=dict)
     _raw: dict[str, Raw] = field(default_factory=dict)
-    _errors: dict[str, Tensor] = field(default_factory=dict)
+    _divergences: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -151,14 +152,13 @@ class Comparison:
 
     def _contrast(self, first: str, second: str, statistic: Callable[[str], Tensor], slope: float) -> Contrast:
         mismatch = (self.points[first].excess / self.points[second].excess).log().mean().abs()
-        squares = self._relative_error(first).square() + self._relative_error(second).square()
-        # As if the two errors were independent; on the same contexts they partly cancel.
-        error = squares.sum().sqrt() / len(squares)
+        # Units are independent, so that the error of their mean is that of the sum of squares.
+        error = self._mismatch_error(first, second).square().sum().sqrt() / len(self.points[first].excess)
         return Contrast(statistic(first) - statistic(second), abs(slope) * float(mismatch + ERRORS * error))
 
-    def _relative_error(self, arm: str) -> Float[Tensor, " member"]:
-        """Return the standard error of ln(excess) of an arm at its point, from the sample of contexts; 0 if exact."""
-        if arm not in self._errors:
-            found = self.cohort.excess(self.points[arm].network)
-            self._errors[arm] = found.standard_error / found.estimate
-        return self._errors[arm]
+    def _mismatch_error(self, first: str, second: str) -> Float[Tensor, " member"]:
+        """Return the standard error of every unit's ln(ratio of excess losses) from the sample of contexts."""
+        for arm in (first, second):
+            if arm not in self._divergences:
+                self._divergences[arm] = self.cohort.divergences(self.points[arm].network)
+        return log_ratio_error(self._divergences[first], self._divergences[second], self.cohort.reference)

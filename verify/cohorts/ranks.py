@@ -46,14 +46,19 @@ def dealt(
     return torch.stack(found).mean(0)
 
 
-def pooled(measure: Table, accuracy: Table, generator: np.random.Generator) -> dict[str, float | int | str]:
-    """Return ρ over all runs, each quantity taken relative to its unit, with a 95% cluster bootstrap interval."""
-    logs = measure.log()
-    x, y = (values - values.mean(0) for values in (logs, accuracy))
+def pooled(
+    measure: Table, accuracy: Table, excess: Table, generator: np.random.Generator
+) -> dict[str, float | int | str]:
+    """Return ρ over all runs given the excess, each taken relative to its unit; with a 95% cluster bootstrap interval.
+
+    Measure and excess are taken as logarithms. Unlike the mean of the units' own ρ, units with large differences count
+    for more here.
+    """
+    x, y, z = ((values - values.mean(0)).mT.flatten().numpy() for values in (measure.log(), accuracy, excess.log()))
     clusters = np.arange(measure.shape[1]).repeat(len(measure)).tolist()
-    found = cluster_bootstrap(x.mT.flatten().numpy(), y.mT.flatten().numpy(), clusters, generator, resamples=999)
+    found = cluster_bootstrap(x, y, clusters, generator, covariates=z, resamples=999)
     return {
-        "pooled ρ": found.estimate,
-        "pooled ρ, low": found.interval.low,
-        "pooled ρ, high": found.interval.high,
+        "pooled ρ given the excess": found.estimate,
+        "pooled ρ given the excess, low": found.interval.low,
+        "pooled ρ given the excess, high": found.interval.high,
     }

@@ -7,8 +7,9 @@ change. F is H on Γ; near it they differ in proportion to p* − p_θ.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
@@ -18,6 +19,30 @@ from verify.networks.network import Network
 from verify.training.excess import Reference
 from verify.training.trace_penalty import random_signs
 
+PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "normalisation": ("norm.",),
+        "embedding": ("token", "position"),
+        "attention": ("qkv.", "out."),
+        "MLP": ("hidden.", "output."),
+        "recurrence": ("layers.",),
+        "head": ("unembedding.", "head_"),
+    }
+)
+"""Parts of a network, in the order in which they are tried, by what the names of their parameters contain."""
+
+
+def part_of(name: str) -> str:
+    """Return the part of a network that a parameter belongs to.
+
+    Raises:
+        ValueError: to none that is known.
+    """
+    for part, marks in PARTS.items():
+        if any(mark in name for mark in marks):
+            return part
+    raise ValueError(f"expected a parameter of a known part, got {name!r}; add what it is called to PARTS")
+
 
 @dataclass(frozen=True, eq=False)
 class Sharpness:
@@ -26,12 +51,14 @@ class Sharpness:
     Attributes:
         trace: tr F.
         invariant: Σ_i θ_i² F_ii.
+        parts: tr F of each part of the network, which add up to it.
         probes: independent probes averaged.
         contexts: contexts of each.
     """
 
     trace: Float[Tensor, " member"]
     invariant: Float[Tensor, " member"]
+    parts: Mapping[str, Float[Tensor, " member"]]
     probes: int
     contexts: int
 
@@ -52,11 +79,12 @@ def sharpness(
     """
     copied = network.copy().double()
     copied.fast = False
-    leaves = list(copied.parameters())
+    names, leaves = zip(*copied.named_parameters(), strict=True)
     device = leaves[0].device
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     members = torch.arange(len(seeds)).unsqueeze(-1)
-    trace, invariant = torch.zeros(2, len(seeds), dtype=torch.float64)
+    invariant = torch.zeros(len(seeds), dtype=torch.float64)
+    parts = {part_of(name): torch.zeros_like(invariant) for name in names}
     for _ in range(probes):
         index = torch.stack(
             [
@@ -67,8 +95,8 @@ def sharpness(
         signs = random_signs((contexts, network.n_tokens), generators, torch.float64, device)
         root = (copied(reference.contexts[members, index].to(device)) / 2).exp()
         gradients = torch.autograd.grad((signs * root).sum() * (2 / contexts**0.5), leaves)
-        for leaf, part in zip(leaves, gradients, strict=True):
-            square = part.square().reshape(len(seeds), -1)
-            trace += square.sum(1).cpu() / probes
+        for name, leaf, gradient in zip(names, leaves, gradients, strict=True):
+            square = gradient.square().reshape(len(seeds), -1)
+            parts[part_of(name)] += square.sum(1).cpu() / probes
             invariant += (leaf.detach().reshape(len(seeds), -1).square() * square).sum(1).cpu() / probes
-    return Sharpness(trace, invariant, probes, contexts)
+    return Sharpness(torch.stack(list(parts.values())).sum(0), invariant, parts, probes, contexts)

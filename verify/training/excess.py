@@ -141,11 +141,10 @@ class Excess:
         return self.estimate / self.learnable_gap
 
 
-def excess_loss(network: Network, reference: Reference, *, device: torch.device | str = "cpu") -> Excess:
-    """Return the excess loss of every member, in float64 whatever the network was trained in.
-
-    Σ_x w(x) KL(p*(·|x) ‖ p_θ(·|x)) with `kl_divergence`, whose terms do not cancel; for an enumeration exact to
-    rounding, for a sample with its standard error √(Var KL / n).
+def divergences(
+    network: Network, reference: Reference, *, device: torch.device | str = "cpu"
+) -> Float[Tensor, "*stack context"]:
+    """Return KL(p*(·|x) ‖ p_θ(·|x)) of every member at every context of the reference, in float64.
 
     Args:
         network: measured on a float64 copy.
@@ -165,7 +164,37 @@ def excess_loss(network: Network, reference: Reference, *, device: torch.device 
                 strict=True,
             )
         ]
-    divergence = torch.cat(parts, dim=-1)
+    return torch.cat(parts, dim=-1)
+
+
+def log_ratio_error(
+    first: Float[Tensor, "*stack context"], second: Float[Tensor, "*stack context"], reference: Reference
+) -> Float[Tensor, "*stack"]:
+    """Return the standard error of ln(excess of one network ÷ excess of another) over the contexts that both share.
+
+    By the delta method √(Var(K₁/E₁ − K₂/E₂) / n), K the divergences at a context and E their mean: what both networks
+    find hard cancels. 0 for an enumeration, and for a network against itself.
+    """
+    if reference.method == "enumeration":
+        return torch.zeros_like(first[..., 0])
+    relative = [each / (each * reference.weight).sum(-1, keepdim=True) for each in (first, second)]
+    counted = (reference.weight > 0).sum(-1)
+    variance: Tensor = (reference.weight * (relative[0] - relative[1]).square()).sum(-1) / (counted - 1)
+    return variance.sqrt()
+
+
+def excess_loss(network: Network, reference: Reference, *, device: torch.device | str = "cpu") -> Excess:
+    """Return the excess loss of every member, in float64 whatever the network was trained in.
+
+    Σ_x w(x) KL(p*(·|x) ‖ p_θ(·|x)) with `kl_divergence`, whose terms do not cancel; for an enumeration exact to
+    rounding, for a sample with its standard error √(Var KL / n).
+
+    Args:
+        network: measured on a float64 copy.
+        reference: the contexts.
+        device: where the copy is evaluated.
+    """
+    divergence = divergences(network, reference, device=device)
     estimate = (divergence * reference.weight).sum(-1)
     exact = reference.method == "enumeration"
     n = reference.contexts.shape[-2]

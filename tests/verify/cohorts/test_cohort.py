@@ -11,7 +11,7 @@ from verify.cohorts.cohort import Cohort, CohortDivergedError
 from verify.cohorts.comparison import Comparison
 from verify.cohorts.families import FAMILIES, LEARNABLE
 from verify.cohorts.scale import SCALES
-from verify.cohorts.sharpness import sharpness
+from verify.cohorts.sharpness import part_of, sharpness
 from verify.cohorts.together import train_together
 from verify.cohorts.transfer import Exam
 
@@ -114,11 +114,58 @@ def test_a_contrast_is_the_difference_of_what_the_arms_show(cohort: Cohort) -> N
     gain = arms.gain("plain", "base")
     assert gain.values.equal(arms.accuracy("plain") - arms.accuracy("base"))
     mismatch = (arms.points["plain"].excess / arms.points["base"].excess).log().mean()
-    assert gain.systematic == pytest.approx(abs(cohort.accuracy_slope * float(mismatch)), rel=1e-12)
+    assert cohort.reference.method == "monte-carlo"
+    kl = [cohort.divergences(arms.points[arm].network) for arm in ("plain", "base")]
+    relative = [each / each.mean(1, keepdim=True) for each in kl]
+    error = (relative[0] - relative[1]).var(1).mul(1 / TINY.reference).sum().sqrt() / TINY.members
+    allowed = abs(cohort.accuracy_slope) * float(mismatch.abs() + 2 * error)
+    assert gain.systematic == pytest.approx(allowed, rel=1e-12)
     assert arms.gain("base", "base").systematic == 0
     ratio = arms.log_trace_ratio("plain", "base")
     quotient = arms.sharpness("plain").trace / arms.sharpness("base").trace
     assert torch.allclose(ratio.values, quotient.log(), rtol=0, atol=1e-14)  # a few roundings of numbers of order one
+
+
+def test_a_language_of_few_contexts_is_measured_on_all_of_them() -> None:
+    exact = Cohort("pcfg", replace(TINY, reference=500), 11)
+    assert exact.tables is not None
+    assert exact.reference.method == "enumeration"
+    assert [int((weight > 0).sum()) for weight in exact.reference.weight] == [len(t.contexts) for t in exact.tables]
+    assert [float(floor) for floor in exact.reference.entropy_floor] == pytest.approx(
+        [table.entropy_floor for table in exact.tables], rel=1e-12
+    )
+    arms = Comparison.of(exact, ["base", "plain"])
+    mismatch = (arms.points["plain"].excess / arms.points["base"].excess).log().mean()
+    allowed = abs(exact.accuracy_slope * float(mismatch))
+    assert arms.gain("plain", "base").systematic == pytest.approx(allowed, rel=1e-12)
+
+
+def test_raw_is_what_training_left_and_not_what_the_way_down_made_of_it(cohort: Cohort) -> None:
+    arms = Comparison.of(cohort, ["base", "sampled", "polished"], raw=["base", "sampled", "polished"])
+    end = cohort.path("base")
+    assert arms.raw("base").excess.equal(end.excess[-1])
+    assert arms.raw("polished").excess.equal(end.excess[-1])
+    assert arms.raw("sampled").excess.equal(cohort.path("sampled").excess[0])
+    assert arms.raw("sampled").accuracy.equal(cohort.accuracy(cohort.path("sampled").network(0)))
+    assert arms.raw("base").log_trace.equal(cohort.sharpness(end.network(-1)).trace.log())
+
+
+def test_a_second_exam_has_other_sentences_and_asks_the_same(cohort: Cohort) -> None:
+    network, second = cohort.end("base"), cohort.examine("second exam")
+    assert not second.inputs.equal(cohort.exam.inputs)
+    assert cohort.accuracy(network, second).equal(second.accuracy(cohort.features(network, second)))
+    assert cohort.accuracy(network, cohort.exam).equal(cohort.accuracy(network))
+
+
+@pytest.mark.parametrize(("family", "parts"), [("hmm", 5), ("hmm-lstm", 3)])
+def test_parts_of_a_network_add_up_to_its_trace(family: str, parts: int) -> None:
+    own = Cohort(family, TINY, 11)
+    found = own.sharpness(own.initial("large", "pretraining"))
+    assert len(found.parts) == parts
+    assert torch.allclose(torch.stack(list(found.parts.values())).sum(0), found.trace, rtol=1e-12)
+    assert all(bool((part > 0).all()) for part in found.parts.values())
+    with pytest.raises(ValueError, match="known part"):
+        part_of("convolution.weight")
 
 
 def test_unbiased_the_mean_of_probes_is_the_trace_of_the_fisher_matrix(cohort: Cohort) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from verify.association import spearman
-from verify.cohorts.ranks import correlations, dealt
+from verify.cohorts.ranks import correlations, dealt, pooled
 
 
 def tables(members: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -24,6 +24,21 @@ def test_property_a_monotone_measure_has_correlation_one_and_does_not_care_for_i
     first, second, excess = tables(4)
     assert torch.allclose(correlations(first, first.exp(), excess), torch.ones(4, dtype=torch.float64), rtol=1e-12)
     assert correlations(first.exp(), second, excess).equal(correlations(first, second, excess))
+
+
+def test_pooled_ranks_are_given_the_excess_and_relative_to_the_unit() -> None:
+    generator = torch.Generator().manual_seed(1)
+    noise, excess = torch.randn(2, 10, 30, generator=generator, dtype=torch.float64)
+    other = torch.randn(10, 30, generator=generator, dtype=torch.float64)
+    levels = 5 * torch.randn(30, generator=generator, dtype=torch.float64)
+    # Both follow the excess and the unit's level, and nothing else: given these, no correlation is left.
+    found = pooled(
+        (excess + noise / 4 + levels).exp(), excess + other / 4 + levels, excess.exp(), np.random.default_rng(0)
+    )
+    low, high = (float(found[f"pooled ρ given the excess, {end}"]) for end in ("low", "high"))
+    assert low < 0 < high
+    assert high - low < 0.6
+    assert spearman(*(each.flatten().numpy() for each in (excess + noise / 4, excess + other / 4))) > 0.8
 
 
 def test_measures_dealt_at_random_keep_no_correlation() -> None:
