@@ -1,5 +1,8 @@
 """A cohort of a few tiny networks: what it draws, trains, keeps and compares."""
 
+import ast
+import importlib.util
+import pathlib
 import threading
 from dataclasses import replace
 
@@ -7,7 +10,7 @@ import pytest
 import torch
 
 from synthetic.tokens import PAD
-from verify.cohorts.cohort import Cohort, CohortDivergedError
+from verify.cohorts.cohort import SOURCES, Cohort, CohortDivergedError
 from verify.cohorts.comparison import Comparison
 from verify.cohorts.families import FAMILIES, LEARNABLE
 from verify.cohorts.scale import SCALES
@@ -65,6 +68,19 @@ def test_languages_of_the_larger_scales_have_the_shape_that_their_family_says(na
 def test_a_family_that_never_has_enough_to_learn_is_an_error() -> None:
     with pytest.raises(ValueError, match="nearly uniform"):
         replace(FAMILIES["hmm"], n_tokens=7).draw(0)
+
+
+def test_what_trains_imports_nothing_that_its_key_leaves_out() -> None:
+    packages = [name for name in SOURCES if name != "verify.cohorts"]  # whose other modules measure and decide
+    for name in packages:
+        spec = importlib.util.find_spec(name)
+        assert spec is not None
+        assert spec.origin is not None
+        origin = pathlib.Path(spec.origin)
+        for path in origin.parent.rglob("*.py") if spec.submodule_search_locations else [origin]:
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ImportFrom) and str(node.module).startswith(("verify.", "theory.")):
+                    assert str(node.module).startswith(SOURCES), f"{path} imports {node.module}"
 
 
 def test_an_arm_is_the_same_whatever_was_trained_before(cohort: Cohort) -> None:
