@@ -70,6 +70,16 @@ def test_a_claim_is_three_files_with_one_name(claim: str) -> None:
     assert f"({name}.md)" in (ROOT / "paper_notes" / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_the_page_of_a_claim_says_what_would_change_the_verdict(claim: str) -> None:
+    page = (ROOT / "paper_notes" / f"{claim.replace('-', '_')}.md").read_text(encoding="utf-8")
+    told = re.search(
+        r"^(?:## |\*\*)What would change the verdict(?:\n|\.\*\*)(.*?)(?=^## |^\*\*|\Z)", page, re.DOTALL | re.M
+    )
+    assert told is not None
+    assert len(told[1].split()) > 5
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?://)([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
