@@ -17,6 +17,10 @@ MEDIUM = EVIDENCE.with_name("medium-cpu.jsonl")
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("paper_notes/*.md")])
 
 
+def page_of(claim: str) -> str:
+    return (ROOT / "paper_notes" / f"{claim.replace('-', '_')}.md").read_text(encoding="utf-8")
+
+
 def test_the_status_table_of_the_readme_is_generated_from_the_stored_evidence() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     shown = re.search(r"<!-- table: .*? -->\n(.*?)<!-- end of table -->", text, re.DOTALL)
@@ -30,9 +34,8 @@ def test_the_page_of_empirical_claims_is_generated_from_the_stored_evidence() ->
     shown = re.search(r"<!-- table: .*? -->\n(.*?)<!-- end of table -->", text, re.DOTALL)
     assert shown is not None
     files = [{item.claim: item for item in read(path)} for path in (EVIDENCE, MEDIUM) if path.is_file()]
-    sources = {claim.id: claim.source for claim in CLAIMS.values()}
     evidence = [found[claim] for claim in CLAIMS for found in files if claim in found]
-    assert shown[1] == by_language(evidence, sources, list(SCALES))
+    assert shown[1] == by_language(evidence, CLAIMS, list(SCALES))
 
 
 def test_the_table_of_other_exams_is_generated_from_the_stored_evidence() -> None:
@@ -66,8 +69,37 @@ def test_a_claim_is_three_files_with_one_name(claim: str) -> None:
     name = claim.replace("-", "_")
     assert (ROOT / "theory" / f"{name}.py").is_file()
     assert (ROOT / "verify" / f"test_{name}.py").is_file()
-    assert (ROOT / "paper_notes" / f"{name}.md").read_text(encoding="utf-8").startswith(f"# {claim}\n")
+    assert page_of(claim).startswith(f"# {claim}\n")
     assert f"({name}.md)" in (ROOT / "paper_notes" / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_the_page_of_a_claim_says_what_would_change_the_verdict(claim: str) -> None:
+    told = re.search(
+        r"^(?:## |\*\*)What would change the verdict(?:\n|\.\*\*)(.*?)(?=^## |^\*\*|\Z)",
+        page_of(claim),
+        re.DOTALL | re.M,
+    )
+    assert told is not None
+    words = " ".join(told[1].split())
+    assert len(words.split()) > 5
+    assert CLAIMS[claim].would_change in words
+
+
+def test_a_claim_about_languages_and_no_other_has_a_figure_of_its_source_and_a_way_to_change_its_verdict() -> None:
+    for item in read(EVIDENCE):
+        claim, about_languages = CLAIMS[item.claim], any("language" in m.parameters for m in item.measurements)
+        assert bool(claim.figure) == about_languages
+        assert claim.would_change.endswith(".") == about_languages
+        assert "|" not in claim.figure + claim.would_change + claim.source
+
+
+@pytest.mark.parametrize("claim", [claim.id for claim in CLAIMS.values() if claim.figure])
+def test_the_figure_of_a_claim_is_marked_for_what_it_is_and_stands_on_its_page(claim: str) -> None:
+    figure = CLAIMS[claim].figure
+    assert figure.endswith("second-hand") or ("none known" in figure and "ours" in figure)
+    numbers = set(re.findall(r"\d+(?:\.\d+)?", figure))
+    assert numbers <= set(re.findall(r"\d+(?:\.\d+)?", page_of(claim)))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -24,6 +24,8 @@ class Claim:
         derive: builds the derivation; called once, on first use.
         formulas: closed forms by variant; "" is the main one.
         expected: the verdict we expect experiments to give; anything else makes `flatproof run` exit 1.
+        figure: of a claim about trained networks, the number that its source reports, or that none is known.
+        would_change: of such a claim, one sentence that says what would change the verdict; its page repeats it.
     """
 
     id: str
@@ -35,6 +37,8 @@ class Claim:
     derive: Callable[[], Derivation]
     formulas: Mapping[str, Callable[[], Formula]] = field(default_factory=dict)
     expected: str = "supported"
+    figure: str = ""
+    would_change: str = ""
 
     @cached_property
     def derivation(self) -> Derivation:

@@ -36,6 +36,8 @@ def _describe(claim: Claim) -> dict[str, Any]:
         "hypotheses": list(claim.hypotheses),
         "uses": list(claim.uses),
         "source": claim.source,
+        "figure": claim.figure,
+        "would_change": claim.would_change,
         "status": claim.status,
         "expected": claim.expected,
         "formulas": {
@@ -188,8 +190,7 @@ def _report(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json("report", [item.as_json() for item in evidence])
     elif arguments.languages:
-        sources = {claim.id: claim.source for claim in CLAIMS.values()}
-        print(report.by_language(evidence, sources, SCALES), end="")
+        print(report.by_language(evidence, CLAIMS, SCALES), end="")
     elif arguments.exams:
         print(report.other_exams(evidence), end="")
     elif arguments.markdown:

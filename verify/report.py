@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set
 from types import MappingProxyType
 
+from theory.claim import Claim
+from verify.design import Design
 from verify.evidence import Evidence, Measurement
 
 WIDTH = 80
@@ -14,6 +16,8 @@ MEAN, HALF_WIDTH = ": mean difference", ": ±"
 _COLUMNS = (22, 9, 26, 13, 6)
 _PLACE = _COLUMNS[0] + 1 + _COLUMNS[1]
 """Width of a language with its scale, in place of the first two columns."""
+SIGN_ONLY = " (sign)"
+"""What follows `supported` where the sign is shown and the estimate is smaller than claimed."""
 _HEADER = ("claim", "predicted", "measured [interval]", "verdict", "caught")
 
 
@@ -45,6 +49,24 @@ def _verdict(evidence: Evidence) -> str:
 
 def _loud(verdict: str) -> str:
     return verdict if verdict == "supported" else verdict.upper()
+
+
+def sign_only(m: Measurement, design: Design) -> bool:
+    """Whether a claim is supported by its sign alone: its margin reaches to 0 and the estimate misses its target.
+
+    The verdict is as declared: an effect of the claimed sign that is not shown to be smaller than claimed.
+    """
+    misses = {"two": False, "lower": m.estimate < m.target, "upper": m.estimate > m.target}[design.side]
+    return m.verdict == "supported" and misses and design.delta == abs(design.target)
+
+
+def _worded(item: Evidence, m: Measurement) -> str:
+    """Write the verdict of a measurement, and where only its sign is shown that."""
+    return _loud(m.verdict) + SIGN_ONLY * sign_only(m, _design(item, m))
+
+
+def _design(item: Evidence, m: Measurement) -> Design:
+    return next(design for design in item.designs if design.statistic == m.statistic)
 
 
 def _row(cells: Sequence[str], columns: Sequence[int] = _COLUMNS) -> str:
@@ -79,6 +101,8 @@ def table(
         lines += _by_language(item, more) or [_statistic(item)]
         origins |= dict.fromkeys(origin(found) for found in ([item] if star else []) + list(more))
     lines += [_row((claim, "", "", "no verdict", "")) for claim in unfinished]
+    if any(line.rstrip("*").endswith(SIGN_ONLY) for line in lines):
+        lines.append(f"{SIGN_ONLY.strip()}: of the claimed sign, by an estimate that is smaller than claimed")
     return [*lines, *(f"* {text}" for text in origins)]
 
 
@@ -95,12 +119,12 @@ def _by_language(item: Evidence, more: Sequence[Evidence]) -> list[str]:
     """Write every statistic with its verdict for each language; nothing for a claim that is not about languages."""
     lines = []
     for design in item.designs:
-        own = [(m, "") for m in _about_languages(item) if m.statistic == design.statistic]
-        own += [(m, "*") for other in more for m in _about_languages(other) if m.statistic == design.statistic]
+        own = [(item, m, "") for m in _about_languages(item) if m.statistic == design.statistic]
+        own += [(other, m, "*") for other in more for m in _about_languages(other) if m.statistic == design.statistic]
         lines += [f"  {design.statistic}"[:WIDTH]] * bool(own)
-        for m, star in own:
+        for source, m, star in own:
             place = f"    {m.parameters['language']}, {m.parameters['scale']}"
-            lines.append(f"{place:<{_PLACE}} " + _row((measured(m), _loud(m.verdict) + star), _COLUMNS[2:4]))
+            lines.append(f"{place:<{_PLACE}} " + _row((measured(m), _worded(source, m) + star), _COLUMNS[2:4]))
     return lines
 
 
@@ -130,16 +154,20 @@ def markdown(evidence: Iterable[Evidence]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def by_language(evidence: Iterable[Evidence], sources: Mapping[str, str], scales: Sequence[str]) -> str:
-    """Return the table of claim × language × scale × verdict: a row for each measurement of a language.
+def by_language(evidence: Iterable[Evidence], claims: Mapping[str, Claim], scales: Sequence[str]) -> str:
+    """Return verdicts by language and scale, then by claim what would change them.
+
+    The first table is claim × source's figure × language × scale × verdict, a row for each measurement of a language;
+    a legend follows if a verdict needs one; the second table has a row for each claim.
 
     Args:
         evidence: of claims about languages, which may have several, at different scales; others have no row.
-        sources: where a claim comes from, by claim.
+        claims: by id; they say what their source reports and what would change the verdict.
         scales: all there are; a claim that was not run at one of them gets a row that says so.
     """
     rows = [
-        "| claim | from | statistic | language, scale | claimed | measured [interval] | verdict | evidence |",
+        "| claim | its source's figure | statistic | language, scale | claimed | measured [interval] | verdict "
+        "| evidence |",
         "|---|---|---|---|---|---|---|---|",
     ]
     by_claim: dict[str, list[Evidence]] = {}
@@ -150,17 +178,28 @@ def by_language(evidence: Iterable[Evidence], sources: Mapping[str, str], scales
         found = [_language_cells(item, m) for item in items for m in _about_languages(item)]
         run = {m.parameters["scale"] for item in items for m in _about_languages(item)}
         found += [f" | {scale} | | | not run at this scale | |" for scale in scales if scale not in run]
-        name = f"[`{claim}`]({claim.replace('-', '_')}.md) | {sources[claim]}"
+        name = f"{_link(claim)} | {claims[claim].figure}"
         rows += [f"| {name if number == 0 else ' | '} | {cells}" for number, cells in enumerate(found)]
+    if any(SIGN_ONLY in row for row in rows):
+        rows += [
+            "",
+            f"`supported{SIGN_ONLY}`: the interval lies on the claimed side of 0 and reaches the claimed size, but the "
+            "estimate is smaller. `supported` alone: the estimate is of the claimed size too.",
+        ]
+    rows += ["", "| claim | from | what would change the verdict |", "|---|---|---|"]
+    rows += [f"| {_link(claim)} | {claims[claim].source} | {claims[claim].would_change} |" for claim in by_claim]
     return "\n".join(rows) + "\n"
 
 
+def _link(claim: str) -> str:
+    return f"[`{claim}`]({claim.replace('-', '_')}.md)"
+
+
 def _language_cells(item: Evidence, m: Measurement) -> str:
-    side = next(design.side for design in item.designs if design.statistic == m.statistic)
-    sign = {"two": "", "lower": "≥ ", "upper": "≤ "}[side]
+    sign = {"two": "", "lower": "≥ ", "upper": "≤ "}[_design(item, m).side]
     return (
         f"{m.statistic} | {m.parameters['language']}, {m.parameters['scale']} | {sign}{m.target:.3g} "
-        f"| {measured(m)} | {_loud(m.verdict)} | {item.date[:10]}, {item.device} |"
+        f"| {measured(m)} | {_worded(item, m)} | {item.date[:10]}, {item.device} |"
     )
 
 
@@ -179,7 +218,7 @@ def other_exams(evidence: Iterable[Evidence]) -> str:
     for item, m in shown:
         cells = " | ".join(_plus_minus(m, exam) for exam in exams)
         rows.append(
-            f"| [`{item.claim}`]({item.claim.replace('-', '_')}.md) | {m.statistic} "
+            f"| {_link(item.claim)} | {m.statistic} "
             f"| {m.parameters['language']}, {m.parameters['scale']} | {cells} | {item.date[:10]}, {item.device} |"
         )
     return "\n".join(rows) + "\n"

@@ -37,8 +37,11 @@ def test_list_names_every_claim_with_its_computed_status(capsys: pytest.CaptureF
 def test_list_json(capsys: pytest.CaptureFixture[str]) -> None:
     listed = document(capsys, "list")
     assert [entry["id"] for entry in listed] == list(CLAIMS)
-    keys = {"id", "title", "statement", "hypotheses", "uses", "source", "status", "expected", "formulas"}
-    assert all(entry.keys() == keys for entry in listed)
+    keys = {"id", "title", "statement", "hypotheses", "uses", "source", "figure", "would_change", "status", "expected"}
+    assert all(entry.keys() == keys | {"formulas"} for entry in listed)
+    assert {(entry["id"], entry["figure"], entry["would_change"]) for entry in listed} == {
+        (claim.id, claim.figure, claim.would_change) for claim in CLAIMS.values()
+    }
 
 
 @pytest.mark.parametrize("claim", CLAIMS)

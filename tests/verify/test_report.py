@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.verify.test_evidence import design, evidence
+from theory.claims import CLAIMS
 from verify import report
 from verify.decision import decide
 from verify.evidence import ControlOutcome, Evidence, Measurement
@@ -90,11 +91,8 @@ def test_evidence_of_another_scale_is_shown_starred_beside_that_of_the_run() -> 
 
 
 def test_verdicts_by_language_of_two_scales_are_one_claim() -> None:
-    sources = {by_language().claim: "ours"}
-    shown = report.by_language(
-        [by_language(), by_language(), at_scale("medium")], sources, ["small", "medium", "paper"]
-    )
-    rows = shown.strip().splitlines()[2:]
+    shown = report.by_language([by_language(), by_language(), at_scale("medium")], CLAIMS, ["small", "medium", "paper"])
+    rows = shown.split("\n\n")[0].splitlines()[2:]
     assert len(rows) == 2 + 2 + 1
     assert sum("same-loss" in row for row in rows) == 1
     assert "medium | ≥" not in rows[0]
@@ -122,9 +120,48 @@ def test_without_other_exams_there_is_no_table_of_them() -> None:
 
 
 def test_verdicts_by_language_say_what_was_not_run() -> None:
-    shown = report.by_language([evidence(), by_language()], {by_language().claim: "ours"}, ["small", "paper"])
-    rows = shown.strip().splitlines()
+    shown = report.by_language([evidence(), by_language()], CLAIMS, ["small", "paper"])
+    rows = shown.split("\n\n")[0].splitlines()
     assert len(rows) == 2 + 2 + 1
     assert len({row.count("|") for row in rows}) == 1
     assert "not run at this scale" in rows[-1]
     assert "REFUTED" in rows[3]
+
+
+def test_verdicts_by_language_show_the_figure_once_and_then_by_claim_what_would_change_them() -> None:
+    claim = CLAIMS[by_language().claim]
+    verdicts, changes = report.by_language([evidence(), by_language()], CLAIMS, ["small"]).split("\n\n")
+    assert verdicts.count(claim.figure) == 1
+    assert verdicts.splitlines()[2].split(" | ")[1] == claim.figure
+    assert changes.splitlines()[2:] == [
+        f"| [`{claim.id}`](same_loss_different_transfer.md) | {claim.source} | {claim.would_change} |"
+    ]
+
+
+def one_sided(estimate: float, error: float, side: str = "lower", delta: float = 1.0) -> Evidence:
+    target = 1.0 if side == "lower" else -1.0
+    declared = replace(design(target=target), side=side, delta=delta, instances=1)
+    found = Measurement.of(decide(declared, enclosure(estimate, error)), {"language": "hmm", "scale": "small"}, None)
+    return replace(by_language(), measurements=(found,), designs=(declared,))
+
+
+@pytest.mark.parametrize(
+    ("item", "word"),
+    [
+        (one_sided(0.7, 0.5), "supported (sign)"),
+        (one_sided(-0.7, 0.5, "upper"), "supported (sign)"),
+        (one_sided(1.2, 0.5), "supported"),
+        (one_sided(-1.2, 0.5, "upper"), "supported"),
+        (one_sided(0.9, 0.2, delta=0.5), "supported"),
+        (one_sided(0.7, 0.9), "INCONCLUSIVE"),
+        (one_sided(0.5, 0.1), "REFUTED"),
+    ],
+)
+def test_supported_by_its_sign_alone_is_told_apart_from_supported_in_size(item: Evidence, word: str) -> None:
+    verdicts, *rest = report.by_language([item], CLAIMS, ["small"]).split("\n\n")
+    assert verdicts.splitlines()[-1].split(" | ")[-2] == word
+    assert any("`supported (sign)`:" in part for part in rest) == word.endswith("(sign)")
+    lines = table([item], stored={item.claim}, elsewhere={item.claim: [item]})
+    assert [line.split("]")[1].strip() for line in lines if ", small" in line] == [word, word + "*"]
+    assert any(line.startswith("(sign): ") for line in lines) == word.endswith("(sign)")
+    assert all(len(line) <= WIDTH for line in lines)
