@@ -51,7 +51,8 @@ class TraceEstimate:
             "gap" tr H − tr F, or the "invariant" Σ θ_i² F_ii.
         method: how.
         data_variance: what the choice of examples contributes to the variance of the estimate; None if not separated.
-        probe_variance: what probes or drawn labels contribute; None if not separated (one probe for each batch).
+        probe_variance: what probes or drawn labels contribute; None if not separated: one probe for each
+            batch, give `probes=2`.
         batches: independent batches behind the interval, 1 if it is the whole population.
         batch_size: examples of each.
         probes: probes, or draws of labels, for each batch.

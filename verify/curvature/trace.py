@@ -123,7 +123,8 @@ def trace(
 
     With `relative_error`, a pilot of `batches` decides how many fresh batches make the interval's half width that
     fraction of the trace; the pilot is not pooled, so that stopping does not touch coverage. What was reached is
-    `relative_error` of the result, and is above what was asked for in about one run of four.
+    `relative_error` of the result, and is above what was asked for in about one run in 20,
+    in more of them where units are very skewed or the pilot is small: see `units_needed`.
 
     Args:
         model: any module; dropout and batch normalisation in evaluation mode.
@@ -136,7 +137,9 @@ def trace(
         batches: independent batches of the interval, or of the pilot; at least 32. Probes where the whole
             population is taken.
         batch_size: examples of a batch; None means the method's own, 8 or 32.
-        probes: probes or draws of labels for each batch; from 2 on the parts of the variance are told apart.
+        probes: probes or draws of labels for each batch; None means the method's own. From 2 on the parts of the
+            variance are told apart; the first-order methods draw once unless told `probes=2`, for half as much again of
+            the time of a batch.
         blocks: name ↦ prefix, or prefixes, of parameter names; what is left over is the block "rest".
         max_batches: most batches that `relative_error` may take.
         gap: for the methods that give tr F, measure tr H − tr F as well, by `fisher_gap` with as many batches (two
