@@ -276,3 +276,13 @@ def test_property_a_data_set_is_drawn_from_uniformly() -> None:
     data = Examples(vectors(), targets)
     found = trace(model, data, "hutchinson", generator=seeded(19), level=1 - FALSE_ALARM, batches=100, batch_size=8)
     assert found.interval.contains(expected)
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "exact"])
+def test_property_the_parts_of_the_variance_are_told_apart_by_default(method: str) -> None:
+    data = Drawn(on_gamma(mlp(), vectors()))
+    found = trace(mlp(), data, method, generator=seeded(22), batches=32)
+    assert found.data_variance is not None
+    assert found.probe_variance is not None
+    assert found.probe_variance > 0
+    assert trace(mlp(), data, method, generator=seeded(22), batches=32, probes=1).probe_variance is None
