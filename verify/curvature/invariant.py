@@ -74,7 +74,7 @@ def invariant_sharpness(
             blocks,
             generator,
             method="invariant-exact",
-            measures="fisher",
+            measures="invariant",
             passes=gradients_of_scores(data.conditional.shape[-1]),
         )
     return estimate_trace(
@@ -83,6 +83,6 @@ def invariant_sharpness(
         blocks,
         generator,
         method="invariant",
-        measures="fisher",
+        measures="invariant",
         passes=gradients_of_scores,
     )

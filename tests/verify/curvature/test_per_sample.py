@@ -23,8 +23,9 @@ from tests.verify.curvature.examples import (
 from verify.curvature.data import Batch, call_model
 from verify.curvature.fisher import draw_directions
 from verify.curvature.per_example import looped_norms, mapped_norms
-from verify.curvature.per_sample import _RULES, PerSampleFisher
+from verify.curvature.per_sample import _RULES, PerSampleFisher, Uses
 from verify.curvature.problem import Problem
+from verify.networks import Transformer, TransformerConfig
 from verify.networks.lstm import Lstm, LstmConfig
 
 SENTENCES = torch.randint(0, 5, (6, 4), generator=seeded(8))
@@ -85,12 +86,66 @@ class Twice(Reader):
         return torch.log_softmax(self.head(torch.tanh(x).sum(1)), -1)
 
 
+class Free(Reader):
+    """Parameters of no layer: a sum, a product and products with matrices; one for each example, one by row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Parameter(torch.zeros(6, 3)), nn.Parameter(torch.zeros(3, 6))
+        self.gain, self.shift = nn.Parameter(torch.ones(4, 1)), nn.Parameter(torch.zeros(1, 4, 6))
+        self.each, self.row = nn.Parameter(torch.zeros(1, 4, 6)), nn.Parameter(torch.zeros(6))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = torch.tanh(self.embed(tokens) @ self.left) @ self.right
+        x = self.shift + torch.mul(x, self.gain)
+        x = x + self.each.expand(len(x), -1, -1)
+        x = torch.stack([x[:, 0] + self.row, x[:, 1] * self.row], 1)
+        return torch.log_softmax(self.head(torch.tanh(x).sum(1)), -1)
+
+
+class Parts(Reader):
+    """One matrix for two purposes, of which one needs a position only."""
+
+    def __init__(self, overlap: int = 0) -> None:
+        super().__init__()
+        self.joint, self.overlap = nn.Parameter(torch.zeros(6, 12)), overlap
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.embed(tokens)
+        first, second = self.joint[:, 6:], self.joint[:, self.overlap : 6 + self.overlap]
+        return torch.log_softmax(self.head(torch.tanh((x @ first).sum(1)) + x[:, 0] @ second), -1)
+
+
+class Conv1D(nn.Module):
+    """The linear layer of GPT-2 as Hugging Face writes it: weights (feature, out), rows flattened."""
+
+    def __init__(self, out: int, feature: int) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.zeros(feature, out)), nn.Parameter(torch.zeros(out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = torch.addmm(self.bias, x.view(-1, x.size(-1)), self.weight)
+        return flat.view(*x.size()[:-1], -1)
+
+
+class Transposed(Reader):
+    def __init__(self) -> None:
+        super().__init__(Conv1D(40, 6), nn.GELU(), Conv1D(6, 40))
+
+
+def house(**fields: bool) -> Transformer:
+    return Transformer(TransformerConfig(3, 3, width=4, layers=2, heads=2, mlp_ratio=2, **fields))  # type: ignore[arg-type]
+
+
 def encoder() -> nn.Module:
     return nn.TransformerEncoderLayer(6, 2, 8, dropout=0.0, batch_first=True)
 
 
 ATTENTION = ("in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias")
 INNER = {"layers.0.weight", "layers.0.bias"}
+LSTM = {"layers.0.input", "layers.0.recurrent", "layers.0.bias"}
+ONCE = torch.tensor([[2, 0, 1, 3], [4, 2, 1, 1], [0, 0, 0, 2]])
+PADDED = torch.tensor([[-1, 2, 0], [1, -1, -2], [0, 1, -1], [-1, 1, -2]])
 # model, inputs, the parameters whose scores are formed (None: all), and whether vmap forms them
 CASES: dict[str, tuple[Callable[[], nn.Module], Tensor, set[str] | None, bool]] = {
     "rows of vectors": (mlp, vectors(6), set(), True),
@@ -100,8 +155,13 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Tensor, set[str] | None, bool]] 
     "layer norm": (lambda: Reader(nn.LayerNorm(6)), SENTENCES, set(), True),
     "layer norm without bias": (lambda: Reader(nn.LayerNorm(6, bias=False)), SENTENCES, set(), True),
     "rms norm": (lambda: Reader(nn.RMSNorm(6)), SENTENCES, set(), True),
-    "norm of two axes": (lambda: Reader(nn.LayerNorm((4, 6))), SENTENCES, INNER, True),
-    "positions": (Positional, SENTENCES, {"free", "places.weight"}, True),
+    "norm of two axes": (lambda: Reader(nn.LayerNorm((4, 6))), SENTENCES, set(), True),
+    "positions": (Positional, SENTENCES, {"places.weight"}, True),
+    "free operations": (Free, SENTENCES, {"each", "row"}, True),
+    "parts of a matrix": (Parts, SENTENCES, set(), True),
+    "parts that overlap": (lambda: Parts(overlap=1), SENTENCES, {"joint"}, True),
+    "transposed": (Transposed, SENTENCES, set(), True),
+    "one selected position": (lambda: Selecting(nn.Linear(6, 6)), ONCE, set(), True),
     "every position": (lambda: Every(nn.Linear(6, 6)), SENTENCES, set(), True),
     "selected positions": (lambda: Selecting(nn.Linear(6, 6)), SENTENCES[:2], {"head.weight", "head.bias"}, False),
     "position first": (lambda: PositionFirst(nn.Linear(6, 6)), SENTENCES, INNER, True),
@@ -110,8 +170,10 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Tensor, set[str] | None, bool]] 
     "convolution": (Convolution, vectors(6), {"filter.weight", "filter.bias", "norm.weight", "norm.bias"}, True),
     "attention": (Fused, CONTEXTS, {f"attention.{name}" for name in ATTENTION}, True),
     "encoder": (lambda: Reader(encoder()), SENTENCES, {f"layers.0.self_attn.{name}" for name in ATTENTION}, True),
-    "transformer of the house": (transformer, CONTEXTS, None, True),
-    "lstm of the house": (lambda: Lstm(LstmConfig(3, 3, width=4, layers=1)), CONTEXTS, None, True),
+    "transformer of the house": (transformer, CONTEXTS, set(), True),
+    "tied transformer of the house": (lambda: house(tied=True), CONTEXTS, {"token"}, True),
+    "padded transformer of the house": (lambda: house(padded=True), PADDED, set(), True),
+    "lstm of the house": (lambda: Lstm(LstmConfig(3, 3, width=4, layers=1)), CONTEXTS, LSTM, True),
 }
 
 
@@ -172,20 +234,46 @@ def test_mutant_a_wrong_map_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None
         return None if found is None else found * (1 + 1e-6)
 
     monkeypatch.setattr("verify.curvature.per_sample.mapped_norms", wrong)
-    problem = Problem(transformer(), call_model)
+    problem = Problem(filled(Tied()), call_model)
     observe = PerSampleFisher(problem)
-    observe(problem, Batch(CONTEXTS), 1, seeded())
+    observe(problem, Batch(vectors(4)), 1, seeded())
     assert not observe.mapped
 
 
 def test_mutant_a_wrong_rule_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    rules = {"weight": lambda layer, a, g: (g * a).sum(1).square().sum(-1), "bias": lambda layer, a, g: g.sum((1, 2))}
-    monkeypatch.setitem(_RULES, nn.LayerNorm, rules)  # the gain without the normalisation
+    def rule(x: Tensor, shape: object, weight: Tensor, bias: Tensor, eps: float) -> Uses:
+        yield weight, lambda g, n: (g * x).sum(1).square().sum(-1)  # the gain without the normalisation
+        yield bias, lambda g, n: g.sum((1, 2))
+
+    monkeypatch.setitem(_RULES, nn.functional.layer_norm, rule)
     problem = Problem(filled(Reader(nn.LayerNorm(6))), call_model)
     observe = PerSampleFisher(problem)
     observe(problem, Batch(SENTENCES), 1, seeded())
     assert observe.by_rule is not None
     assert set(problem.parameters) - observe.by_rule == INNER
+
+
+def test_mutant_parts_that_overlap_are_not_taken_for_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trial sees what the count of uses would have stopped before."""
+    problem = Problem(filled(Parts(overlap=1)), call_model)
+    batch = Batch(SENTENCES)
+    monkeypatch.setattr("verify.curvature.per_sample._apart", lambda parameter, parts: True)
+    observe = PerSampleFisher(problem)
+    observe(problem, batch, 1, seeded())
+    assert set(observe.by_rule or ()) == {"embed.weight", "head.weight", "head.bias"}
+
+
+def test_property_a_later_batch_that_selects_unevenly_is_formed() -> None:
+    """One position of each example in the trial, then two of one and none of another: as many rows as examples."""
+    problem = Problem(filled(Selecting(nn.Linear(6, 6))), call_model)
+    observe = PerSampleFisher(problem)
+    observe(problem, Batch(ONCE), 1, seeded())
+    assert set(observe.by_rule or ()) == set(problem.parameters)
+    uneven = torch.tensor([[2, 0, 1, 3], [4, 2, 2, 1], [0, 2, 0, 1]])
+    found = observe(problem, Batch(uneven), 1, seeded(1))[0]
+    v = draw_directions(problem.model(uneven).detach(), seeded(1), "labels")
+    right = explicit(problem, uneven, v)
+    torch.testing.assert_close(found, right, rtol=1024 * EPS, atol=64 * EPS * float(right.sum()))
 
 
 def test_property_one_example_and_float32() -> None:

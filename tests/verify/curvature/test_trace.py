@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -28,12 +30,13 @@ from tests.verify.curvature.examples import (
     vectors,
 )
 from verify.curvature.data import Data, Population, softmax_of_model
-from verify.curvature.estimate import TraceEstimate
+from verify.curvature.estimate import FisherIsNotHessianWarning, TraceEstimate
 from verify.curvature.hutchinson import dense_hessian
 from verify.curvature.invariant import invariant_sharpness
 from verify.curvature.problem import Problem, label_excess
 from verify.curvature.products import HessianProducts
 from verify.curvature.trace import fisher_gap, trace
+from verify.statistics import Interval
 
 
 class OneParameter(nn.Module):
@@ -154,3 +157,79 @@ def test_property_the_gap_is_zero_on_gamma_and_seen_off_it(whole: bool) -> None:
     expected = float(H.trace() - F.trace())
     assert off.low <= expected <= off.high
     assert not off.low <= 0 <= off.high
+
+
+FISHERS = ("fisher", "fisher-per-sample", "gauss-newton")
+WHERE = "tr F; equals tr H only where the model's conditionals are the data's, on Γ"
+
+
+@pytest.mark.parametrize("method", FISHERS)
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("single", [True, False])
+def test_property_on_gamma_the_gap_is_rounding_and_warns_of_nothing(method: str, whole: bool, single: bool) -> None:
+    model, x = (mlp().float(), vectors().float()) if single else (mlp(), vectors())
+    population = on_gamma(model.double(), x.double())
+    if single:
+        model.float()
+        population = Population(x, population.prob, population.conditional)
+    data: Data = population if whole else Drawn(population)
+    with warnings.catch_warnings(action="error"):
+        found = trace(model, data, method, generator=seeded(), gap=True, batches=32)
+    assert found.gap is not None
+    assert not found.not_hessian
+    assert abs(found.gap.estimate) < (1e-5 if single else 1e-12) * found.estimate
+    assert "no difference seen" in str(found)
+    plain = trace(model, data, method, generator=seeded(), batches=32)
+    assert plain.gap is None
+    assert plain.interval == found.interval
+    assert WHERE in str(plain)
+    assert WHERE in repr(plain)
+    assert "seen" not in str(plain)
+
+
+@pytest.mark.parametrize("method", FISHERS)
+def test_property_off_gamma_the_gap_warns(method: str) -> None:
+    model, population = mlp(), off_gamma(mlp(), vectors())
+    expected = float(hessian_by_autograd(model, population).trace() - fisher_by_scores(model, population).trace())
+    with pytest.warns(
+        FisherIsNotHessianWarning, match=r"expected tr F to be tr H, got tr H − tr F = Interval\(.*hutch"
+    ):
+        found = trace(model, population, method, generator=seeded(), gap=True, level=1 - 1e-6, batches=1500)
+    assert found.gap is not None
+    assert found.gap.interval.contains(expected)
+    assert found.not_hessian
+    assert "tr F is NOT tr H here" in repr(found)
+
+
+def test_closed_form_a_gap_is_seen_when_its_interval_is_beyond_rounding() -> None:
+    population = off_gamma(OneParameter(), vectors(4, 1))
+    with pytest.warns(FisherIsNotHessianWarning):
+        found = trace(OneParameter(), population, "gauss-newton", generator=seeded(), gap=True)
+    assert found.gap is not None
+    slack = EPS**0.5 * found.estimate
+    for low, high, seen in (
+        (-1.0, 1.0, False),
+        (0.9 * slack, 1.0, False),
+        (1.1 * slack, 1.0, True),
+        (-1.0, -1.1 * slack, True),
+    ):
+        gap = replace(found.gap, interval=Interval((low + high) / 2, low, high, 0.05, 64, "hall-t"))
+        assert replace(found, gap=gap).not_hessian is seen
+
+
+def test_a_gap_is_of_tr_f() -> None:
+    with pytest.raises(ValueError, match="a method that gives tr F for gap=True, got 'hutchinson', which gives tr H"):
+        trace(mlp(), on_gamma(mlp(), vectors()), "hutchinson", generator=seeded(), gap=True)
+
+
+def test_closed_form_printed_numbers_say_what_they_are() -> None:
+    model, population = mlp(), on_gamma(mlp(), vectors())
+    hessian = trace(model, population, "exact", generator=seeded())
+    assert str(hessian).endswith("[exact: tr H]")
+    gap = fisher_gap(model, population, generator=seeded())
+    assert "tr H − tr F; is 0 on Γ" in str(gap)
+    sharp = invariant_sharpness(model, population, exact=True, generator=seeded())
+    assert "Σ θ_i² F_ii; equals Σ θ_i² H_ii only where" in str(sharp)
+    for other in (gap, sharp):
+        assert other.equals_hessian.startswith("never: it is ")
+        assert r"\operatorname{tr}H=" not in other._repr_latex_()
