@@ -1,5 +1,6 @@
 """Arms kept in a run store: interrupted ones go on to the bit, finished ones are not trained again."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from verify.cohorts.cohort import Cohort, CohortDivergedError
 from verify.cohorts.phase import PIECE
 from verify.runs.checkpointer import Checkpointer
 from verify.runs.store import RunStore
-from verify.training.trainer import Trainer
+from verify.training.trainer import Every, Trainer
 
 SCALE = replace(TINY, pretraining=3 * PIECE, descent=2 * PIECE, continuation=2 * PIECE)
 
@@ -63,8 +64,24 @@ def test_a_finished_arm_is_taken_from_the_store(tmp_path: Path, monkeypatch: pyt
         Cohort("pcfg", SCALE, 4, store=RunStore(tmp_path)).path("soft")
 
 
-def test_a_stored_divergence_is_still_one(tmp_path: Path) -> None:
-    scale = replace(SCALE, noisy_rate=1e6)
-    for _ in range(2):
+def test_a_stored_divergence_is_still_one_and_not_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scale, store, run = replace(SCALE, noisy_rate=1e6), RunStore(tmp_path), Trainer.run
+    trained: list[Trainer] = []
+
+    def counted(self: Trainer, until: int, hooks: Sequence[Every] = ()) -> None:
+        trained.append(self)
+        run(self, until, hooks)
+
+    monkeypatch.setattr(Trainer, "run", counted)
+    for again in (False, True):
+        trained.clear()
         with pytest.raises(CohortDivergedError, match="arm sampled of family hmm"):
-            Cohort("hmm", scale, 3, store=RunStore(tmp_path)).path("sampled")
+            Cohort("hmm", scale, 3, store=store).path("sampled")
+        assert bool(trained) != again
+        records = [store.record(digest) for digest in store.digests()]
+        assert {record["key"]["configuration"]["arm"]: record["status"] for record in records} == {
+            "base": "finished",
+            "sampled": "diverged",
+        }
