@@ -85,11 +85,12 @@ class Measured:
         tasks = Task.components(cohort.languages, scale.reference, seeds[0])
         distance, relative, same, left = [], [], [], []
         for name in RANKED:
-            if cohort.stopped.is_set():
-                raise KeyboardInterrupt
             network = arms.points[name].network
             (first, second), again = (
-                [end_of(network, task, descent(scale), scale.descent, own, device=device) for task in tasks]
+                [
+                    end_of(network, task, descent(scale), scale.descent, own, device=device, cohort=cohort)
+                    for task in tasks
+                ]
                 for own in seeds[1:]
             )
             distance.append(first.distance(second))

@@ -7,6 +7,7 @@ own task is left there is `left`. The idea after arXiv 2604.09258 (second-hand),
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,9 +17,17 @@ from torch import Tensor
 
 from synthetic.language import Language
 from synthetic.mixture import Mixture
+from verify.cohorts.cohort import Cohort
+from verify.cohorts.phase import Phase
 from verify.networks.network import Network
+from verify.runs.checkpointer import at_once
+from verify.runs.failures import RecordedFailureError
+from verify.runs.keys import tensors_digest
 from verify.training.config import Training
+from verify.training.diverged import AllDivergedError
 from verify.training.excess import Reference, excess_loss
+from verify.training.objective import DTYPES
+from verify.training.parameters import FlatParameters, network_at
 from verify.training.tables import ContextTable, context_table
 from verify.training.trainer import Trainer
 
@@ -97,7 +106,14 @@ class End:
 
 
 def end_of(
-    network: Network, task: Task, training: Training, steps: int, seeds: Sequence[int], *, device: str = "cpu"
+    network: Network,
+    task: Task,
+    training: Training,
+    steps: int,
+    seeds: Sequence[int],
+    *,
+    device: str = "cpu",
+    cohort: Cohort | None = None,
 ) -> End:
     """Train the members of a stack on a task and return where they end.
 
@@ -108,21 +124,37 @@ def end_of(
         steps: for how long.
         seeds: one per member; the same ones give trainings on several tasks the same random numbers.
         device: where to train.
+        cohort: whose members they are: its store keeps the training and resumes it, and it can be stopped.
 
     Raises:
         TaskDivergedError: a member diverged.
-        AllDivergedError: every one did.
+        KeyboardInterrupt: the cohort was stopped.
     """
-    trainer = Trainer(network, task.languages, training, seeds, table=task.tables, device=device)
+    start = FlatParameters(network, DTYPES[training.precision], "cpu").theta.detach().double()
 
-    def excess() -> Float[Tensor, " member"]:
-        return excess_loss(trainer.snapshot(), task.reference, device=device).estimate.cpu()
+    def excess(theta: Tensor) -> Float[Tensor, " member"]:
+        own = network_at(network, theta, dtype=torch.float64)
+        return excess_loss(own, task.reference, device=device).estimate.cpu()
 
-    def theta() -> Float[Tensor, "member parameter"]:
-        return trainer.theta.detach().to("cpu", torch.float64, copy=True)
+    def build() -> Phase:
+        trainer = Trainer(network, task.languages, training, seeds, table=task.tables, device=device)
+        stopped = threading.Event() if cohort is None else cohort.stopped
+        return Phase(trainer, steps, None, lambda trainer: excess(trainer.theta), stopped)
 
-    start, before = theta(), excess()
-    trainer.run(steps)
-    if not bool(trainer.alive.all()):
-        raise TaskDivergedError("; ".join(map(str, trainer.divergences)) + "; lower the rate, as a new design")
-    return End(theta(), start, excess() / before)
+    configuration = {
+        "work": "training on one task",
+        "network": network.config.to_json(),
+        "start": tensors_digest(start),
+        "task": tensors_digest(*(part for own in task.tables for part in (own.contexts, own.prob, own.conditional))),
+        "training": training.to_json(),
+        "steps": steps,
+        "seeds": list(seeds),
+    }
+    try:
+        found = at_once(build()) if cohort is None else cohort.completed(build, configuration)
+    except (AllDivergedError, RecordedFailureError) as error:
+        raise TaskDivergedError(str(error)) from error
+    if found.content["dead"]:
+        raise TaskDivergedError("; ".join(found.content["divergences"]) + "; lower the rate, as a new design")
+    theta = found.tensors["theta"].double()
+    return End(theta, start, excess(theta) / excess(start))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from functools import cached_property, partial
+from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -22,9 +22,9 @@ from verify.cohorts.sharpness import Sharpness, sharpness
 from verify.cohorts.transfer import Exam
 from verify.downstream.features import unmasked_states
 from verify.networks.network import Network
-from verify.runs.checkpointer import complete
+from verify.runs.checkpointer import Work, at_once, complete
 from verify.runs.failures import RecordedFailureError
-from verify.runs.keys import RunKey
+from verify.runs.keys import RunKey, tensors_digest
 from verify.runs.run import RunResult
 from verify.runs.store import RunStore
 from verify.streams import stream_seed
@@ -47,9 +47,8 @@ NOT_TRAINED = (
 )
 """Fields of a scale that leave a family's arms as they are: which others there are, and how arms are measured."""
 
-SOURCES = ("synthetic", "verify.cohorts", "verify.networks", "verify.training", "verify.divergence", "verify.streams")
-"""Sources that decide what an arm becomes: a stored one is found again only while they are unchanged."""
-
+SOURCES = ("synthetic", "verify.cohorts", "verify.divergence", "verify.networks", "verify.streams", "verify.training")
+"""What an arm becomes is decided by the source of these: a stored one is found again only while they are unchanged."""
 
 ALL_CONTEXTS = 2
 """A language with up to this many times as many contexts as would be sampled is measured on all of them, exactly."""
@@ -190,7 +189,10 @@ class Cohort:
             return Phase(trainer, steps, every, self._excess, self.stopped)
 
         try:
-            found = self._completed(build, partial(self._key, name, training, steps, stream, every))
+            found = self.completed(
+                build,
+                {"arm": name, "phase": stream, "training": training.to_json(), "steps": steps, "every": every},
+            )
         except (AllDivergedError, RecordedFailureError) as error:
             raise CohortDivergedError(f"arm {name} of family {self.family.name}: {error}") from error
         if found.content["dead"]:
@@ -201,30 +203,29 @@ class Cohort:
         network = network_at(start, found.tensors["theta"].to(next(start.parameters()).device), dtype=torch.float32)
         return network, found
 
-    def _completed(self, build: Callable[[], Phase], key: Callable[[], RunKey]) -> RunResult:
-        """Do the work of a phase, or take its result from the store."""
-        if self._store is not None:
-            return complete(self._store, key(), build, require_finite=False)
-        phase = build()
-        while not phase.done():
-            phase.advance()
-        tensors, content = phase.result()
-        return RunResult(content, tensors)
+    def completed(self, build: Callable[[], Work], configuration: Mapping[str, Any]) -> RunResult:
+        """Do some work on the cohort, or take its result from the store, where it is also resumed.
 
-    def _key(self, name: str, training: Training, steps: int, stream: str, every: int | None) -> RunKey:
-        """Return what determines a phase of an arm; the sampled contexts tell languages that are read from files."""
-        configuration = {
+        Args:
+            build: makes the work at its beginning.
+            configuration: JSON data; what determines the work, besides the cohort and the source code.
+
+        Raises:
+            RecordedFailureError: the work is recorded as diverged.
+        """
+        if self._store is None:
+            return at_once(build())
+        return complete(self._store, self._key(configuration), build, require_finite=False)
+
+    def _key(self, configuration: Mapping[str, Any]) -> RunKey:
+        """Return what determines a run; the sampled contexts tell languages that are read from files."""
+        own = {
             "scale": {name: value for name, value in asdict(self.scale).items() if name not in NOT_TRAINED},
             "family": self.family.name,
-            "contexts": hashlib.sha256(self.reference.contexts.numpy().tobytes()).hexdigest(),
-            "arm": name,
-            "phase": stream,
-            "training": training.to_json(),
-            "steps": steps,
-            "every": every,
+            "contexts": tensors_digest(self.reference.contexts),
             "device": self._device.partition(":")[0],
         }
-        return RunKey.of(configuration, self._root_seed, SOURCES)
+        return RunKey.of(own | dict(configuration), self._root_seed, SOURCES)
 
     def _excess(self, trainer: Trainer) -> Float[Tensor, " member"]:
         return excess_loss(trainer.snapshot(), self.reference, device=self._device).estimate

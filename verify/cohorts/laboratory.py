@@ -17,10 +17,16 @@ T = TypeVar("T")
 
 
 @lru_cache(maxsize=2)
-def cohorts_of(scale: Scale, root_seed: int, device: str) -> tuple[Cohort, ...]:
-    """Return the cohorts of a scale, one for each of its families; those of the last two calls are kept in memory."""
-    # What takes hours is kept; what takes minutes is done again, so that a run of the suite owes nothing to another.
-    store = None if scale.name == "small" else RunStore(default_root())
+def cohorts_of(scale: Scale, root_seed: int, device: str, kept: bool) -> tuple[Cohort, ...]:
+    """Return the cohorts of a scale, one for each of its families; those of the last two calls are kept in memory.
+
+    Args:
+        scale: of the cohorts.
+        root_seed: root of their random streams.
+        device: where to train.
+        kept: whether the store of runs keeps what they train, and resumes it.
+    """
+    store = RunStore(default_root()) if kept else None
     return tuple(Cohort(family, scale, root_seed, device, store) for family in scale.families)
 
 
@@ -38,13 +44,17 @@ def trained(trial: Trial, arms: Sequence[str], measure: Callable[[Cohort], T], s
     Cohorts are kept in memory: other claims of the same run get the same ones, and what each of them finds does not
     depend on which of them run. Training and measuring use a thread for each cohort.
 
+    Where a scale was asked for, or the profile is `full`, the store of runs keeps what was trained, so that a run that
+    was killed is resumed. Any other run trains afresh within minutes, and owes nothing to another.
+
     Args:
         trial: of a claim about networks.
         arms: names.
         measure: what is done with a cohort.
         scale: name, for a claim that is tried at one scale only; None for the trial's.
     """
-    cohorts = cohorts_of(scale_of(trial.profile, scale or trial.scale), trial.settings.root_seed, trial.device)
+    kept = trial.scale is not None or trial.profile == "full"
+    cohorts = cohorts_of(scale_of(trial.profile, scale or trial.scale), trial.settings.root_seed, trial.device, kept)
     trial.plan((len(arms) + 1) * len(cohorts))
     train_together(cohorts, arms, trial.advance)
 

@@ -78,10 +78,14 @@ class Phase:
         self._excess = list(tensors["kept.excess"]) if self._kept else []
 
     def result(self) -> State:
-        """Return the last parameters and what was kept; the members that diverged."""
+        """Return the last parameters and what was kept; the members that diverged, and how."""
         dead = (~self.trainer.alive).nonzero()[:, 0].tolist()
         theta = {"theta": self.trainer.theta.detach().clone().cpu()}
-        return theta | self._found(), {"kept": self._kept, "dead": dead}
+        return theta | self._found(), {
+            "kept": self._kept,
+            "dead": dead,
+            "divergences": [str(own) for own in self.trainer.divergences],
+        }
 
     def _found(self) -> dict[str, Tensor]:
         if not self._kept:

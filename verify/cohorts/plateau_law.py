@@ -11,7 +11,6 @@ numbers departs from 1 in proportion to η at fixed ηt; two rates extrapolate i
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -22,10 +21,12 @@ from torch import Tensor
 
 from theory.claims import find
 from verify.cohorts.cohort import Cohort, CohortDivergedError
+from verify.cohorts.rise import Rise
 from verify.cohorts.spectrum import fisher_spectrum, systematic_sample
 from verify.networks.network import Network
+from verify.runs.failures import DivergedRunError, RecordedFailureError
+from verify.runs.keys import tensors_digest
 from verify.training.config import Training
-from verify.training.diverged import AllDivergedError
 from verify.training.excess import Reference, excess_loss
 from verify.training.labels import Labels
 from verify.training.optimisers import SGD
@@ -156,35 +157,51 @@ def risen(
 ) -> Float[Tensor, "rate member"]:
     """Return excess losses of SGD, summed over the times, mean over replicas. Monte Carlo.
 
-    Replica k of a member sees the same contexts, and draws the same labels, whatever is done with them.
+    Replica k of a member sees the same contexts, and draws the same labels, whatever is done with them. The cohort's
+    store keeps the runs of each rate and resumes them.
 
     Raises:
         CohortDivergedError: a run diverged.
         KeyboardInterrupt: the cohort was stopped.
     """
-    members, replicas = cohort.scale.members, protocol.replicas
-    theta = FlatParameters(start, torch.float32, "cpu").theta.repeat(replicas, 1)
-    stack = network_at(type(start).empty(start.config, (len(theta),)), theta, dtype=torch.float32)
+    return torch.stack([_risen_at(rate, cohort, start, reference, protocol, labels) for rate in protocol.rates])
+
+
+def _risen_at(
+    rate: float, cohort: Cohort, start: Network, reference: Reference, protocol: Protocol, labels: Labels
+) -> Float[Tensor, " member"]:
+    members, replicas, steps = cohort.scale.members, protocol.replicas, protocol.steps(rate)
+    theta = FlatParameters(start, torch.float32, "cpu").theta.detach()
+    training = Training(rate=rate, batch=protocol.batch, labels=labels, optimiser=SGD())
     seeds = [seed for replica in range(replicas) for seed in cohort.seeds("plateau", str(replica))]
-    tables = (cohort.tables or []) * replicas
-    total = torch.zeros(len(protocol.rates), members, dtype=torch.float64)
-    for number, rate in enumerate(protocol.rates):
-        training = Training(rate=rate, batch=protocol.batch, labels=labels, optimiser=SGD())
+
+    def mean_excess(trainer: Trainer) -> Float[Tensor, " member"]:
+        total = torch.zeros(members, dtype=torch.float64)
+        for part in torch.split(trainer.theta, members):
+            total += excess_loss(network_at(start, part, dtype=torch.float64), reference).estimate / replicas
+        return total
+
+    def build() -> Rise:
+        empty = type(start).empty(start.config, (members * replicas,))
+        stack = network_at(empty, theta.repeat(replicas, 1), dtype=torch.float32)
+        tables = (cohort.tables or []) * replicas
         trainer = Trainer(stack, list(cohort.languages) * replicas, training, seeds, table=tables)
-        for steps in protocol.steps(rate):
-            if cohort.stopped.is_set():
-                raise KeyboardInterrupt
-            with contextlib.suppress(AllDivergedError):
-                trainer.run(steps)
-            if trainer.divergences:
-                raise CohortDivergedError(
-                    f"family {cohort.family.name}, labels {labels}: {'; '.join(map(str, trainer.divergences[:3]))}; "
-                    "lower the rates of the protocol, as a new design"
-                )
-            for part in torch.split(trainer.theta, members):
-                network = network_at(start, part, dtype=torch.float64)
-                total[number] += excess_loss(network, reference).estimate / replicas
-    return total
+        return Rise(trainer, steps, mean_excess, cohort.stopped)
+
+    configuration = {
+        "work": "rise to the plateau",
+        "start": tensors_digest(theta),
+        "reference": tensors_digest(reference.contexts, reference.weight, reference.conditional),
+        "training": training.to_json(),
+        "steps": steps,
+        "seeds": seeds,
+    }
+    try:
+        return cohort.completed(build, configuration).tensors["excess"]
+    except (DivergedRunError, RecordedFailureError) as error:
+        raise CohortDivergedError(
+            f"family {cohort.family.name}, labels {labels}: {error}; lower the rates of the protocol, as a new design"
+        ) from error
 
 
 def _sums(spectra: Sequence[Tensor], protocol: Protocol) -> Float[Tensor, "rate member"]:

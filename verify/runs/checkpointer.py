@@ -116,6 +116,14 @@ class Checkpointer:
         self._longest_save = max(self._longest_save, self._ticked - start)
 
 
+def at_once(work: Work) -> RunResult:
+    """Do all of some work, without a store."""
+    while not work.done():
+        work.advance()
+    tensors, content = work.result()
+    return RunResult(content, tensors)
+
+
 def complete(
     store: RunStore,
     key: RunKey,

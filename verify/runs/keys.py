@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from verify.runs.sealed import canonical_json, sha256
 
 
@@ -34,6 +36,12 @@ def source_digests(modules: Iterable[str]) -> dict[str, str]:
         parts = {path.relative_to(origin.parent).as_posix(): sha256(path.read_bytes()) for path in files}
         found[name] = sha256(canonical_json(parts))
     return found
+
+
+def tensors_digest(*tensors: Tensor) -> str:
+    """Return the SHA-256 of the types, shapes and numbers of some tensors, to the bit."""
+    parts = [[str(own.dtype), list(own.shape), sha256(own.detach().cpu().numpy().tobytes())] for own in tensors]
+    return sha256(canonical_json({"tensors": parts}))
 
 
 def library_versions() -> dict[str, str]:

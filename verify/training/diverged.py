@@ -33,6 +33,8 @@ class Divergence:
 class AllDivergedError(RuntimeError):
     """Every member of the stack diverged, so that there is nothing left to train."""
 
+    run_status = "diverged"
+
 
 class ResumeError(ValueError):
     """A saved state that does not belong to this trainer."""

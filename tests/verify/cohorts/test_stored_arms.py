@@ -1,52 +1,72 @@
-"""Arms kept in a run store: interrupted ones go on to the bit, finished ones are not trained again."""
+"""Arms and trainings of claims, kept in a run store: interrupted, they go on to the bit; finished, they stay."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 import torch
+from torch import Tensor
 
 from tests.verify.cohorts.test_cohort import TINY
+from theory.claims import CLAIMS
+from verify.cohorts import laboratory, scale
+from verify.cohorts.arms import descent
+from verify.cohorts.closeness import End, Task, TaskDivergedError, end_of
 from verify.cohorts.cohort import Cohort, CohortDivergedError
 from verify.cohorts.phase import PIECE
+from verify.cohorts.plateau_law import Protocol, contexts_of, risen
+from verify.cohorts.scale import SCALES
+from verify.networks.network import Network
 from verify.runs.checkpointer import Checkpointer
 from verify.runs.store import RunStore
-from verify.training.trainer import Trainer
+from verify.training.excess import Reference
+from verify.training.labels import Labels
+from verify.training.trainer import Every, Trainer
+from verify.trial import Profile, Settings, Trial
 
+T = TypeVar("T")
 SCALE = replace(TINY, pretraining=3 * PIECE, descent=2 * PIECE, continuation=2 * PIECE)
 
 
-def test_an_interrupted_arm_goes_on_where_it_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    afresh = Cohort("hmm", SCALE, 3)
-    stored = Cohort("hmm", SCALE, 3, store=RunStore(tmp_path))
-    tick = Checkpointer.tick
+def never(self: Trainer, until: int, hooks: object = ()) -> None:
+    raise AssertionError("trained again")
+
+
+def with_interruptions(cohort: Cohort, work: Callable[[], T], patch: pytest.MonkeyPatch) -> tuple[T, int]:
+    """Do some work that is saved and stopped after every piece, again and again; return how often it was stopped."""
+    tick, interruptions = Checkpointer.tick, 0
 
     def saved_and_stopped(self: Checkpointer, progress: float, metrics: object = None) -> bool:
         self.every_seconds = 0
-        stored.stopped.set()
+        cohort.stopped.set()
         return tick(self, progress)
 
-    interruptions = 0
-    with monkeypatch.context() as patch:
-        patch.setattr(Checkpointer, "tick", saved_and_stopped)
-        while not stored._paths.get("sampled"):  # each try makes one piece
+    with patch.context() as own:
+        own.setattr(Checkpointer, "tick", saved_and_stopped)
+        while True:
             try:
-                stored.path("sampled")
+                return work(), interruptions
             except KeyboardInterrupt:
                 interruptions += 1
                 assert interruptions < 20
-                stored.stopped.clear()
+            finally:
+                cohort.stopped.clear()
+
+
+def test_an_interrupted_arm_goes_on_where_it_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    afresh = Cohort("hmm", SCALE, 3).path("sampled")
+    stored = Cohort("hmm", SCALE, 3, store=RunStore(tmp_path))
+    found, interruptions = with_interruptions(stored, lambda: stored.path("sampled"), monkeypatch)
     assert interruptions == 3 + 2 + 2 - 1  # before each piece but the first
-    assert stored.path("sampled").theta.equal(afresh.path("sampled").theta)
-    assert stored.path("sampled").excess.equal(afresh.path("sampled").excess)
+    assert found.theta.equal(afresh.theta)
+    assert found.excess.equal(afresh.excess)
 
 
 def test_a_finished_arm_is_taken_from_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = Cohort("pcfg", SCALE, 3, store=RunStore(tmp_path))
     expected = first.path("soft")
-
-    def never(self: Trainer, until: int, hooks: object = ()) -> None:
-        raise AssertionError("trained again")
 
     monkeypatch.setattr(Trainer, "run", never)
     again = Cohort("pcfg", SCALE, 3, store=RunStore(tmp_path)).path("soft")
@@ -63,8 +83,117 @@ def test_a_finished_arm_is_taken_from_the_store(tmp_path: Path, monkeypatch: pyt
         Cohort("pcfg", SCALE, 4, store=RunStore(tmp_path)).path("soft")
 
 
-def test_a_stored_divergence_is_still_one(tmp_path: Path) -> None:
-    scale = replace(SCALE, noisy_rate=1e6)
-    for _ in range(2):
+def test_a_stored_divergence_is_still_one_and_not_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hot, store, run = replace(SCALE, noisy_rate=1e6), RunStore(tmp_path), Trainer.run
+    trained: list[Trainer] = []
+
+    def counted(self: Trainer, until: int, hooks: Sequence[Every] = ()) -> None:
+        trained.append(self)
+        run(self, until, hooks)
+
+    monkeypatch.setattr(Trainer, "run", counted)
+    for again in (False, True):
+        trained.clear()
         with pytest.raises(CohortDivergedError, match="arm sampled of family hmm"):
-            Cohort("hmm", scale, 3, store=RunStore(tmp_path)).path("sampled")
+            Cohort("hmm", hot, 3, store=store).path("sampled")
+        assert bool(trained) != again
+        records = [store.record(digest) for digest in store.digests()]
+        assert {record["key"]["configuration"]["arm"]: record["status"] for record in records} == {
+            "base": "finished",
+            "sampled": "diverged",
+        }
+
+
+def test_an_interrupted_training_on_one_task_goes_on_where_it_was_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohort = Cohort("hmm-mixture", TINY, 3, store=RunStore(tmp_path))
+    network = cohort.initial("small", "pretraining")
+    task, other = Task.components(cohort.languages, 32, cohort.seeds("reference"))
+    training, seeds = descent(SCALE), cohort.seeds("both")
+
+    def end(**changed: Any) -> End:
+        chosen = {"network": network, "task": task, "training": training, "steps": 3 * PIECE, "seeds": seeds}
+        return end_of(**{**chosen, **changed}, cohort=cohort)
+
+    found, interruptions = with_interruptions(cohort, end, monkeypatch)
+    afresh = end_of(network, task, training, 3 * PIECE, seeds)
+    assert interruptions == 3 - 1
+    for name in ("theta", "start", "left"):
+        assert getattr(found, name).equal(getattr(afresh, name))
+    monkeypatch.setattr(Trainer, "run", never)
+    assert end().theta.equal(found.theta)
+    for changed in (
+        {"training": replace(training, rate=2 * SCALE.fine_rate)},
+        {"steps": 2 * PIECE},
+        {"seeds": cohort.seeds("again")},
+        {"task": other},
+        {"network": cohort.initial("small", "another")},
+    ):
+        with pytest.raises(AssertionError, match="trained again"):
+            end(**changed)
+
+
+def test_an_interrupted_rise_to_the_plateau_goes_on_where_it_was_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    protocol = Protocol(rates=(0.02, 0.01), batch=2, times=(0.08, 0.4), replicas=2, points=16)
+    cohort = Cohort("pcfg", TINY, 3, store=RunStore(tmp_path))
+    start, another = cohort.initial("small", "pretraining"), cohort.initial("small", "another")
+    reference, other = (Reference.each(contexts_of(cohort, points)) for points in (16, 8))
+
+    def rise(changed: Protocol = protocol, labels: Labels = "sampled", at: Network = start) -> Tensor:
+        return risen(cohort, at, reference, changed, labels)
+
+    found, interruptions = with_interruptions(cohort, rise, monkeypatch)
+    assert interruptions == 2 + 3 - 1  # pieces to steps 4 and 20; 8, 24 and 40
+    assert found.equal(risen(Cohort("pcfg", TINY, 3), start, reference, protocol, "sampled"))
+    monkeypatch.setattr(Trainer, "run", never)
+    assert rise().equal(found)
+    others: list[Callable[[], Tensor]] = [
+        lambda: rise(replace(protocol, rates=(0.04, 0.02))),
+        lambda: rise(replace(protocol, batch=4)),
+        lambda: rise(replace(protocol, times=(0.08, 0.8))),
+        lambda: rise(replace(protocol, replicas=1)),
+        lambda: rise(labels="soft"),
+        lambda: rise(at=another),
+        lambda: risen(cohort, start, other, protocol, "sampled"),
+        lambda: risen(Cohort("pcfg", TINY, 4, store=RunStore(tmp_path)), start, reference, protocol, "sampled"),
+    ]
+    for trained in others:
+        with pytest.raises(AssertionError, match="trained again"):
+            trained()
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_stored_divergences_of_claims_are_still_ones(tmp_path: Path, members: int) -> None:
+    cohort = Cohort("hmm-mixture", replace(TINY, members=members), 3, store=RunStore(tmp_path))
+    network = cohort.initial("small", "pretraining")
+    task, _ = Task.components(cohort.languages, 32, cohort.seeds("reference"))
+    wild = replace(descent(SCALE), rate=(1e9, 1e-3)[:members])
+    hot = Protocol(rates=(1e5, 5e4), batch=2, times=(1e6, 2e6), replicas=1, points=16)
+    for _ in range(2):
+        with pytest.raises(TaskDivergedError, match=r"seed .* diverged at .*; lower the "):
+            end_of(network, task, wild, PIECE, cohort.seeds("both"), cohort=cohort)
+        with pytest.raises(CohortDivergedError, match=r"family hmm-mixture, labels soft: .* diverged .*; lower"):
+            risen(cohort, network, Reference.each(contexts_of(cohort, 16)), hot, "soft")
+
+
+@pytest.mark.parametrize(
+    ("profile", "asked", "kept"),
+    [("default", None, False), ("default", "small", True), ("quick", "medium", True), ("full", None, True)],
+)
+def test_only_runs_that_ask_for_a_scale_or_are_full_owe_something_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, profile: Profile, asked: str | None, kept: bool
+) -> None:
+    sizes = {name: replace(SCALE, name=name, families=("hmm",), descent=PIECE) for name in SCALES}
+    monkeypatch.setattr(scale, "SCALES", sizes)
+    monkeypatch.setattr(laboratory, "default_root", lambda: tmp_path)
+    laboratory.cohorts_of.cache_clear()
+    trial = Trial(CLAIMS["closeness-predicts"], Settings(profile, root_seed=3, scale=asked))
+    (found,) = laboratory.trained(trial, ["base"], lambda cohort: cohort.scale.name, "small")
+    laboratory.cohorts_of.cache_clear()
+    assert found == "small"
+    assert len(RunStore(tmp_path).digests()) == (1 if kept else 0)

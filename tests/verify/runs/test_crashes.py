@@ -9,14 +9,15 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 WORKER = Path(__file__).with_name("crash_worker.py")
+COHORT_WORKER = Path(__file__).with_name("cohort_worker.py")
 
 
-def run_worker(mode: str, root: Path) -> int:
+def run_worker(worker: Path, *arguments: str) -> str:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-W", "ignore", str(WORKER), mode, str(root)]
+    command = [sys.executable, "-W", "ignore", str(worker), *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return int(done.stdout)
+    return done.stdout
 
 
 def outcome(store: Path) -> tuple[bytes, bytes, str]:
@@ -31,7 +32,7 @@ def outcome(store: Path) -> tuple[bytes, bytes, str]:
 
 @pytest.mark.parametrize(("mode", "least"), [("operation", 150), ("torn", 15), ("clock", 8)])
 def test_a_killed_run_ends_bit_identically(tmp_path: Path, mode: str, least: int) -> None:
-    kills = run_worker(mode, tmp_path)
+    kills = int(run_worker(WORKER, mode, str(tmp_path)))
     assert kills >= least
     outcomes = {outcome(folder) for folder in tmp_path.iterdir()}
     # The last k of `operation` and `torn` is the uninterrupted run itself; for `clock` run one beside it.
@@ -44,6 +45,16 @@ def test_a_killed_run_ends_bit_identically(tmp_path: Path, mode: str, least: int
         )
         outcomes.add(outcome(run_worker_uninterrupted))
     assert len(outcomes) == 1
+
+
+def test_a_killed_cohort_ends_bit_identically(tmp_path: Path) -> None:
+    run_worker(COHORT_WORKER, str(tmp_path))
+    killed, whole = (
+        {(path.parent.name, path.name): path.read_bytes() for path in (tmp_path / name).glob("*/result.*")}
+        for name in ("killed", "whole")
+    )
+    assert len({run for run, _ in whole}) == 3  # the minimum, SGD from there, and its way down
+    assert killed == whole
 
 
 _WHOLE = """

@@ -17,7 +17,7 @@ from verify.cli import main
 from verify.runs.checkpoint import checkpoint_numbers
 from verify.runs.checkpointer import Checkpointer, Resumable, Work, complete
 from verify.runs.failures import DivergedRunError, ImmutableResultError, RecordedFailureError, status_of
-from verify.runs.keys import RunKey, library_versions, source_digests
+from verify.runs.keys import RunKey, library_versions, source_digests, tensors_digest
 from verify.runs.lock import RunLock, RunLockedError, is_locked
 from verify.runs.prune import removals
 from verify.runs.sealed import CorruptFileError, canonical_json, plain, read_sealed, restored, write_sealed
@@ -111,6 +111,16 @@ def test_source_digests_change_with_the_source(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(ValueError, match="no_such"):
         source_digests(["no_such.module"])
     assert RunKey.of({}, 0, ["verify.streams"]).versions == library_versions()
+
+
+def test_a_digest_of_tensors_tells_numbers_shapes_types_and_order_apart() -> None:
+    zeros = torch.zeros(4)
+    others = [-zeros, zeros.view(2, 2), zeros.to(torch.int32), torch.cat([zeros[1:], torch.full((1,), 1e-45)])]
+    found = {tensors_digest(own) for own in (zeros, *others)} | {tensors_digest(zeros, zeros), tensors_digest()}
+    assert len(found) == len(others) + 3
+    assert tensors_digest(zeros, others[1]) != tensors_digest(others[1], zeros)
+    transposed = torch.arange(6.0).view(2, 3).T
+    assert tensors_digest(transposed) == tensors_digest(transposed.clone().requires_grad_())
 
 
 def test_a_finished_run_is_not_computed_again_and_its_result_cannot_change(tmp_path: Path) -> None:
