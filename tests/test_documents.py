@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from theory.claims import CLAIMS
+from verify.cli import EVERY_CLAIM
 from verify.cohorts.scale import SCALES
 from verify.evidence import read
 from verify.report import by_language, markdown, other_exams
 
 ROOT = Path(__file__).parents[1]
 EVIDENCE = ROOT / "verify" / "evidence" / "default-cpu.jsonl"
-MEDIUM = EVIDENCE.with_name("medium-cpu.jsonl")
+STORED = (EVIDENCE, *(EVIDENCE.with_name(f"{scale}-cpu.jsonl") for scale in ("long", "medium")))
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("paper_notes/*.md")])
 
 
@@ -33,16 +34,17 @@ def test_the_page_of_empirical_claims_is_generated_from_the_stored_evidence() ->
     text = (ROOT / "paper_notes" / "empirical.md").read_text(encoding="utf-8")
     shown = re.search(r"<!-- table: .*? -->\n(.*?)<!-- end of table -->", text, re.DOTALL)
     assert shown is not None
-    files = [{item.claim: item for item in read(path)} for path in (EVIDENCE, MEDIUM) if path.is_file()]
+    files = [{item.claim: item for item in read(path)} for path in STORED]
     evidence = [found[claim] for claim in CLAIMS for found in files if claim in found]
-    assert shown[1] == by_language(evidence, CLAIMS, list(SCALES))
+    assert set(EVERY_CLAIM) == SCALES.keys() - {"long"}
+    assert shown[1] == by_language(evidence, CLAIMS, EVERY_CLAIM)
 
 
 def test_the_table_of_other_exams_is_generated_from_the_stored_evidence() -> None:
     text = (ROOT / "paper_notes" / "empirical.md").read_text(encoding="utf-8")
     shown = re.search(r"<!-- other exams: .*? -->\n(.*?)<!-- end of other exams -->", text, re.DOTALL)
     assert shown is not None
-    files = [{item.claim: item for item in read(path)} for path in (EVIDENCE, MEDIUM) if path.is_file()]
+    files = [{item.claim: item for item in read(path)} for path in STORED]
     assert shown[1] == other_exams([found[claim] for claim in CLAIMS for found in files if claim in found])
 
 

@@ -11,7 +11,7 @@ from verify.cohorts.cohort import Cohort
 from verify.cohorts.comparison import Comparison, Contrast
 from verify.cohorts.designs import contrast
 from verify.cohorts.laboratory import recalled, trained
-from verify.cohorts.ranks import RANKED, correlations, dealt, pooled
+from verify.cohorts.ranks import RANKED, correlations, dealt, mean_where_defined, pooled, reliability
 from verify.cohorts.scale import scale_of
 from verify.cohorts.sharpness import Sharpness
 from verify.cohorts.verdicts import record, record_control
@@ -47,20 +47,17 @@ def test_flatness_predicts(trial: Trial) -> None:
     measures: dict[Design, Callable[[Sharpness], Tensor]] = {raw: lambda s: s.trace, invariant: lambda s: s.invariant}
 
     def measured(cohort: Cohort) -> tuple[Comparison, Tensor]:
-        arms = Comparison.of(cohort, RANKED, accuracy=RANKED, traces=RANKED)
-        second = cohort.examine("second exam")
-        return arms, torch.stack([cohort.accuracy(arms.points[name].network, second) for name in RANKED])
+        arms = Comparison.of(cohort, RANKED, traces=RANKED)
+        return arms, torch.stack([arms.halves(name) for name in RANKED], 1)
 
-    for arms, again in trained(trial, RANKED, measured):
+    for arms, halves in trained(trial, RANKED, measured):
         family = arms.cohort.family.name
         accuracy = torch.stack([arms.accuracy(name) for name in RANKED])
         excess = torch.stack([arms.points[name].excess for name in RANKED])
-        shown: dict[str, float | int | str] = {
-            "ρ of the accuracies of two exams": float(correlations(accuracy, again, excess).mean())
-        }
+        shown: dict[str, float | int | str] = {"reliability of the exam's ranks": reliability(halves, excess)}
         for part in arms.sharpness(RANKED[0]).parts:
             table = torch.stack([arms.sharpness(name).parts[part] for name in RANKED])
-            shown[f"ρ of tr F, {part}"] = float(correlations(table, accuracy, excess).mean())
+            shown[f"ρ of tr F, {part}"] = mean_where_defined(table, accuracy, excess)
         for design, measure in measures.items():
             table = torch.stack([measure(arms.sharpness(name)) for name in RANKED])
             found = Contrast(correlations(table, accuracy, excess), 0.0)

@@ -143,7 +143,8 @@ def test_run_cuda_without_a_device_is_one_clear_error(
 
 
 @pytest.mark.parametrize(
-    ("scale", "remedy"), [("huge", "among small, medium, paper"), ("small:esperanto", "families among hmm, pcfg")]
+    ("scale", "remedy"),
+    [("huge", "among small, long, medium, paper, large"), ("small:esperanto", "families among hmm, pcfg")],
 )
 def test_an_unknown_scale_or_family_lists_the_valid_ones(
     capsys: pytest.CaptureFixture[str], scale: str, remedy: str

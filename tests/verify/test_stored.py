@@ -39,11 +39,12 @@ def test_stored_evidence_is_of_the_designs_as_they_stand(claim: str) -> None:
     assert stored.stored(claim).designs == module.designs("default")
 
 
-def test_evidence_of_the_medium_scale_is_of_the_designs_as_they_stand_with_every_control_caught() -> None:
-    found = list(read(stored_file("medium", "cpu")))
+@pytest.mark.parametrize("scale", ["long", "medium"])
+def test_evidence_of_other_scales_is_of_the_designs_as_they_stand_with_every_control_caught(scale: str) -> None:
+    found = list(read(stored_file(scale, "cpu")))
     assert len({item.claim for item in found}) == len(found)
     for item in found:
         module = importlib.import_module(f"verify.test_{item.claim.replace('-', '_')}")
-        assert item.designs == module.designs("default", "medium")
+        assert item.designs == module.designs("default", scale)
         assert all(control.caught for control in item.controls)
         assert item.expected in {ANY, CLAIMS[item.claim].expected}

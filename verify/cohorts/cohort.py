@@ -50,9 +50,6 @@ NOT_TRAINED = (
 SOURCES = ("synthetic", "verify.cohorts", "verify.divergence", "verify.networks", "verify.streams", "verify.training")
 """What an arm becomes is decided by the source of these: a stored one is found again only while they are unchanged."""
 
-ALL_CONTEXTS = 2
-"""A language with up to this many times as many contexts as would be sampled is measured on all of them, exactly."""
-
 
 class CohortDivergedError(RuntimeError):
     """A member of an arm diverged, so that the arm cannot be compared with others."""
@@ -75,8 +72,7 @@ class Cohort:
         family: the family.
         languages: one per member.
         tables: their contexts, or None where one has too many to write out.
-        reference: contexts of every member on which excess losses are measured: all of them where no member has more
-            than `ALL_CONTEXTS` times as many as would be sampled, else a sample drawn once.
+        reference: contexts of every member, sampled once, on which excess losses are measured.
         exam: labelled sentences of every member.
         stopped: set it, and training that goes on in another thread ends after the piece of 16 steps it is at.
     """
@@ -98,20 +94,13 @@ class Cohort:
         self.languages = tuple(language for language, _ in drawn)
         tables = [table for _, table in drawn]
         self.tables = None if None in tables else [table for table in tables if table is not None]
-        self.reference = self._reference()
-        self.exam = self.examine("exam")
-
-    def _reference(self) -> Reference:
-        """Return the contexts of every member on which excess is measured."""
-        few = ALL_CONTEXTS * self.scale.reference
-        if self.tables is not None and all(len(table.contexts) <= few for table in self.tables):
-            return Reference.each([Reference.enumerated(table) for table in self.tables])
-        return Reference.each(
+        self.reference = Reference.each(
             [
-                Reference.sampled(language, self.scale.reference, torch.Generator().manual_seed(seed))
+                Reference.sampled(language, scale.reference, torch.Generator().manual_seed(seed))
                 for language, seed in zip(self.languages, self.seeds("reference"), strict=True)
             ]
         )
+        self.exam = self.examine("exam")
 
     def seeds(self, *purpose: str) -> list[int]:
         """Return one seed per member for a purpose."""
@@ -234,9 +223,9 @@ class Cohort:
         """Return KL(p* ‖ p_θ) of every member at the contexts of the reference, whose weighted mean is the excess."""
         return divergences(network, self.reference, device=self._device)
 
-    def features(self, network: Network, exam: Exam | None = None) -> Float[Tensor, "member example feature"]:
-        """Return the final states of the unmasked sentences of an exam, the cohort's own by default, side by side."""
-        return unmasked_states(self._placed(network), (exam or self.exam).inputs.to(self._device)).cpu()
+    def features(self, network: Network) -> Float[Tensor, "member example feature"]:
+        """Return the final states of the exam's unmasked sentences, all positions side by side."""
+        return unmasked_states(self._placed(network), self.exam.inputs.to(self._device)).cpu()
 
     def _placed(self, network: Network) -> Network:
         """Return a copy to be examined: on the device, in float32, with fused kernels."""
@@ -244,9 +233,9 @@ class Cohort:
         copied.fast = True
         return copied
 
-    def accuracy(self, network: Network, exam: Exam | None = None) -> Float[Tensor, " member"]:
-        """Return the few-label accuracy of every member, in the cohort's own exam by default."""
-        return (exam or self.exam).accuracy(self.features(network, exam))
+    def accuracy(self, network: Network) -> Float[Tensor, " member"]:
+        """Return the few-label accuracy of every member."""
+        return self.exam.accuracy(self.features(network))
 
     def further_accuracy(self, exam: ExamName, network: Network) -> Float[Tensor, " member"]:
         """Return the accuracy of every member in one of `EXAMS`, whose sentences are independent of all others."""

@@ -107,8 +107,15 @@ class Comparison:
     def accuracy(self, arm: str) -> Float[Tensor, " member"]:
         """Return the few-label accuracy of an arm."""
         if arm not in self._accuracy:
-            self._accuracy[arm] = self.cohort.accuracy(self.points[arm].network)
+            features = self.cohort.features(self.points[arm].network)
+            self._accuracy[arm] = self.cohort.exam.accuracy(features)
         return self._accuracy[arm]
+
+    def halves(self, arm: str) -> Float[Tensor, "half member"]:
+        """Return the accuracies of an arm in either half of the exam, and keep that of the whole."""
+        exam, features = self.cohort.exam, self.cohort.features(self.points[arm].network)
+        self._accuracy[arm] = exam.accuracy(features)
+        return exam.halves(features)
 
     @property
     def accuracies(self) -> Mapping[str, Float[Tensor, " member"]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -32,6 +34,29 @@ def correlations(measure: Table, accuracy: Table, excess: Table) -> Float[Tensor
         spearman(x.numpy(), y.numpy(), z.numpy()) for x, y, z in zip(measure.mT, accuracy.mT, excess.mT, strict=True)
     ]
     return torch.tensor(found, dtype=torch.float64)
+
+
+def mean_where_defined(measure: Table, other: Table, excess: Table) -> float:
+    """Return the mean of `correlations` over the units where it is defined; NaN if it is nowhere.
+
+    For what is shown without a verdict: a unit whose arms are all alike has no ranks, and says nothing.
+    """
+    found = []
+    for unit in range(measure.shape[1]):
+        try:
+            found.append(correlations(*(table[:, unit : unit + 1] for table in (measure, other, excess))))
+        except ValueError:
+            continue
+    return float(torch.cat(found).mean()) if found else math.nan
+
+
+def reliability(halves: Float[Tensor, "half arm member"], excess: Table) -> float:
+    """Return how well an exam ranks arms: r of its halves, as 2r/(1 + r) of the whole (Spearman 1910, Brown 1910).
+
+    No measure can be expected to correlate with the exam's ranks by more than its square root.
+    """
+    half = mean_where_defined(halves[0], halves[1], excess)
+    return 2 * half / (1 + half) if half > -1 else -1.0
 
 
 def dealt(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from synthetic.tasks import DownstreamTask
@@ -67,6 +67,18 @@ class Exam:
 
     def accuracy(self, features: Float[Tensor, "member example feature"]) -> Float[Tensor, " member"]:
         """Return the mean accuracy, over draws, of one-hot ridge heads (`fit_ridge`) on the test set. Monte Carlo."""
+        return self.answers(features).double().mean((1, 2))
+
+    def halves(self, features: Float[Tensor, "member example feature"]) -> Float[Tensor, "half member"]:
+        """Return the accuracies of two exams of half the size: every other draw, on every other test sentence.
+
+        Their sentences are independent, so that what they agree on is no chance of the exam's.
+        """
+        right = self.answers(features).double()
+        return torch.stack([right[:, half::2, half::2].mean((1, 2)) for half in (0, 1)])
+
+    def answers(self, features: Float[Tensor, "member example feature"]) -> Bool[Tensor, "member draw asked"]:
+        """Return which test sentences the head of each draw gets right."""
         learnt, members = self.learnt, len(features)
 
         def by_draw(values: Tensor) -> Tensor:
@@ -74,5 +86,5 @@ class Exam:
 
         fit = fit_ridge(by_draw(features), by_draw(self.one_hot))
         predicted = fit.predict(features[:, None, learnt:]).argmax(-1)
-        right = predicted == self.one_hot[:, None, learnt:].argmax(-1)
-        return right.double().mean((1, 2))
+        right: Tensor = predicted == self.one_hot[:, None, learnt:].argmax(-1)
+        return right

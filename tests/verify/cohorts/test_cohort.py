@@ -142,20 +142,6 @@ def test_a_contrast_is_the_difference_of_what_the_arms_show(cohort: Cohort) -> N
     assert torch.allclose(ratio.values, quotient.log(), rtol=0, atol=1e-14)  # a few roundings of numbers of order one
 
 
-def test_a_language_of_few_contexts_is_measured_on_all_of_them() -> None:
-    exact = Cohort("pcfg", replace(TINY, reference=500), 11)
-    assert exact.tables is not None
-    assert exact.reference.method == "enumeration"
-    assert [int((weight > 0).sum()) for weight in exact.reference.weight] == [len(t.contexts) for t in exact.tables]
-    assert [float(floor) for floor in exact.reference.entropy_floor] == pytest.approx(
-        [table.entropy_floor for table in exact.tables], rel=1e-12
-    )
-    arms = Comparison.of(exact, ["base", "plain"])
-    mismatch = (arms.points["plain"].excess / arms.points["base"].excess).log().mean()
-    allowed = abs(exact.accuracy_slope * float(mismatch))
-    assert arms.gain("plain", "base").systematic == pytest.approx(allowed, rel=1e-12)
-
-
 def test_raw_is_what_training_left_and_not_what_the_way_down_made_of_it(cohort: Cohort) -> None:
     arms = Comparison.of(cohort, ["base", "sampled", "polished"], raw=["base", "sampled", "polished"])
     end = cohort.path("base")
@@ -166,11 +152,17 @@ def test_raw_is_what_training_left_and_not_what_the_way_down_made_of_it(cohort: 
     assert arms.raw("base").log_trace.equal(cohort.sharpness(end.network(-1)).trace.log())
 
 
-def test_a_second_exam_has_other_sentences_and_asks_the_same(cohort: Cohort) -> None:
-    network, second = cohort.end("base"), cohort.examine("second exam")
-    assert not second.inputs.equal(cohort.exam.inputs)
-    assert cohort.accuracy(network, second).equal(second.accuracy(cohort.features(network, second)))
-    assert cohort.accuracy(network, cohort.exam).equal(cohort.accuracy(network))
+def test_the_halves_of_an_exam_share_no_draw_and_no_sentence(cohort: Cohort) -> None:
+    features = cohort.features(cohort.end("base"))
+    right = cohort.exam.answers(features).double()
+    first, second = cohort.exam.halves(features)
+    assert first.equal(right[:, 0::2, 0::2].mean((1, 2)))
+    assert second.equal(right[:, 1::2, 1::2].mean((1, 2)))
+    assert cohort.exam.accuracy(features).equal(right.mean((1, 2)))
+    arms = Comparison.of(cohort, ["base", "plain"])
+    own = arms.halves("plain")
+    assert own.equal(cohort.exam.halves(cohort.features(arms.points["plain"].network)))
+    assert arms.accuracies["plain"].equal(cohort.accuracy(arms.points["plain"].network))
 
 
 @pytest.mark.parametrize(("family", "parts"), [("hmm", 5), ("hmm-lstm", 3)])

@@ -127,7 +127,7 @@ def test_families_other_than_a_scales_own_may_be_named() -> None:
 
 @pytest.mark.parametrize("asked", ["huge", "huge:hmm", ""])
 def test_an_unknown_scale_lists_the_valid_ones(asked: str) -> None:
-    with pytest.raises(ScaleError, match="among small, medium, paper, got"):
+    with pytest.raises(ScaleError, match="among small, long, medium, paper, large, got"):
         scale_of("default", asked or ":hmm")
 
 
