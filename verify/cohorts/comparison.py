@@ -15,6 +15,7 @@ from verify.cohorts.cohort import Cohort
 from verify.cohorts.path import Point, match
 from verify.cohorts.scale import ExamName
 from verify.cohorts.sharpness import Sharpness
+from verify.cohorts.transfer import by_halves, mean_accuracy
 from verify.training.excess import log_ratio_error
 
 ERRORS = 2.0
@@ -107,15 +108,14 @@ class Comparison:
     def accuracy(self, arm: str) -> Float[Tensor, " member"]:
         """Return the few-label accuracy of an arm."""
         if arm not in self._accuracy:
-            features = self.cohort.features(self.points[arm].network)
-            self._accuracy[arm] = self.cohort.exam.accuracy(features)
+            self._accuracy[arm] = self.cohort.accuracy(self.points[arm].network)
         return self._accuracy[arm]
 
     def halves(self, arm: str) -> Float[Tensor, "half member"]:
         """Return the accuracies of an arm in either half of the exam, and keep that of the whole."""
-        exam, features = self.cohort.exam, self.cohort.features(self.points[arm].network)
-        self._accuracy[arm] = exam.accuracy(features)
-        return exam.halves(features)
+        right = self.cohort.exam.answers(self.cohort.features(self.points[arm].network))
+        self._accuracy[arm] = mean_accuracy(right)
+        return by_halves(right)
 
     @property
     def accuracies(self) -> Mapping[str, Float[Tensor, " member"]]:

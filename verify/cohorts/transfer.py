@@ -67,15 +67,7 @@ class Exam:
 
     def accuracy(self, features: Float[Tensor, "member example feature"]) -> Float[Tensor, " member"]:
         """Return the mean accuracy, over draws, of one-hot ridge heads (`fit_ridge`) on the test set. Monte Carlo."""
-        return self.answers(features).double().mean((1, 2))
-
-    def halves(self, features: Float[Tensor, "member example feature"]) -> Float[Tensor, "half member"]:
-        """Return the accuracies of two exams of half the size: every other draw, on every other test sentence.
-
-        Their sentences are independent, so that what they agree on is no chance of the exam's.
-        """
-        right = self.answers(features).double()
-        return torch.stack([right[:, half::2, half::2].mean((1, 2)) for half in (0, 1)])
+        return mean_accuracy(self.answers(features))
 
     def answers(self, features: Float[Tensor, "member example feature"]) -> Bool[Tensor, "member draw asked"]:
         """Return which test sentences the head of each draw gets right."""
@@ -88,3 +80,16 @@ class Exam:
         predicted = fit.predict(features[:, None, learnt:]).argmax(-1)
         right: Tensor = predicted == self.one_hot[:, None, learnt:].argmax(-1)
         return right
+
+
+def mean_accuracy(right: Bool[Tensor, "member draw asked"]) -> Float[Tensor, " member"]:
+    """Return the share of right answers of every member, over draws and test sentences."""
+    return right.double().mean((1, 2))
+
+
+def by_halves(right: Bool[Tensor, "member draw asked"]) -> Float[Tensor, "half member"]:
+    """Return the accuracies in two exams of half the size: every other draw, on every other test sentence.
+
+    Their sentences are independent, so that what they agree on is no chance of the exam's.
+    """
+    return torch.stack([mean_accuracy(right[:, half::2, half::2]) for half in (0, 1)])

@@ -18,8 +18,9 @@ Parameters = dict[str, float | int | str]
 def identify(arms: Comparison, **more: float | int | str) -> Parameters:
     """Return language, scale and matched excess of a comparison, as the evidence shows them."""
     scale = arms.cohort.scale
-    exam = arms.cohort.exam
-    accuracies: Parameters = {"accuracy, largest class": round(float(exam.chance.mean()), 6)} if arms.accuracies else {}
+    accuracies: Parameters = {}
+    if arms.accuracies:
+        accuracies["accuracy, largest class"] = round(float(arms.cohort.exam.chance.mean()), 6)
     for arm, values in arms.accuracies.items():
         accuracies[f"accuracy, {arm}"] = float(values.mean())
         accuracies[f"accuracy, {arm}{HALF_WIDTH}"] = half_width(values)
@@ -29,7 +30,6 @@ def identify(arms: Comparison, **more: float | int | str) -> Parameters:
         "width": scale.width,
         "units": scale.members,
         "excess share": round(arms.share, 6),
-        "excess by": arms.cohort.reference.method,
         **accuracies,
         **more,
     }

@@ -16,7 +16,7 @@ from verify.cohorts.families import FAMILIES, LEARNABLE
 from verify.cohorts.scale import SCALES
 from verify.cohorts.sharpness import part_of, sharpness
 from verify.cohorts.together import train_together
-from verify.cohorts.transfer import Exam
+from verify.cohorts.transfer import Exam, by_halves
 
 TINY = replace(
     SCALES["small"],
@@ -155,13 +155,13 @@ def test_raw_is_what_training_left_and_not_what_the_way_down_made_of_it(cohort: 
 def test_the_halves_of_an_exam_share_no_draw_and_no_sentence(cohort: Cohort) -> None:
     features = cohort.features(cohort.end("base"))
     right = cohort.exam.answers(features).double()
-    first, second = cohort.exam.halves(features)
+    first, second = by_halves(cohort.exam.answers(features))
     assert first.equal(right[:, 0::2, 0::2].mean((1, 2)))
     assert second.equal(right[:, 1::2, 1::2].mean((1, 2)))
     assert cohort.exam.accuracy(features).equal(right.mean((1, 2)))
     arms = Comparison.of(cohort, ["base", "plain"])
     own = arms.halves("plain")
-    assert own.equal(cohort.exam.halves(cohort.features(arms.points["plain"].network)))
+    assert own.equal(by_halves(cohort.exam.answers(cohort.features(arms.points["plain"].network))))
     assert arms.accuracies["plain"].equal(cohort.accuracy(arms.points["plain"].network))
 
 

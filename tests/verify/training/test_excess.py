@@ -13,12 +13,13 @@ from synthetic.hmm import HMM
 from tests.verify.training.examples import EPS, small_language, small_network, stream
 from verify.networks.network import Network
 from verify.training import excess
-from verify.training.excess import Reference, excess_loss
+from verify.training.excess import Reference, divergences, excess_loss, log_ratio_error
 from verify.training.tables import context_table
 
 LANGUAGE = small_language()
 TABLE = context_table(LANGUAGE)
 ALL = Reference.enumerated(TABLE)
+EXACT = torch.zeros(2, dtype=torch.float64)
 
 
 def losses(network: Network) -> Tensor:
@@ -85,6 +86,21 @@ def test_property_a_sample_and_its_standard_error() -> None:
     allowed = math.log(3) * math.sqrt(math.log(2e6) / (2 * n))
     assert abs(float(found.estimate[0]) - float(losses(uniform())[0])) <= allowed
     assert abs(found.entropy_floor - TABLE.entropy_floor) <= allowed
+
+
+def test_property_the_error_of_a_log_ratio_is_its_spread_over_samples_of_contexts() -> None:
+    first, second = small_network(LANGUAGE, [0, 1]), small_network(LANGUAGE, [2, 3])
+    assert log_ratio_error(divergences(first, ALL), divergences(second, ALL), ALL).equal(EXACT)
+    ratios, errors = [], []
+    for seed in range(400):
+        reference = Reference.sampled(LANGUAGE, 200, stream(seed))
+        one, other = (divergences(network, reference) for network in (first, second))
+        assert log_ratio_error(one, one, reference).equal(EXACT)
+        ratios.append((one.mean(-1) / other.mean(-1)).log())
+        errors.append(log_ratio_error(one, other, reference))
+    # The standard deviation of 400 nearly normal numbers has a relative standard error of 1/√800: five of them.
+    spread = torch.stack(ratios).std(0) / torch.stack(errors).square().mean(0).sqrt()
+    assert bool(((spread - 1).abs() < 5 / 800**0.5).all())
 
 
 def test_a_reference_is_the_whole_where_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
