@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from synthetic.tokens import MASK, PAD
 
-CHUNK = 1024
+CHUNK = 256
 """Inputs that go through a network at once."""
 
 

@@ -45,7 +45,9 @@ class RidgeFit:
 
     def predict(self, features: Float[Tensor, "*shared example feature"]) -> Float[Tensor, "*stack example target"]:
         """Return XW + b in float64; the stack axes of the features may be 1 or absent."""
-        return features.double() @ self.weight + self.intercept.unsqueeze(-2)
+        # einsum, as matmul writes shared examples out once for every head.
+        products = torch.einsum("...ef,...ft->...et", features.double(), self.weight)
+        return products + self.intercept.unsqueeze(-2)
 
 
 def fit_ridge(
