@@ -10,8 +10,11 @@ from torch import Tensor, nn
 
 from synthetic.tokens import MASK, PAD
 
-CHUNK = 256
+CHUNK = 1024
 """Inputs that go through a network at once."""
+
+CHUNK_ON_CPU = 32
+"""Inputs of each network of a stack, so few that their states stay in the cache."""
 
 
 def unmasked_states(
@@ -116,4 +119,5 @@ def _states(network: nn.Module, inputs: Tensor) -> Tensor:
 
 def _chunked(extract: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
     with torch.no_grad():
-        return torch.cat([extract(part) for part in torch.split(inputs, CHUNK, dim=-2)], dim=-2)
+        size = CHUNK_ON_CPU if inputs.device.type == "cpu" else CHUNK
+        return torch.cat([extract(part) for part in torch.split(inputs, size, dim=-2)], dim=-2)

@@ -18,7 +18,8 @@ from torch import Tensor
 from verify.networks.primitives import align
 
 VECTOR = 16
-"""Rows shorter than this torch's softmax on the CPU takes one number at a time: four to five times slower than sums."""
+"""Positions below which attention on the CPU works across sentences: torch multiplies matrices so small, and takes
+softmax of rows so short, one number at a time."""
 
 
 def _refuse_graph() -> None:
@@ -27,22 +28,6 @@ def _refuse_graph() -> None:
             "expected a first derivative only, got create_graph=True in a network with fast = True; "
             "set fast = False for second and third derivatives"
         )
-
-
-def _softmax(scores: Tensor) -> Tensor:
-    """Return the softmax over the last axis, writing over the scores."""
-    if scores.shape[-1] >= VECTOR or scores.device.type != "cpu":
-        return torch.softmax(scores, -1)
-    weight = scores.sub_(scores.amax(-1, keepdim=True)).exp_()
-    return weight.div_(weight.sum(-1, keepdim=True))
-
-
-def _softmax_slope(slope: Tensor, weight: Tensor) -> Tensor:
-    """Return w (g − Σ g w), the gradient in the scores when g is that in the weights w."""
-    if weight.shape[-1] >= VECTOR or weight.device.type != "cpu":
-        return torch._softmax_backward_data(slope, weight, -1, weight.dtype)
-    product = slope * weight
-    return product.sub_(weight * product.sum(-1, keepdim=True))
 
 
 class _LayerNorm(torch.autograd.Function):
@@ -70,7 +55,7 @@ class _Attention(torch.autograd.Function):
         scores = (query @ key.mT).mul_(query.shape[-1] ** -0.5)
         if inside is not None:
             scores.masked_fill_(~inside[..., None, None, :], -math.inf)
-        weight = _softmax(scores)
+        weight = torch.softmax(scores, -1)
         ctx.save_for_backward(query, key, value, weight)
         return (weight @ value).transpose(-3, -2).flatten(-2)
 
@@ -80,9 +65,63 @@ class _Attention(torch.autograd.Function):
         query, key, value, weight = ctx.saved_tensors
         scale = query.shape[-1] ** -0.5
         slope = slope.reshape(*slope.shape[:-1], query.shape[-3], -1).transpose(-3, -2)
-        of_scores = _softmax_slope(slope @ value.mT, weight).mul_(scale)
+        of_scores = torch._softmax_backward_data(slope @ value.mT, weight, -1, weight.dtype).mul_(scale)
         slopes = torch.stack((of_scores @ key, of_scores.mT @ query, weight.mT @ slope))
         return slopes.movedim((0, -3), (-3, -2)), None
+
+
+class _LaneAttention(torch.autograd.Function):
+    """The same with the heads of all sentences along the last axis, which each operation streams through."""
+
+    @staticmethod
+    def forward(ctx: Any, qkv: Tensor, inside: Tensor | None) -> Tensor:
+        own = _to_lanes(qkv.movedim(-3, 0), 1)  # (3, feature, position, lane)
+        query, key, value = own.unbind()
+        scale = len(query) ** -0.5
+        weight = own.new_zeros(qkv.shape[-4], *query.shape[1:])  # of every position j for i, (i, j, lane)
+        for q, k in zip(query, key, strict=True):
+            weight.addcmul_(q[:, None], k, value=scale)
+        if inside is not None:
+            heads = inside.unsqueeze(-2).expand(*qkv.shape[:-4], qkv.shape[-2], -1)
+            weight.masked_fill_(~heads.movedim(-1, 0).flatten(1), -math.inf)
+        weight.sub_(weight.amax(1, keepdim=True)).exp_()
+        weight.div_(weight.sum(1, keepdim=True))
+        mixed = torch.zeros_like(value)
+        for j in range(weight.shape[1]):
+            mixed.addcmul_(weight[:, j], value[:, j, None])
+        ctx.save_for_backward(own, weight)
+        ctx.batch = (*qkv.shape[:-4], qkv.shape[-2])
+        return _from_lanes(mixed, ctx.batch).flatten(-2)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        _refuse_graph()
+        own, weight = ctx.saved_tensors
+        query, key, value = own.unbind()
+        of_mixed = _to_lanes(slope.reshape(*slope.shape[:-1], ctx.batch[-1], -1))
+        of_scores = torch.zeros_like(weight)
+        for g, v in zip(of_mixed, value, strict=True):
+            of_scores.addcmul_(g[:, None], v, value=len(query) ** -0.5)
+        of_scores.mul_(weight)
+        of_scores.addcmul_(weight, of_scores.sum(1, keepdim=True), value=-1)
+        slopes = torch.zeros_like(own)
+        for t in range(weight.shape[0]):
+            slopes[0].addcmul_(of_scores[:, t], key[:, t, None])
+            slopes[1].addcmul_(of_scores[t], query[:, t, None])
+            slopes[2].addcmul_(weight[t], of_mixed[:, t, None])
+        return _from_lanes(slopes, ctx.batch).movedim(0, -3), None
+
+
+def _to_lanes(x: Float[Tensor, "..."], leading: int = 0) -> Float[Tensor, "*leading feature position lane"]:
+    """Return (*leading, *batch, position, head, feature) with batch and head as one last axis, in memory too."""
+    moved = x.movedim((-1, -3), (leading, leading + 1))
+    return moved.flatten(leading + 2).contiguous()
+
+
+def _from_lanes(x: Float[Tensor, "..."], batch: tuple[int, ...]) -> Float[Tensor, "..."]:
+    """Undo `_to_lanes`; `batch` are the axes of the batch and of heads."""
+    leading = x.ndim - 3
+    return x.unflatten(-1, batch).movedim((leading, leading + 1), (-1, -3))
 
 
 def layer_norm(
@@ -100,5 +139,8 @@ def self_attention(
     qkv: Float[Tensor, "*batch position 3 head feature"], inside: Bool[Tensor, "*data position"] | None = None
 ) -> Float[Tensor, "*batch position head_feature"]:
     """Return what `primitives.attention` does when queries, keys and values are those of the same positions."""
-    result: Tensor = _Attention.apply(qkv, inside)  # type: ignore[no-untyped-call]
+    # Sums in place would round each step of a shorter format.
+    exact = qkv.dtype in (torch.float32, torch.float64)
+    function = _LaneAttention if exact and qkv.device.type == "cpu" and qkv.shape[-4] < VECTOR else _Attention
+    result: Tensor = function.apply(qkv, inside)  # type: ignore[no-untyped-call]
     return result

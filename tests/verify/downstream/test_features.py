@@ -58,7 +58,7 @@ def test_enumeration_states_side_by_side_with_padding_at_zero(monkeypatch: pytes
         assert found[:, row, 3 * length :].abs().sum() == 0
         torch.testing.assert_close(mean_state(NETWORK, INPUTS)[:, row], states[:, row, :length].mean(-2))
     torch.testing.assert_close(unmasked_states(NETWORK, INPUTS, [1]), states[:, :, 1])
-    monkeypatch.setattr("verify.downstream.features.CHUNK", 2)
+    monkeypatch.setattr("verify.downstream.features.CHUNK_ON_CPU", 2)
     assert torch.equal(unmasked_states(NETWORK, INPUTS), found)
     with pytest.raises(ValueError, match="expected positions from 0 to 4"):
         unmasked_states(NETWORK, INPUTS, [5])
