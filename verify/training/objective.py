@@ -52,7 +52,7 @@ class Objective:
         self.parameters = parameters
         self.config = config
         theta, network = parameters.theta, parameters.network
-        network.fast = config.trace_penalty is None
+        network.fast = True
         require_precision(config, theta.device)
         self._examples = ExampleStream(
             language,
@@ -106,7 +106,11 @@ class Objective:
         network, theta = self.parameters.network, self.parameters.theta
         shape = (penalty.probes, penalty.examples, network.n_tokens)
         signs = random_signs(shape, self._signs, theta.dtype, theta.device)
-        return trace_estimate(network, self.parameters.leaves, contexts[..., : penalty.examples, :], signs)
+        network.fast = False  # the estimate is differentiated again
+        try:
+            return trace_estimate(network, self.parameters.leaves, contexts[..., : penalty.examples, :], signs)
+        finally:
+            network.fast = True
 
     def validation(self) -> Float[Tensor, " member"]:
         """Return min(V, cap) of the adversary on fresh downstream examples; differentiable.
