@@ -44,8 +44,8 @@ def test_property_an_embedding_preserves_the_function(kind: str, width: int, ext
     owner, share = drawn(width, extra, seed)
     embedded = embed(small, theta, wide, owner, share)
     before, after = small.logit(theta, small.contexts), wide.logit(embedded, wide.contexts)
-    # h = w·z + b may cancel, so that its rounding is relative to s = |w|·|z| + |b|, of D terms and some factors; that of
-    # φ(h) to s^k; a sum over neurons adds its width. There are two sides, each to first order in ε, doubled for safety.
+    # h = w·z + b may cancel, so that its rounding is relative to s = |w|·|z| + |b|, of D terms and some factors; that
+    # of φ(h) to s^k; a sum over neurons adds its width. Two sides, each to first order in ε, doubled for what is not.
     a, w, b = small.split(theta)
     k, terms = DEGREE[small.activation], small.contexts.shape[-1]
     size = (a.abs() * (small.contexts.abs() @ w.abs().mT + b.abs()) ** k).sum(-1)

@@ -121,7 +121,7 @@ def _to_lanes(x: Float[Tensor, "..."], leading: int = 0) -> Float[Tensor, "*lead
 def _from_lanes(x: Float[Tensor, "..."], batch: tuple[int, ...]) -> Float[Tensor, "..."]:
     """Undo `_to_lanes`; `batch` are the axes of the batch and of heads."""
     leading = x.ndim - 3
-    return x.unflatten(-1, batch).movedim((leading, leading + 1), (-1, -3))
+    return x.reshape(*x.shape[:-1], *batch).movedim((leading, leading + 1), (-1, -3))
 
 
 def layer_norm(

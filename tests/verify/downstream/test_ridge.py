@@ -62,6 +62,8 @@ def test_property_a_stack_is_its_members() -> None:
         assert float(alone.penalty) == pytest.approx(float(together.penalty[i, j]), rel=1e-12)
         torch.testing.assert_close(alone.weight, together.weight[i, j], rtol=1e-6, atol=1e-9)
         torch.testing.assert_close(alone.predict(x[i, j]), together.predict(x)[i, j], rtol=1e-6, atol=1e-9)
+        shared = together.predict(x[:, :1])  # the same examples for all heads of a member
+        torch.testing.assert_close(alone.predict(x[i, 0]), shared[i, j], rtol=1e-6, atol=1e-9)
 
 
 def test_property_scale_and_shift_of_the_features_change_no_prediction() -> None:
