@@ -71,7 +71,7 @@ def sharpness(
     Equal seeds give equal contexts and signs, so that the ratio of two networks' estimates varies less than either.
 
     Args:
-        network: of primitives; every parameter begins with the stack.
+        network: every parameter begins with the stack.
         reference: contexts of every member, of shape (member, context, position).
         seeds: one per member.
         probes: number of backward passes.

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from verify.networks.primitives import align
 
-VECTOR = 16
+SHORT = 16
 """Positions below which attention on the CPU works across sentences: torch multiplies matrices so small, and takes
 softmax of rows so short, one number at a time."""
 
@@ -141,6 +141,6 @@ def self_attention(
     """Return what `primitives.attention` does when queries, keys and values are those of the same positions."""
     # Sums in place would round each step of a shorter format.
     exact = qkv.dtype in (torch.float32, torch.float64)
-    function = _LaneAttention if exact and qkv.device.type == "cpu" and qkv.shape[-4] < VECTOR else _Attention
+    function = _LaneAttention if exact and qkv.device.type == "cpu" and qkv.shape[-4] < SHORT else _Attention
     result: Tensor = function.apply(qkv, inside)  # type: ignore[no-untyped-call]
     return result

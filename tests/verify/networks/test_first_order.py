@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from verify.networks import Transformer, TransformerConfig
-from verify.networks.first_order import VECTOR
+from verify.networks.first_order import SHORT
 
 EPS = 2.0**-52
 X = torch.tensor([[0, -1, 3, -2], [-1, 4, 1, 2], [2, 0, -1, -2]])
@@ -30,7 +30,7 @@ def evaluated(model: Transformer, x: Tensor) -> list[Tensor]:
     return [log_prob.detach(), states.detach(), *torch.autograd.grad(total, list(model.parameters()))]
 
 
-@pytest.mark.parametrize("length", [4, VECTOR])
+@pytest.mark.parametrize("length", [4, SHORT])
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("stack", [(), (2,)])
 def test_enumeration_same_function_and_gradient(stack: tuple[int, ...], padded: bool, length: int) -> None:
