@@ -11,7 +11,7 @@ from verify.cohorts.cohort import Cohort
 from verify.cohorts.comparison import Comparison, Contrast
 from verify.cohorts.designs import contrast
 from verify.cohorts.laboratory import recalled, trained
-from verify.cohorts.ranks import RANKED, correlations, dealt, mean_where_defined, pooled, reliability
+from verify.cohorts.ranks import RANKED, correlations, dealt, mean_where_defined, pooled, reliability, without_ranks
 from verify.cohorts.scale import scale_of
 from verify.cohorts.sharpness import Sharpness
 from verify.cohorts.verdicts import record, record_control
@@ -62,7 +62,8 @@ def test_flatness_predicts(trial: Trial) -> None:
             table = torch.stack([measure(arms.sharpness(name)) for name in RANKED])
             found = Contrast(correlations(table, accuracy, excess), 0.0)
             generator = trial.numpy("bootstrap", family, design.statistic)
-            record(trial, design, arms, found, **pooled(table, accuracy, excess, generator), **shown)
+            beside = shown | {"units without ranks": without_ranks(table, accuracy)}
+            record(trial, design, arms, found, **pooled(table, accuracy, excess, generator), **beside)
             shuffled = dealt(table, accuracy, excess, trial.numpy("shuffle", family))
             record_control(
                 trial,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from verify.association import cluster_bootstrap, spearman
@@ -29,25 +27,35 @@ Table = Float[Tensor, "arm member"]
 
 
 def correlations(measure: Table, accuracy: Table, excess: Table) -> Float[Tensor, " member"]:
-    """Return Spearman's ρ over arms of every unit, given the excess loss that matching left."""
+    """Return Spearman's ρ over arms of every unit, given the excess loss that matching left.
+
+    A unit whose arms all have one value of the measure or of the accuracy has 0, the mean of ρ over all ways to break
+    the tie: to leave it out would choose units by their outcome. `without_ranks` counts such units.
+    """
+    tied = _tied(measure, accuracy)
     found = [
-        spearman(x.numpy(), y.numpy(), z.numpy()) for x, y, z in zip(measure.mT, accuracy.mT, excess.mT, strict=True)
+        0.0 if without else spearman(x.numpy(), y.numpy(), z.numpy())
+        for x, y, z, without in zip(measure.mT, accuracy.mT, excess.mT, tied.tolist(), strict=True)
     ]
     return torch.tensor(found, dtype=torch.float64)
 
 
-def mean_where_defined(measure: Table, other: Table, excess: Table) -> float:
-    """Return the mean of `correlations` over the units where it is defined; NaN if it is nowhere.
+def without_ranks(measure: Table, accuracy: Table) -> int:
+    """Return the number of units whose arms all have one value of the measure or of the accuracy."""
+    return int(_tied(measure, accuracy).sum())
 
-    For what is shown without a verdict: a unit whose arms are all alike has no ranks, and says nothing.
+
+def _tied(measure: Table, accuracy: Table) -> Bool[Tensor, " member"]:
+    return (measure == measure[0]).all(0) | (accuracy == accuracy[0]).all(0)
+
+
+def mean_where_defined(measure: Table, other: Table, excess: Table) -> float:
+    """Return the mean of `correlations` over the units that have ranks; NaN if none has.
+
+    For what is shown without a verdict: a unit whose arms are all alike says nothing there.
     """
-    found = []
-    for unit in range(measure.shape[1]):
-        try:
-            found.append(correlations(*(table[:, unit : unit + 1] for table in (measure, other, excess))))
-        except ValueError:
-            continue
-    return float(torch.cat(found).mean()) if found else math.nan
+    ranked = ~_tied(measure, other)
+    return float(correlations(measure[:, ranked], other[:, ranked], excess[:, ranked]).mean())
 
 
 def reliability(halves: Float[Tensor, "half arm member"], excess: Table) -> float:

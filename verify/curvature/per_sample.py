@@ -6,8 +6,9 @@ positions). So the gradients at the outputs suffice: weights' gradients are neit
 whose spread the small-batch estimate has on top of that of examples. Rules belong to operations, not to layers: to
 products with a matrix in either layout, `embedding`, the normalisations, and sums and products with a parameter by
 components. So they hold for the layers of torch, of `verify.networks` and of Hugging Face alike, and for a part of a
-parameter, such as the queries of a joint matrix. The scores of every other parameter are formed
-(`verify.curvature.per_example`): of torch's own attention, which is one operation with its projections.
+parameter, such as the queries of a joint matrix. torch's own attention, one operation with its projections, is opened
+into the operations it is made of (`verify.curvature.joint_attention`). The scores of every other parameter are formed
+(`verify.curvature.per_example`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from torch.overrides import TorchFunctionMode
 
 from verify.curvature.data import Batch, Inputs, n_examples, select
 from verify.curvature.fisher import draw_directions
+from verify.curvature.joint_attention import opened_attention
 from verify.curvature.per_example import looped_norms, mapped_norms
 from verify.curvature.problem import Problem
 
@@ -195,8 +197,9 @@ class PerSampleFisher:
         """Decide, on the first two examples, what is done by rule and whether vmap can do the rest."""
         small = select(inputs, torch.arange(min(2, n_examples(inputs))))
         calls, log_p = self._forward(small, self.names)
+        as_called = self.problem.rows(small)  # with nothing opened
         v = draw_directions(log_p.detach(), generator, "labels")[None]
-        right = looped_norms(self.problem, self.names, small, log_p, v)[0]
+        right = looped_norms(self.problem, self.names, small, as_called, v)[0]
         # sums in another order: each squared norm to a few hundred ε of itself, tiny ones to ε of them all
         allowed = torch.finfo(log_p.dtype).eps * (1024 * right + 4 * right.sum(1, keepdim=True))
         norms = calls.norms(log_p, v)
@@ -233,6 +236,11 @@ class _Calls(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call the operation and record it."""
+        if func is functional.multi_head_attention_forward:
+            with self:  # so that its parts are recorded
+                opened = opened_attention(*args, **(kwargs or {}))
+            if opened is not None:
+                return opened
         output = func(*args, **(kwargs or {}))
         if func in _SELECTIONS:
             self._even = self._even and func is torch.Tensor.__getitem__ and self._selects_evenly(args[1])

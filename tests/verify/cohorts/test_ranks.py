@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from verify.association import spearman
-from verify.cohorts.ranks import correlations, dealt, mean_where_defined, pooled, reliability
+from verify.cohorts.ranks import correlations, dealt, mean_where_defined, pooled, reliability, without_ranks
 
 
 def tables(members: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -27,14 +27,25 @@ def test_property_a_monotone_measure_has_correlation_one_and_does_not_care_for_i
     assert correlations(first.exp(), second, excess).equal(correlations(first, second, excess))
 
 
-def test_a_unit_without_ranks_is_left_out_of_what_is_only_shown() -> None:
+def test_a_unit_without_ranks_counts_as_zero_where_it_is_decided_and_is_left_out_of_what_is_only_shown() -> None:
     first, second, excess = tables(4)
     whole = correlations(first, second, excess)
+    assert without_ranks(first, second) == 0
     second[:, 2] = 1.0
-    with pytest.raises(ValueError, match="vary"):
-        correlations(first, second, excess)
+    found = correlations(first, second, excess)
+    assert found[[0, 1, 3]].equal(whole[[0, 1, 3]])
+    assert found[2] == 0
+    assert without_ranks(first, second) == without_ranks(second, first) == 1
     assert mean_where_defined(first, second, excess) == pytest.approx(float(whole[[0, 1, 3]].mean()), rel=1e-12)
     assert np.isnan(mean_where_defined(first, torch.ones_like(second), excess))
+
+
+def test_unbiased_broken_ties_have_mean_zero() -> None:
+    generator = torch.Generator().manual_seed(5)
+    measure, excess = torch.randn(2, 10, 1, generator=generator, dtype=torch.float64).expand(2, 10, 4000)
+    broken = torch.rand(10, 4000, generator=generator, dtype=torch.float64)
+    # A ρ of ten arms given one covariate has variance at most 1/7 here: six standard errors of 4000.
+    assert abs(float(correlations(measure, broken, excess).mean())) < 6 / (7 * 4000) ** 0.5
 
 
 def test_unbiased_reliability_of_the_whole_is_the_correlation_of_two_wholes() -> None:
