@@ -11,7 +11,7 @@ verify: $(READY)
 	$(BIN)/python -m pytest verify/ $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 $(ARGS)
 
 # Style, types, and the examples in the README and in the docstrings.
 lint: $(READY)

@@ -28,6 +28,10 @@ MIN_CLUSTERS = 4
 _CHUNK = 1 << 10  # resamples ranked at once
 
 
+class UndefinedCorrelationError(ValueError):
+    """A variable is constant, or covariates determine its ranks."""
+
+
 @dataclass(frozen=True)
 class Association:
     """Spearman's ρ, given covariates or not, with a cluster bootstrap interval.
@@ -69,8 +73,8 @@ def spearman(x: Samples, y: Samples, covariates: Samples | None = None) -> float
         covariates: none, one value per run, or columns of shape (run, covariate).
 
     Raises:
-        ValueError: values that are not finite or not as many, fewer than 3 runs, a constant variable, or covariates
-            that determine a variable's ranks or each other's.
+        UndefinedCorrelationError: a constant variable, or covariates that determine a variable's ranks or each other's.
+        ValueError: values that are not finite or not as many, or fewer than 3 runs.
     """
     table = _columns(x, y, covariates)
     return _checked_correlation(table)
@@ -156,7 +160,7 @@ def _columns(x: Samples, y: Samples, covariates: Samples | None) -> Float[np.nda
         raise ValueError(f"expected as many values of each variable, got {sorted(sizes)}; one per run")
     for name, column in zip(["x", "y", *[f"covariate {k}" for k in range(len(columns) - 2)]], columns, strict=True):
         if column.min() == column.max():
-            raise ValueError(
+            raise UndefinedCorrelationError(
                 f"expected {name} to vary, got {column[0]} for every run; its rank correlation is undefined"
             )
     return np.stack(columns)
@@ -167,7 +171,9 @@ def _checked_correlation(table: Float[np.ndarray, "variable run"]) -> float:
     weights = np.ones((1, table.shape[1]))
     (value,) = _partial(_rank_moments(_midrank_matrices(table), weights))
     if np.isnan(value):
-        raise ValueError("expected covariates that leave x and y free, got ranks that they determine; drop a covariate")
+        raise UndefinedCorrelationError(
+            "expected covariates that leave x and y free, got ranks that they determine; drop a covariate"
+        )
     return float(value)
 
 

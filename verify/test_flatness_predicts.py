@@ -62,7 +62,7 @@ def test_flatness_predicts(trial: Trial) -> None:
             table = torch.stack([measure(arms.sharpness(name)) for name in RANKED])
             found = Contrast(correlations(table, accuracy, excess), 0.0)
             generator = trial.numpy("bootstrap", family, design.statistic)
-            beside = shown | {"units without ranks": without_ranks(table, accuracy)}
+            beside = shown | {"units without ranks": without_ranks(table, accuracy, excess)}
             record(trial, design, arms, found, **pooled(table, accuracy, excess, generator), **beside)
             shuffled = dealt(table, accuracy, excess, trial.numpy("shuffle", family))
             record_control(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Any
@@ -15,6 +15,7 @@ from torch import Tensor
 from verify.cohorts.arms import ARMS, Arm, Size, descent
 from verify.cohorts.exams import EXAMS
 from verify.cohorts.families import FAMILIES
+from verify.cohorts.measurement import Found, Measurement
 from verify.cohorts.path import Path, Point
 from verify.cohorts.phase import Phase
 from verify.cohorts.scale import ExamName, Scale
@@ -49,6 +50,10 @@ NOT_TRAINED = (
 
 SOURCES = ("synthetic", "verify.cohorts", "verify.divergence", "verify.networks", "verify.streams", "verify.training")
 """What an arm becomes is decided by the source of these: a stored one is found again only while they are unchanged."""
+
+
+MEASURES = ("verify.downstream",)
+"""What a measurement finds is decided by the source of these besides."""
 
 
 class CohortDivergedError(RuntimeError):
@@ -192,21 +197,40 @@ class Cohort:
         network = network_at(start, found.tensors["theta"].to(next(start.parameters()).device), dtype=torch.float32)
         return network, found
 
-    def completed(self, build: Callable[[], Work], configuration: Mapping[str, Any]) -> RunResult:
+    def measured(
+        self, what: str, network: Network, measure: Callable[[], Found], **configuration: Any
+    ) -> Mapping[str, Tensor]:
+        """Return what a measurement of networks finds, or found when the store kept it.
+
+        Args:
+            what: name of the measurement.
+            network: what is measured; told by its parameters.
+            measure: computes tensors, by name.
+            configuration: JSON data; what else determines them.
+        """
+        own = {"measurement": what, "network": network.config.to_json(), "theta": tensors_digest(*network.parameters())}
+        return self.completed(
+            lambda: Measurement(measure, self.stopped), own | configuration, (*SOURCES, *MEASURES)
+        ).tensors
+
+    def completed(
+        self, build: Callable[[], Work], configuration: Mapping[str, Any], sources: Sequence[str] = SOURCES
+    ) -> RunResult:
         """Do some work on the cohort, or take its result from the store, where it is also resumed.
 
         Args:
             build: makes the work at its beginning.
             configuration: JSON data; what determines the work, besides the cohort and the source code.
+            sources: modules whose source determines it.
 
         Raises:
             RecordedFailureError: the work is recorded as diverged.
         """
         if self._store is None:
             return at_once(build())
-        return complete(self._store, self._key(configuration), build, require_finite=False)
+        return complete(self._store, self._key(configuration, sources), build, require_finite=False)
 
-    def _key(self, configuration: Mapping[str, Any]) -> RunKey:
+    def _key(self, configuration: Mapping[str, Any], sources: Sequence[str] = SOURCES) -> RunKey:
         """Return what determines a run; the sampled contexts tell languages that are read from files."""
         own = {
             "scale": {name: value for name, value in asdict(self.scale).items() if name not in NOT_TRAINED},
@@ -214,7 +238,7 @@ class Cohort:
             "contexts": tensors_digest(self.reference.contexts),
             "device": self._device.partition(":")[0],
         }
-        return RunKey.of(own | dict(configuration), self._root_seed, SOURCES)
+        return RunKey.of(own | dict(configuration), self._root_seed, sources)
 
     def _excess(self, trainer: Trainer) -> Float[Tensor, " member"]:
         return excess_loss(trainer.snapshot(), self.reference, device=self._device).estimate
@@ -250,13 +274,21 @@ class Cohort:
         """Return `further_accuracy` at a point of an arm; kept, as several claims compare the same arms."""
         place = exam, arm, tuple(point.checkpoint.tolist())
         if place not in self._examined:
-            self._examined[place] = self.further_accuracy(exam, point.network)
+            network, sizes = point.network, {name: getattr(self.scale, name) for name in ("labels", "draws", "tested")}
+            self._examined[place] = self.measured(
+                exam, network, lambda: {"accuracy": self.further_accuracy(exam, network)}, **sizes
+            )["accuracy"]
         return self._examined[place]
 
     def sharpness(self, network: Network) -> Sharpness:
         """Return tr F and Σθ²F of every member, with the same probes for every arm."""
-        placed = network.copy().to(self._device)
-        return sharpness(placed, self.reference, self.seeds("sharpness"), probes=self.scale.probes)
+        probes = self.scale.probes
+
+        def measure() -> Found:
+            placed = network.copy().to(self._device)
+            return sharpness(placed, self.reference, self.seeds("sharpness"), probes=probes).tensors()
+
+        return Sharpness.of(self.measured("sharpness", network, measure, probes=probes), probes)
 
     @cached_property
     def accuracy_slope(self) -> float:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from theory.claims import find
 from verify.cohorts.cohort import Cohort, CohortDivergedError
+from verify.cohorts.measurement import Found
 from verify.cohorts.rise import Rise
 from verify.cohorts.spectrum import fisher_spectrum, systematic_sample
 from verify.networks.network import Network
@@ -111,9 +112,7 @@ class PlateauLaw:
         """Try the law on the `base` networks of a cohort; errors as in `contexts_of`, `law` and `risen`."""
         start = cohort.end("base")
         sample, smaller = (contexts_of(cohort, points) for points in (protocol.points, protocol.points // 2))
-        spectra, coarse = (
-            [fisher_spectrum(start.member(k), own) for k, own in enumerate(contexts)] for contexts in (sample, smaller)
-        )
+        spectra, coarse = (spectra_of(cohort, start, contexts) for contexts in (sample, smaller))
         reference = Reference.each(sample)
         soft = risen(cohort, start, reference, protocol, "soft")
         found = {noise: risen(cohort, start, reference, protocol, noise) - soft for noise in noises}
@@ -150,6 +149,17 @@ def contexts_of(cohort: Cohort, points: int) -> list[Reference]:
         raise ValueError(f"expected languages that can be written out, got family {cohort.family.name}")
     offsets = [float(torch.rand((), generator=torch.Generator().manual_seed(own))) for own in cohort.seeds("offset")]
     return [systematic_sample(table, points, own) for table, own in zip(cohort.tables, offsets, strict=True)]
+
+
+def spectra_of(cohort: Cohort, network: Network, contexts: Sequence[Reference]) -> list[Float[Tensor, " eigenvalue"]]:
+    """Return the spectrum of F of every member, each on contexts of its own; kept by the cohort's store."""
+
+    def measure() -> Found:
+        return {str(k): fisher_spectrum(network.member(k), own) for k, own in enumerate(contexts)}
+
+    own = [tensors_digest(each.contexts, each.weight) for each in contexts]
+    found = cohort.measured("spectrum", network, measure, contexts=own)
+    return [found[str(k)] for k in range(len(contexts))]
 
 
 def risen(

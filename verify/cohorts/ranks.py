@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
-from verify.association import cluster_bootstrap, spearman
+from verify.association import UndefinedCorrelationError, cluster_bootstrap, spearman
 
 RANKED = (
     "base",
@@ -29,24 +31,19 @@ Table = Float[Tensor, "arm member"]
 def correlations(measure: Table, accuracy: Table, excess: Table) -> Float[Tensor, " member"]:
     """Return Spearman's ρ over arms of every unit, given the excess loss that matching left.
 
-    A unit whose arms all have one value of the measure or of the accuracy has 0, the mean of ρ over all ways to break
-    the tie: to leave it out would choose units by their outcome. `without_ranks` counts such units.
+    A unit without ranks has 0, the mean of ρ over all ways to break its ties: to leave it out would choose units by
+    their outcome. `without_ranks` counts such units.
     """
-    tied = _tied(measure, accuracy)
-    found = [
-        0.0 if without else spearman(x.numpy(), y.numpy(), z.numpy())
-        for x, y, z, without in zip(measure.mT, accuracy.mT, excess.mT, tied.tolist(), strict=True)
-    ]
-    return torch.tensor(found, dtype=torch.float64)
+    found = _where_defined(measure, accuracy, excess)
+    return torch.tensor([0.0 if own is None else own for own in found], dtype=torch.float64)
 
 
-def without_ranks(measure: Table, accuracy: Table) -> int:
-    """Return the number of units whose arms all have one value of the measure or of the accuracy."""
-    return int(_tied(measure, accuracy).sum())
+def without_ranks(measure: Table, accuracy: Table, excess: Table) -> int:
+    """Return the number of units whose ρ is undefined.
 
-
-def _tied(measure: Table, accuracy: Table) -> Bool[Tensor, " member"]:
-    return (measure == measure[0]).all(0) | (accuracy == accuracy[0]).all(0)
+    Their arms all have one value of a variable, or the excess determines their ranks.
+    """
+    return _where_defined(measure, accuracy, excess).count(None)
 
 
 def mean_where_defined(measure: Table, other: Table, excess: Table) -> float:
@@ -54,8 +51,19 @@ def mean_where_defined(measure: Table, other: Table, excess: Table) -> float:
 
     For what is shown without a verdict: a unit whose arms are all alike says nothing there.
     """
-    ranked = ~_tied(measure, other)
-    return float(correlations(measure[:, ranked], other[:, ranked], excess[:, ranked]).mean())
+    found = [own for own in _where_defined(measure, other, excess) if own is not None]
+    return sum(found) / len(found) if found else math.nan
+
+
+def _where_defined(measure: Table, other: Table, excess: Table) -> list[float | None]:
+    return [_defined(x.numpy(), y.numpy(), z.numpy()) for x, y, z in zip(measure.mT, other.mT, excess.mT, strict=True)]
+
+
+def _defined(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> float | None:
+    try:
+        return spearman(x, y, z)
+    except UndefinedCorrelationError:
+        return None
 
 
 def reliability(halves: Float[Tensor, "half arm member"], excess: Table) -> float:

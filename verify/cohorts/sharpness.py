@@ -32,6 +32,10 @@ PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Parts of a network, in the order in which they are tried, by what the names of their parameters contain."""
 
 
+CONTEXTS = 64
+"""Contexts of a probe."""
+
+
 def part_of(name: str) -> str:
     """Return the part of a network that a parameter belongs to.
 
@@ -49,22 +53,34 @@ class Sharpness:
     """Estimates for every member; Monte Carlo.
 
     Attributes:
-        trace: tr F.
         invariant: Σ_i θ_i² F_ii.
-        parts: tr F of each part of the network, which add up to it.
+        parts: tr F of each part of the network.
         probes: independent probes averaged.
         contexts: contexts of each.
     """
 
-    trace: Float[Tensor, " member"]
     invariant: Float[Tensor, " member"]
     parts: Mapping[str, Float[Tensor, " member"]]
     probes: int
     contexts: int
 
+    @property
+    def trace(self) -> Float[Tensor, " member"]:
+        """Estimates of tr F: the sum of its parts."""
+        return torch.stack(list(self.parts.values())).sum(0)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the estimates by name, for a store."""
+        return {"invariant": self.invariant, **self.parts}
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor], probes: int, contexts: int = CONTEXTS) -> Sharpness:
+        """Return what `tensors` wrote, parts in the order of `PARTS`."""
+        return cls(tensors["invariant"], {part: tensors[part] for part in PARTS if part in tensors}, probes, contexts)
+
 
 def sharpness(
-    network: Network, reference: Reference, seeds: Sequence[int], *, probes: int = 16, contexts: int = 64
+    network: Network, reference: Reference, seeds: Sequence[int], *, probes: int = 16, contexts: int = CONTEXTS
 ) -> Sharpness:
     """Return tr F and Σθ²F of the members of a stack (R,), each on contexts of its own reference.
 
@@ -99,4 +115,4 @@ def sharpness(
             square = gradient.square().reshape(len(seeds), -1)
             parts[part_of(name)] += square.sum(1).cpu() / probes
             invariant += (leaf.detach().reshape(len(seeds), -1).square() * square).sum(1).cpu() / probes
-    return Sharpness(torch.stack(list(parts.values())).sum(0), invariant, parts, probes, contexts)
+    return Sharpness(invariant, parts, probes, contexts)

@@ -30,14 +30,17 @@ def test_property_a_monotone_measure_has_correlation_one_and_does_not_care_for_i
 def test_a_unit_without_ranks_counts_as_zero_where_it_is_decided_and_is_left_out_of_what_is_only_shown() -> None:
     first, second, excess = tables(4)
     whole = correlations(first, second, excess)
-    assert without_ranks(first, second) == 0
+    assert without_ranks(first, second, excess) == 0
     second[:, 2] = 1.0
     found = correlations(first, second, excess)
     assert found[[0, 1, 3]].equal(whole[[0, 1, 3]])
     assert found[2] == 0
-    assert without_ranks(first, second) == without_ranks(second, first) == 1
+    assert without_ranks(first, second, excess) == without_ranks(second, first, excess) == 1
+    assert without_ranks(first, excess.exp(), excess) == 4  # nothing is left once the excess is given
     assert mean_where_defined(first, second, excess) == pytest.approx(float(whole[[0, 1, 3]].mean()), rel=1e-12)
     assert np.isnan(mean_where_defined(first, torch.ones_like(second), excess))
+    with pytest.raises(ValueError, match="finite"):
+        correlations(first, torch.full_like(second, np.nan), excess)
 
 
 def test_unbiased_broken_ties_have_mean_zero() -> None:

@@ -16,7 +16,7 @@ from verify.cohorts.arms import descent
 from verify.cohorts.closeness import End, Task, TaskDivergedError, end_of
 from verify.cohorts.cohort import Cohort, CohortDivergedError
 from verify.cohorts.phase import PIECE
-from verify.cohorts.plateau_law import Protocol, contexts_of, risen
+from verify.cohorts.plateau_law import Protocol, contexts_of, risen, spectra_of
 from verify.cohorts.scale import SCALES
 from verify.networks.network import Network
 from verify.runs.checkpointer import Checkpointer
@@ -197,3 +197,53 @@ def test_only_runs_that_ask_for_a_scale_or_are_full_owe_something_to_others(
     laboratory.cohorts_of.cache_clear()
     assert found == "small"
     assert len(RunStore(tmp_path).digests()) == (1 if kept else 0)
+
+
+def test_a_finished_measurement_is_taken_from_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scale = replace(SCALE, exams=("fine-tuning",))
+    afresh = Cohort("hmm", scale, 3)
+    expected = found_by(afresh)
+    kept = found_by(Cohort("hmm", scale, 3, store=RunStore(tmp_path)))
+    monkeypatch.setattr("verify.cohorts.cohort.sharpness", again)
+    monkeypatch.setattr("verify.cohorts.plateau_law.fisher_spectrum", again)
+    monkeypatch.setattr(Cohort, "further_accuracy", again)
+    stored = found_by(Cohort("hmm", scale, 3, store=RunStore(tmp_path)))
+    assert kept.keys() == stored.keys() == expected.keys()
+    for name, value in expected.items():
+        assert kept[name].equal(value)
+        assert stored[name].equal(value)
+    # Another exam, other probes, other contexts and other networks are measured.
+    other = Cohort("hmm", replace(scale, tested=scale.tested + 1), 3, store=RunStore(tmp_path))
+    with pytest.raises(AssertionError, match="again"):
+        other.examined("fine-tuning", "base", other.path("base").raw())
+    more = Cohort("hmm", replace(scale, probes=scale.probes + 1), 3, store=RunStore(tmp_path))
+    with pytest.raises(AssertionError, match="again"):
+        more.sharpness(more.end("base"))
+    with pytest.raises(AssertionError, match="again"):
+        spectra_of(more, more.end("base"), contexts_of(more, 5))
+    with pytest.raises(AssertionError, match="again"):
+        more.examined("fine-tuning", "sampled", more.path("sampled").raw())
+
+
+def found_by(cohort: Cohort) -> dict[str, Tensor]:
+    """All that a cohort measures at length."""
+    base = cohort.end("base")
+    spectra = spectra_of(cohort, base, contexts_of(cohort, 4))
+    return {
+        **cohort.sharpness(base).tensors(),
+        "trace": cohort.sharpness(base).trace,
+        "fine-tuning": cohort.examined("fine-tuning", "base", cohort.path("base").raw()),
+        **{f"spectrum {k}": own for k, own in enumerate(spectra)},
+    }
+
+
+def again(*_: object, **__: object) -> Tensor:
+    raise AssertionError("measured again")
+
+
+def test_a_stopped_measurement_is_not_begun() -> None:
+    cohort = Cohort("hmm", SCALE, 3)
+    base = cohort.end("base")
+    cohort.stopped.set()
+    with pytest.raises(KeyboardInterrupt):
+        cohort.sharpness(base)
