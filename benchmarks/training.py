@@ -121,7 +121,7 @@ def report(name: str, setting: Setting, clock: Callable[[], float]) -> None:
         "sampled": base,
         "soft": replace(base, labels="soft"),
         "isotropic": replace(base, labels="isotropic"),
-        "trace penalty": replace(base, trace_penalty=TracePenalty(0.01)),
+        "trace penalty": replace(base, trace_penalty=TracePenalty(0.01, examples=min(32, setting.batch))),
     }
     table = table_if_small(language)
     config = TransformerConfig(
