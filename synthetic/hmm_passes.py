@@ -31,8 +31,8 @@ Reading = Literal["tokens", "states"]
 CHUNK = 2**20
 """Numbers a chunk of rows keeps: few enough for the caches, yet rows enough that steps are products more than calls."""
 
-FEWEST = 2**13
-"""Numbers of a message below which a chunk is not cut: operations on fewer take hardly longer than their call."""
+FEWEST = 2**15
+"""Numbers of a message below which a chunk is not cut: starting the threads takes longer than they save."""
 
 
 @dataclass(frozen=True, eq=False)
