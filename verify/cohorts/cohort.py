@@ -71,7 +71,7 @@ class Cohort:
         scale: sizes.
         root_seed: root of all random streams.
         device: where to train.
-        store: where trained arms are kept, and taken from when they are there; None trains afresh.
+        store: where trained arms and long measurements are kept and found again; None begins afresh.
 
     Attributes:
         family: the family.
@@ -79,7 +79,7 @@ class Cohort:
         tables: their contexts, or None where one has too many to write out.
         reference: contexts of every member, sampled once, on which excess losses are measured.
         exam: labelled sentences of every member.
-        stopped: set it, and training that goes on in another thread ends after the piece of 16 steps it is at.
+        stopped: set it, and work that goes on in another thread ends after its piece: 16 steps, or one measurement.
     """
 
     def __init__(

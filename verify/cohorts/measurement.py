@@ -23,11 +23,11 @@ class Measurement:
 
     def __init__(self, measure: Callable[[], Found], stopped: threading.Event) -> None:
         self._measure, self._stopped = measure, stopped
-        self._found: dict[str, Tensor] = {}
+        self._found: dict[str, Tensor] | None = None
 
     def done(self) -> bool:
         """Whether they were computed."""
-        return bool(self._found)
+        return self._found is not None
 
     def advance(self) -> dict[str, Any]:
         """Compute them.
@@ -41,13 +41,13 @@ class Measurement:
         return {"progress": 1}
 
     def state(self) -> State:
-        """Return what was found so far."""
-        return dict(self._found), {}
+        """Return what was found, and whether anything was."""
+        return dict(self._found or {}), {"done": self.done()}
 
     def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         """Take over what was found."""
-        self._found = dict(tensors)
+        self._found = dict(tensors) if meta["done"] else None
 
     def result(self) -> State:
         """Return what was found."""
-        return self.state()
+        return dict(self._found or {}), {}
