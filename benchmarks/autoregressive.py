@@ -18,10 +18,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from synthetic.autoregressive import Autoregressive
-from synthetic.causal_modules import from_huggingface
-from synthetic.causal_transformer import CausalTransformer
-from synthetic.corpus import python_corpus
+from synthetic.autoregressive.corpus import python_corpus
+from synthetic.autoregressive.language import Autoregressive
+from synthetic.autoregressive.modules import from_huggingface
+from synthetic.autoregressive.transformer import CausalTransformer
 from synthetic.language import Language
 
 TOKENS_PER_SECOND = 1e6

@@ -14,14 +14,14 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from synthetic.channels import symmetric_channel
-from synthetic.concatenation import Concatenation
+from synthetic.closed_form.nested_brackets import NestedBrackets
+from synthetic.combinators.channels import symmetric_channel
+from synthetic.combinators.concatenation import Concatenation
+from synthetic.combinators.mixture import Mixture
+from synthetic.combinators.restricted import Restricted
+from synthetic.combinators.target_noise import TargetNoise
+from synthetic.combinators.token_noise import TokenNoise
 from synthetic.language import Language
-from synthetic.mixture import Mixture
-from synthetic.nested_brackets import NestedBrackets
-from synthetic.restricted import Restricted
-from synthetic.target_noise import TargetNoise
-from synthetic.token_noise import TokenNoise
 
 
 def best(run: Callable[[], object], repeats: int = 5) -> float:

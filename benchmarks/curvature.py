@@ -18,7 +18,7 @@ import time
 import torch
 from torch import Tensor, nn
 
-from synthetic.hmm_random import dirichlet_hmm
+from synthetic.hmm.random import dirichlet_hmm
 from verify.curvature.data import LanguageData
 from verify.curvature.problem import Problem
 from verify.curvature.trace import METHODS, trace

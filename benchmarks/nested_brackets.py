@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 import torch
 
+from synthetic.closed_form.nested_brackets import NestedBrackets
 from synthetic.language import Language
-from synthetic.nested_brackets import NestedBrackets
 from synthetic.tokens import mask
 
 TARGETS = {

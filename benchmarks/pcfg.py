@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthetic.grammar_io import read_plain
-from synthetic.grammar_random import layered_grammar
-from synthetic.pcfg import PCFG
-from synthetic.pcfg_semiring import Linear
+from synthetic.pcfg.files import read_plain
+from synthetic.pcfg.language import PCFG
+from synthetic.pcfg.random import layered_grammar
+from synthetic.pcfg.semiring import Linear
 from synthetic.tokens import PAD
 
 SEED, TARGET, RATIO_TARGET, SAMPLING_TARGET = 1, 2000, 1000, 1e6

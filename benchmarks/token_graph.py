@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import networkx as nx
 import torch
 
-from synthetic.coupling import CouplingError
-from synthetic.elimination import TreewidthError
-from synthetic.graph_languages import from_networkx, potts_from_networkx
-from synthetic.markov_field import GIBBS_SWEEPS, MarkovField
+from synthetic.graphs.coupling import CouplingError
+from synthetic.graphs.elimination import TreewidthError
+from synthetic.graphs.from_networkx import from_networkx, potts_from_networkx
+from synthetic.graphs.markov_field import GIBBS_SWEEPS, MarkovField
 
 SEED, TARGET = 1, 1e6
 YARDSTICK = 2**20

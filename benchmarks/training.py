@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from synthetic.catalogue import find
-from synthetic.hmm_random import sticky_hmm
+from synthetic.catalogue.ready_made import find
+from synthetic.hmm.random import sticky_hmm
 from synthetic.language import Language
 from verify.cohorts.families import FAMILIES
 from verify.cohorts.scale import SCALES

@@ -8,7 +8,7 @@ exists.
 >>> from fractions import Fraction
 >>> import torch
 >>> from synthetic.language import MASK, Language
->>> from synthetic.testing import conformance
+>>> from synthetic.testing.conformance import conformance
 >>> class Weather(Language):
 ...     '''A day is like the day before with probability 3/4; the first day is fair or wet at even odds.'''
 ...

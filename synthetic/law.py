@@ -37,7 +37,7 @@ class SentenceLaw(ABC):
     """
 
     family: ClassVar[str] = ""
-    """Name of the kind of language in files (`synthetic.storage`); empty for one that is not saved."""
+    """Name of the kind of language in files (`synthetic.catalogue.files`); empty for one that is not saved."""
 
     padded: bool = False
     """Whether sentences may be shorter than `length`; they then end in PAD = −2, which is never masked."""

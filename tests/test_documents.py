@@ -7,19 +7,19 @@ from pathlib import Path
 import pytest
 
 from theory.claims import CLAIMS
-from verify.cli import EVERY_CLAIM
+from verify.cli.main import EVERY_CLAIM
 from verify.cohorts.scale import SCALES
-from verify.evidence import read
-from verify.report import by_language, markdown, other_exams
+from verify.trial.evidence import read
+from verify.trial.report import by_language, markdown, other_exams
 
 ROOT = Path(__file__).parents[1]
 EVIDENCE = ROOT / "verify" / "evidence" / "default-cpu.jsonl"
 STORED = (EVIDENCE, *(EVIDENCE.with_name(f"{scale}-cpu.jsonl") for scale in ("long", "medium")))
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("paper_notes/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("paper_notes/**/*.md")])
 
 
 def page_of(claim: str) -> str:
-    return (ROOT / "paper_notes" / f"{claim.replace('-', '_')}.md").read_text(encoding="utf-8")
+    return (ROOT / "paper_notes" / CLAIMS[claim].chapter / f"{CLAIMS[claim].module}.md").read_text(encoding="utf-8")
 
 
 def test_the_status_table_of_the_readme_is_generated_from_the_stored_evidence() -> None:
@@ -31,7 +31,7 @@ def test_the_status_table_of_the_readme_is_generated_from_the_stored_evidence() 
 
 
 def test_the_page_of_empirical_claims_is_generated_from_the_stored_evidence() -> None:
-    text = (ROOT / "paper_notes" / "empirical.md").read_text(encoding="utf-8")
+    text = (ROOT / "paper_notes" / "language_models" / "empirical.md").read_text(encoding="utf-8")
     shown = re.search(r"<!-- table: .*? -->\n(.*?)<!-- end of table -->", text, re.DOTALL)
     assert shown is not None
     files = [{item.claim: item for item in read(path)} for path in STORED]
@@ -41,7 +41,7 @@ def test_the_page_of_empirical_claims_is_generated_from_the_stored_evidence() ->
 
 
 def test_the_table_of_other_exams_is_generated_from_the_stored_evidence() -> None:
-    text = (ROOT / "paper_notes" / "empirical.md").read_text(encoding="utf-8")
+    text = (ROOT / "paper_notes" / "language_models" / "empirical.md").read_text(encoding="utf-8")
     shown = re.search(r"<!-- other exams: .*? -->\n(.*?)<!-- end of other exams -->", text, re.DOTALL)
     assert shown is not None
     files = [{item.claim: item for item in read(path)} for path in STORED]
@@ -68,11 +68,11 @@ def test_stored_evidence_covers_every_claim_with_every_control_caught() -> None:
 
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_a_claim_is_three_files_with_one_name(claim: str) -> None:
-    name = claim.replace("-", "_")
-    assert (ROOT / "theory" / f"{name}.py").is_file()
-    assert (ROOT / "verify" / f"test_{name}.py").is_file()
+    chapter, name = CLAIMS[claim].chapter, CLAIMS[claim].module
+    assert (ROOT / "theory" / "claims" / chapter / f"{name}.py").is_file()
+    assert (ROOT / "verify" / "claims" / chapter / f"test_{name}.py").is_file()
     assert page_of(claim).startswith(f"# {claim}\n")
-    assert f"({name}.md)" in (ROOT / "paper_notes" / "README.md").read_text(encoding="utf-8")
+    assert f"({chapter}/{name}.md)" in (ROOT / "paper_notes" / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("claim", CLAIMS)

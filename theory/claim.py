@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from theory.formula import Formula
-from theory.kernel import Derivation
+from theory.kernel.derivation import Derivation
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,7 @@ class Claim:
 
     Attributes:
         id: the name used in every part of the project.
+        place: in its chapter; the chapter is the package that the derivation is written in.
         title: one line.
         statement: the theorem in LaTeX.
         hypotheses: what it assumes, in words.
@@ -39,6 +40,17 @@ class Claim:
     expected: str = "supported"
     figure: str = ""
     would_change: str = ""
+    place: int = 0
+
+    @property
+    def chapter(self) -> str:
+        """Name of the package of claims that holds the derivation."""
+        return self.derive.__module__.split(".")[-2]
+
+    @property
+    def module(self) -> str:
+        """Name of the claim's files, without chapter and ending."""
+        return self.id.replace("-", "_")
 
     @cached_property
     def derivation(self) -> Derivation:

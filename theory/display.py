@@ -4,35 +4,16 @@ from __future__ import annotations
 
 import html
 import textwrap
-import unicodedata
 from typing import Any
 
 import sympy as sp
 
-from theory.checkers.premises import Premise
-from theory.kernel import Derivation, Step
+from theory.kernel.derivation import Derivation, Step
+from theory.kernel.notation import escaped, statement_latex
+from theory.kernel.premises import Premise
 
 WIDTH = 100
 _MARKS = {"hypothesis": "·", "definition": "·", "citation": "※", "conjecture": "?"}
-_TEX_SPECIAL = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-}  # fmt: skip
-
-
-_TEX_SYMBOLS = {
-    "±": r"\pm", "·": r"\cdot", "¼": r"\tfrac14", "½": r"\tfrac12", "¾": r"\tfrac34", "×": r"\times", "⊥": r"\perp",
-    "–": r"\text{--}", "—": r"\text{---}", "‖": r"\|", "…": r"\ldots", "ℓ": r"\ell", "←": r"\leftarrow", "→": r"\to",
-    "↦": r"\mapsto", "∂": r"\partial", "∇": r"\nabla", "∈": r"\in", "−": "-", "√": r"\surd", "∞": r"\infty",
-    "≠": r"\ne", "≤": r"\le", "≥": r"\ge", "⌈": r"\lceil", "⌉": r"\rceil", "⌊": r"\lfloor", "⌋": r"\rfloor",
-    "⟨": r"\langle", "⟩": r"\rangle", "∝": r"\propto", "ο": "o", "≈": r"\approx", "⊂": r"\subset", "χ": r"\chi",
-    "≡": r"\equiv", "∑": r"\sum", "∏": r"\prod", "′": "'", "’": "'", "ξ": r"\xi", "ᵀ": r"^{\top}", "∪": r"\cup",
-}  # fmt: skip
-
-
-def statement_latex(statement: sp.Basic | str) -> str:
-    """Return a statement in LaTeX's mathematical mode."""
-    return rf"\text{{{_escaped(statement)}}}" if isinstance(statement, str) else str(sp.latex(statement))
 
 
 def as_text(derivation: Derivation) -> str:
@@ -57,16 +38,16 @@ def as_text(derivation: Derivation) -> str:
 def as_latex(derivation: Derivation) -> str:
     r"""Return a derivation as a LaTeX fragment: an `enumerate` that needs amsmath and amssymb."""
     lines = [
-        rf"\paragraph{{{_escaped(derivation.claim)}}} {_escaped(derivation.status)}",
+        rf"\paragraph{{{escaped(derivation.claim)}}} {escaped(derivation.status)}",
         r"\begin{enumerate}",
     ]
     for step in derivation.steps:
-        lines.append(rf"\item \textbf{{{_escaped(step.name)}}} ({_escaped(step.kind)}): {_escaped(step.because)}")
+        lines.append(rf"\item \textbf{{{escaped(step.name)}}} ({escaped(step.kind)}): {escaped(step.because)}")
         lines.append(rf"\[{step.latex()}\]")
         if step.uses:
-            lines.append(rf"From {_escaped(', '.join(step.uses))}.")
+            lines.append(rf"From {escaped(', '.join(step.uses))}.")
         if step.evidence:
-            lines.append(rf"Checked: {_escaped(step.evidence)}.")
+            lines.append(rf"Checked: {escaped(step.evidence)}.")
         if step.equality:
             factors = ", ".join(f"{sp.latex(factor)} = 0" for factor in step.equality)
             lines.append(rf"Equality only if \({factors}\).")
@@ -139,24 +120,3 @@ def _wrapped(text: str, first: str, rest: str | None = None) -> list[str]:
         text, WIDTH, initial_indent=first, subsequent_indent=rest or first, break_long_words=False,
         break_on_hyphens=False,
     )  # fmt: skip
-
-
-def _escaped(text: str) -> str:
-    """Return text for LaTeX's text mode, in ASCII, so that every engine typesets it."""
-    return "".join(_letter(letter) for letter in unicodedata.normalize("NFC", text))
-
-
-def _letter(letter: str) -> str:
-    if letter in _TEX_SPECIAL or letter.isascii():
-        return _TEX_SPECIAL.get(letter, letter)
-    if letter in _TEX_SYMBOLS:
-        return rf"\ensuremath{{{_TEX_SYMBOLS[letter]}}}"
-    name = unicodedata.name(letter, "").split()
-    if name[:1] == ["GREEK"] and len(name) == 4:
-        greek = name[-1].replace("LAMDA", "LAMBDA")
-        return rf"\ensuremath{{\{greek.capitalize() if name[1] == 'CAPITAL' else greek.lower()}}}"
-    kind, _, plain = unicodedata.decomposition(letter).partition(" ")
-    if kind in {"<super>", "<sub>"} and plain:
-        inner = "".join(_letter(chr(int(code, 16))) for code in plain.split())
-        return rf"\ensuremath{{{'^' if kind == '<super>' else '_'}{{{inner}}}}}"
-    return rf"\texttt{{U+{ord(letter):04X}}}"

@@ -16,15 +16,15 @@ import pytest
 import torch
 
 from theory.claims import CLAIMS
-from verify import report
-from verify.budget import SUITE_FALSE_ALARM
 from verify.cohorts.scale import SCALES, ScaleError, scale_of
-from verify.decision import Verdict
 from verify.environment import DeviceError, require_device
-from verify.evidence import Evidence, append
-from verify.expectation import require_expected
-from verify.stored import at_other_scales
-from verify.trial import PROFILES, Settings, Trial
+from verify.trial import report
+from verify.trial.budget import SUITE_FALSE_ALARM
+from verify.trial.decision import Verdict
+from verify.trial.evidence import Evidence, append, require_expected
+from verify.trial.settings import PROFILES, Settings
+from verify.trial.stored import at_other_scales
+from verify.trial.trial import Trial
 
 _BAR = 30
 EXAMPLES = {"quick": 10, "default": 40, "full": 400}

@@ -8,10 +8,13 @@ import pytest
 
 import synthetic
 
-MODULES = [info.name for info in pkgutil.iter_modules(synthetic.__path__, "synthetic.")]
+MODULES = [info.name for info in pkgutil.walk_packages(synthetic.__path__, "synthetic.")]
 WITH_EXAMPLES = {
     f"synthetic.{name}"
-    for name in ("brackets", "hmm", "language", "noise", "pairs", "table", "tokens", "walks", "wide")
+    for name in (
+        *("closed_form.brackets", "closed_form.pairs", "closed_form.table", "closed_form.walks", "hmm.language"),
+        *("language", "sign_noise", "tokens"),
+    )
 }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import synthetic.language
 from synthetic.language import Language
-from synthetic.testing import ConformanceReport
+from synthetic.testing.conformance import ConformanceReport
 
 
 def test_own_language_takes_at_most_thirty_lines_and_conforms() -> None:

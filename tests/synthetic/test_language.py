@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from synthetic.closed_form.table import TableLanguage
 from synthetic.enumeration import EmptyLanguageError, EnumerationTooLargeError, ImpossibleContextError
 from synthetic.language import MASK, PAD, Language
-from synthetic.strategies import contexts, languages, table_languages
-from synthetic.table import TableLanguage
-from synthetic.testing import exact_masked_law
+from synthetic.testing.conformance import exact_masked_law
+from synthetic.testing.strategies import contexts, languages, table_languages
 
 
 class Uniform(Language):

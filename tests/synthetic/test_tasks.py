@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
+from synthetic.closed_form.brackets import SumSignTask
+from synthetic.closed_form.pairs import PairProductTask
 from synthetic.enumeration import EnumerationTooLargeError
-from synthetic.tasks import PairProductTask, SumSignTask
 from synthetic.tokens import MASK
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import sympy as sp
 
-from theory.checkers.inequality import Terms
+from theory.claims.noise.product_model import CLAIM
 from theory.display import as_html, as_json, as_latex, as_text
-from theory.kernel import Derivation
-from theory.product_model import CLAIM
+from theory.kernel.derivation import Derivation
+from theory.kernel.inequality import Terms
 
 x, y = sp.symbols("x y", real=True)
 

@@ -7,10 +7,10 @@ import math
 import pytest
 import sympy as sp
 
-from theory.checkers.inequality import Terms
 from theory.formula import Formula, Parameter, ParameterError
-from theory.functions import logistic, logistic_slope
-from theory.kernel import Derivation, Step
+from theory.kernel.derivation import Derivation, Step
+from theory.kernel.functions import logistic, logistic_slope
+from theory.kernel.inequality import Terms
 
 x = sp.Symbol("x", real=True)
 a = sp.Symbol("a", positive=True)

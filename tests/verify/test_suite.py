@@ -22,7 +22,9 @@ def test_equal_root_seeds_give_equal_evidence_and_the_table_closes_the_run(tmp_p
     found = []
     for name in ("a", "b"):
         path = tmp_path / name
-        done = suite("verify/test_product_model.py", "--profile=quick", "--root-seed=5", f"--evidence={path}")
+        done = suite(
+            "verify/claims/noise/test_product_model.py", "--profile=quick", "--root-seed=5", f"--evidence={path}"
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         assert "product-model" in done.stdout
         assert "root seed 5" in done.stdout
@@ -34,21 +36,21 @@ def test_equal_root_seeds_give_equal_evidence_and_the_table_closes_the_run(tmp_p
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_asking_for_cuda_without_it_is_one_clear_error() -> None:
-    done = suite("verify/test_product_model.py", "--device=cuda")
+    done = suite("verify/claims/noise/test_product_model.py", "--device=cuda")
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "--device cpu" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
 
 
 def test_an_unknown_profile_lists_the_valid_ones() -> None:
-    done = suite("verify/test_product_model.py", "--profile=huge")
+    done = suite("verify/claims/noise/test_product_model.py", "--profile=huge")
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "quick" in done.stderr
     assert "full" in done.stderr
 
 
 def test_an_unknown_family_lists_the_valid_ones() -> None:
-    done = suite("verify/test_product_model.py", "--scale=small:esperanto")
+    done = suite("verify/claims/noise/test_product_model.py", "--scale=small:esperanto")
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "hmm-lstm" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
@@ -109,7 +111,7 @@ def test_an_interrupted_run_keeps_the_evidence_of_finished_claims(tmp_path: Path
 
 def test_a_refuted_claim_is_an_expected_failure_with_its_stored_evidence_in_the_table(tmp_path: Path) -> None:
     path = tmp_path / "evidence.jsonl"
-    done = suite("verify/test_continued_training.py", "--profile=quick", f"--evidence={path}")
+    done = suite("verify/claims/language_models/test_continued_training.py", "--profile=quick", f"--evidence={path}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 xfailed" in done.stdout
     assert "REFUTED*" in done.stdout

@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from synthetic.combinators.mixture import Mixture
 from synthetic.language import Language
-from synthetic.mixture import Mixture
 from verify.cohorts.cohort import Cohort
 from verify.cohorts.phase import Phase
 from verify.networks.network import Network

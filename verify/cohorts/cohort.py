@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from verify.cohorts.arms import ARMS, Arm, Size, descent
-from verify.cohorts.exams import EXAMS
+from verify.cohorts.conditions import ARMS, Arm, Size, descent
+from verify.cohorts.evaluations import EXAMS
 from verify.cohorts.families import FAMILIES
 from verify.cohorts.measurement import Found, Measurement
 from verify.cohorts.path import Path, Point
@@ -48,7 +48,14 @@ NOT_TRAINED = (
 )
 """Fields of a scale that leave a family's arms as they are: which others there are, and how arms are measured."""
 
-SOURCES = ("synthetic", "verify.cohorts", "verify.divergence", "verify.networks", "verify.streams", "verify.training")
+SOURCES = (
+    "synthetic",
+    "verify.cohorts",
+    "verify.models.divergence",
+    "verify.networks",
+    "verify.streams",
+    "verify.training",
+)
 """What an arm becomes is decided by the source of these: a stored one is found again only while they are unchanged."""
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from verify.cohorts.scale import Scale
-from verify.design import Design
-from verify.trial import BUDGET
+from verify.trial.design import Design
+from verify.trial.trial import BUDGET
 
 SKEW_ALLOWANCE = 10.0
 """Student t is asked for a level this many times smaller, because units may be skewed.

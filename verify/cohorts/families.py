@@ -13,16 +13,16 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from synthetic.catalogue import find
-from synthetic.corpus import Corpus, python_corpus
-from synthetic.grammar_io import read_plain
-from synthetic.grammar_random import layered_grammar
-from synthetic.hmm_random import block_hmm
+from synthetic.autoregressive.corpus import Corpus, python_corpus
+from synthetic.autoregressive.ngram import NGram
+from synthetic.autoregressive.ngram_language import NGramLanguage
+from synthetic.catalogue.ready_made import find
+from synthetic.combinators.mixture import Mixture
+from synthetic.hmm.random import block_hmm
 from synthetic.language import Language
-from synthetic.mixture import Mixture
-from synthetic.ngram import NGram
-from synthetic.ngram_language import NGramLanguage
-from synthetic.pcfg import PCFG
+from synthetic.pcfg.files import read_plain
+from synthetic.pcfg.language import PCFG
+from synthetic.pcfg.random import layered_grammar
 from synthetic.tasks import DownstreamTask
 from verify.networks import build
 from verify.networks.network import Network

@@ -10,8 +10,8 @@ from verify.cohorts.cohort import Cohort
 from verify.cohorts.scale import Scale, scale_of
 from verify.cohorts.together import on_each, train_together
 from verify.runs.store import RunStore, default_root
-from verify.stored import stored
-from verify.trial import Trial
+from verify.trial.stored import stored
+from verify.trial.trial import Trial
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from verify.association import UndefinedCorrelationError, cluster_bootstrap, spearman
+from verify.statistics.association import UndefinedCorrelationError, cluster_bootstrap, spearman
 
 RANKED = (
     "base",

@@ -9,7 +9,7 @@ from typing import Literal
 
 from verify.cohorts.families import FAMILIES
 from verify.training.config import Precision
-from verify.trial import Profile
+from verify.trial.settings import Profile
 
 ExamName = Literal["many labels", "masked states", "fine-tuning"]
 Recovery = Literal["adam"]

@@ -7,10 +7,10 @@ from scipy import stats
 from torch import Tensor
 
 from verify.cohorts.comparison import Comparison, Contrast
-from verify.decision import InstanceResult
-from verify.design import Design
-from verify.report import HALF_WIDTH, MEAN
-from verify.trial import Trial
+from verify.trial.decision import InstanceResult
+from verify.trial.design import Design
+from verify.trial.report import HALF_WIDTH, MEAN
+from verify.trial.trial import Trial
 
 Parameters = dict[str, float | int | str]
 

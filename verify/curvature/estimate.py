@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from verify.statistics import Interval
+from verify.statistics.intervals import Interval
 
 Measures = Literal["hessian", "fisher", "gap", "invariant"]
 

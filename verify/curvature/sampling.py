@@ -14,7 +14,7 @@ from verify.curvature.data import Batch, Data, Population
 from verify.curvature.estimate import Cost, Measures, TraceEstimate
 from verify.curvature.interval import MIN_UNITS, as_units, interval_of, units_needed, variance_parts
 from verify.curvature.problem import Blocks, Problem, assign_blocks
-from verify.statistics import Interval, checked_alpha, enclosure
+from verify.statistics.intervals import Interval, checked_alpha, enclosure
 
 Observe = Callable[[Problem, Batch, int, torch.Generator], Tensor]
 """(problem, batch, probes, generator) ↦ estimates of the trace of each parameter tensor, (probe, tensor)."""

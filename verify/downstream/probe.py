@@ -11,7 +11,7 @@ from torch import Tensor
 
 from verify.downstream.ridge import RELATIVE_PENALTIES, RidgeFit, check_finite, fit_ridge
 from verify.downstream.scores import Accuracy, accuracy, class_indices
-from verify.statistics import Interval, empirical_bernstein_interval
+from verify.statistics.intervals import Interval, empirical_bernstein_interval
 
 _CHUNK_ELEMENTS = 2**24  # numbers of labelled features, or of predictions, held at once
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from verify.statistics import Interval, binomial_interval
+from verify.statistics.intervals import Interval, binomial_interval
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,12 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from verify.curvature.exact import check_conditional
 from verify.ensembles.compiled import CompiledEngine, why_not
 from verify.ensembles.draws import seed_words
 from verify.ensembles.options import EnsembleResult, Sgd
 from verify.ensembles.torch_engine import TorchEngine
 from verify.environment import cores, require_device
+from verify.models.exact import check_conditional
 from verify.models.model import FiniteModel
 from verify.models.two_layer import TwoLayerModel
 

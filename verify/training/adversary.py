@@ -16,7 +16,7 @@ from torch import Tensor
 
 from synthetic.tasks import DownstreamTask
 from synthetic.tokens import PAD
-from verify.training.streams import Draw
+from verify.training.batches import Draw
 
 
 @dataclass(frozen=True)

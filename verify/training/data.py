@@ -11,7 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from synthetic.language import Language
-from verify.training.streams import BatchStream, Draw, generators
+from verify.training.batches import BatchStream, Draw, generators
 from verify.training.tables import ContextTable
 
 BLOCK_ENTRIES = 2**21

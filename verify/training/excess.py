@@ -13,7 +13,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from synthetic.language import Language
-from verify.divergence import kl_divergence
+from verify.models.divergence import kl_divergence
 from verify.networks.network import Network
 from verify.training.tables import ContextTable, table_if_small
 

@@ -12,11 +12,11 @@ from torch import Tensor
 from synthetic.language import Language
 from synthetic.tasks import DownstreamTask
 from verify.training.adversary import pooled, task_draw, validation_loss
+from verify.training.batches import BatchStream, generator_states, generators, restore_generators
 from verify.training.config import ConfigurationError, Training
 from verify.training.data import ExampleStream
 from verify.training.labels import label_gradient
 from verify.training.parameters import FlatParameters, per_member
-from verify.training.streams import BatchStream, generator_states, generators, restore_generators
 from verify.training.tables import ContextTable
 from verify.training.trace_penalty import random_signs, trace_estimate
 

@@ -1,6 +1,5 @@
 """Every claim about trained networks from its arms to its evidence, on the families of the larger scales, tiny."""
 
-import importlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,13 +7,16 @@ from pathlib import Path
 import pytest
 
 from theory.claims import CLAIMS
-from verify import test_closeness_predicts, test_plateau_transformer
-from verify.cohorts import exams, laboratory, scale
-from verify.cohorts.plateau_law import Protocol
+from verify.claims import experiment
+from verify.claims.language_models import test_closeness_predicts, test_plateau_transformer
+from verify.cohorts import evaluations as exams
+from verify.cohorts import laboratory, scale
+from verify.cohorts.plateau.law import Protocol
 from verify.downstream.fine_tune import FineTuning
-from verify.evidence import ANY, Evidence
-from verify.report import HALF_WIDTH, MEAN
-from verify.trial import Settings, Trial
+from verify.trial.evidence import ANY, Evidence
+from verify.trial.report import HALF_WIDTH, MEAN
+from verify.trial.settings import Settings
+from verify.trial.trial import Trial
 
 EMPIRICAL = (
     "noise-lowers-trace",
@@ -74,9 +76,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def tried(claim: str, asked: str, done: list[float]) -> Evidence:
     """Put a claim on trial at a scale."""
-    name = f"test_{claim.replace('-', '_')}"
+    name = f"test_{CLAIMS[claim].module}"
     trial = Trial(CLAIMS[claim], Settings(root_seed=905, scale=asked), done.append)
-    getattr(importlib.import_module(f"verify.{name}"), name)(trial)
+    getattr(experiment(CLAIMS[claim]), name)(trial)
     return trial.conclude()
 
 

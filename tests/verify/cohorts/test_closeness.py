@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthetic.hmm import HMM
+from synthetic.combinators.mixture import Mixture
+from synthetic.hmm.language import HMM
 from synthetic.language import Language
-from synthetic.mixture import Mixture
 from verify.cohorts.closeness import End, Task, TaskDivergedError, end_of
 from verify.cohorts.families import FAMILIES, LEARNABLE, MIXTURES, Family
 from verify.networks import Transformer, TransformerConfig

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from synthetic.grammar_io import read_plain, write_plain
-from synthetic.grammar_random import layered_grammar
-from synthetic.pcfg import PCFG
+from synthetic.pcfg.files import read_plain, write_plain
+from synthetic.pcfg.language import PCFG
+from synthetic.pcfg.random import layered_grammar
 from tests.verify.cohorts.test_cohort import TINY
 from verify.cohorts.cohort import Cohort
 from verify.cohorts.comparison import Comparison

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from verify.association import spearman
 from verify.cohorts.ranks import correlations, dealt, mean_where_defined, pooled, reliability, without_ranks
+from verify.statistics.association import spearman
 
 
 def tables(members: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from synthetic.hmm_random import sticky_hmm
+from synthetic.hmm.random import sticky_hmm
 from tests.verify.curvature.examples import EPS, filled, mlp, off_gamma, seeded, transformer, vectors
 from verify.curvature.data import (
     Batch,

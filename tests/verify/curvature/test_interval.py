@@ -11,7 +11,7 @@ import torch
 from scipy import stats
 
 from verify.curvature.interval import MIN_UNITS, _inverse, as_units, hall_interval, units_needed, variance_parts
-from verify.statistics import Interval, Samples, student_t_interval
+from verify.statistics.intervals import Interval, Samples, student_t_interval
 
 Law = Callable[[np.random.Generator, int], Samples]
 FALSE_ALARM = 1e-6

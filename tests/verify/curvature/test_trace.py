@@ -36,7 +36,7 @@ from verify.curvature.invariant import invariant_sharpness
 from verify.curvature.problem import Problem, label_excess
 from verify.curvature.products import HessianProducts
 from verify.curvature.trace import fisher_gap, trace
-from verify.statistics import Interval
+from verify.statistics.intervals import Interval
 
 
 class OneParameter(nn.Module):

@@ -25,7 +25,7 @@ from tests.verify.curvature.examples import (
 from verify.curvature.data import Data, Examples, Population, softmax_of_model
 from verify.curvature.problem import Problem
 from verify.curvature.trace import EXACT_LIMIT, METHODS, trace
-from verify.statistics import Interval
+from verify.statistics.intervals import Interval
 
 
 def test_property_anything_that_draws_is_data() -> None:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from synthetic.brackets import BracketLanguage
-from synthetic.pairs import PairLanguage
+from synthetic.closed_form.brackets import BracketLanguage
+from synthetic.closed_form.pairs import PairLanguage
 from synthetic.tokens import MASK, PAD
 from verify.downstream.baselines import conditional_features, projection_matrix, random_code, random_projection
 from verify.downstream.features import (

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthetic.pairs import PairLanguage
+from synthetic.closed_form.pairs import PairLanguage
 from verify.downstream.probe import few_label_probe, ridge_probe, ridge_regression
 from verify.downstream.ridge import RELATIVE_PENALTIES, fit_ridge
 from verify.downstream.scores import accuracy, best_achievable, chance_level, class_indices
-from verify.statistics import binomial_interval
+from verify.statistics.intervals import binomial_interval
 
 
 def stream(seed: int) -> torch.Generator:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from verify.cli import main
+from verify.cli.main import main
 from verify.runs.checkpoint import checkpoint_numbers
 from verify.runs.checkpointer import Checkpointer, Resumable, Work, complete
 from verify.runs.failures import DivergedRunError, ImmutableResultError, RecordedFailureError, status_of

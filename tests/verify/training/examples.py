@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from synthetic.hmm import HMM
-from synthetic.hmm_random import sticky_hmm
+from synthetic.hmm.language import HMM
+from synthetic.hmm.random import sticky_hmm
 from synthetic.language import Language
 from verify.networks.transformer import Transformer, TransformerConfig
 

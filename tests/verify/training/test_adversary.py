@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthetic.brackets import BracketLanguage
+from synthetic.closed_form.brackets import BracketLanguage
 from synthetic.tokens import PAD
 from tests.verify.training.examples import EPS, central_difference, stream
 from verify.training.adversary import pooled, task_draw, validation_loss

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthetic.hmm import HMM
+from synthetic.hmm.language import HMM
 from tests.verify.training.examples import EPS, small_language, small_network, stream
 from verify.networks.network import Network
 from verify.training import excess

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from synthetic.pairs import PairLanguage
+from synthetic.closed_form.pairs import PairLanguage
 from synthetic.tokens import mask
 from tests.verify.training.examples import stream
 from verify.downstream.features import every_masked_state, masked_position_state, mean_state, unmasked_states

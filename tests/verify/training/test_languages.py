@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from synthetic.hmm_random import sticky_hmm
+from synthetic.hmm.random import sticky_hmm
 from tests.verify.training.examples import EPS, small_network, stream
 from verify.training.adversary import Adversary
+from verify.training.batches import BatchStream
 from verify.training.config import ConfigurationError, Training
 from verify.training.excess import Reference, excess_loss
 from verify.training.optimisers import SGD
-from verify.training.streams import BatchStream
 from verify.training.tables import context_table
 from verify.training.trainer import Trainer
 

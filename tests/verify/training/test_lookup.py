@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from synthetic.brackets import BracketLanguage
+from synthetic.closed_form.brackets import BracketLanguage
+from synthetic.closed_form.pairs import PairLanguage
 from synthetic.enumeration import ImpossibleContextError
-from synthetic.hmm import HMM
-from synthetic.pairs import PairLanguage
+from synthetic.hmm.language import HMM
 from synthetic.tokens import MASK, PAD, mask
 from tests.verify.training.examples import EPS, small_language, stream
-from verify.divergence import kl_divergence
 from verify.downstream.features import every_masked_state, masked_position_state, unmasked_states
+from verify.models.divergence import kl_divergence
 from verify.training.lookup import LOG_FLOOR, LookupTable
 from verify.training.tables import context_table
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthetic.brackets import BracketLanguage
+from synthetic.closed_form.brackets import BracketLanguage
 from tests.verify.training.examples import central_difference, stream
 from verify.networks.transformer import Transformer, TransformerConfig
 from verify.training import objective as objectives

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from synthetic.brackets import BracketLanguage
+from synthetic.closed_form.brackets import BracketLanguage
 from tests.verify.training.examples import assert_same_tensors
 from tests.verify.training.trainers import LANGUAGE, PLAIN, SEEDS, TABLE, trainer
 from verify.networks.transformer import Transformer, TransformerConfig

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from synthetic.hmm import HMM
+from synthetic.hmm.language import HMM
 from tests.verify.training.examples import EPS, small_language, small_network, stream
 from tests.verify.training.trainers import PLAIN, SEEDS
 from verify.training.data import ExampleStream

@@ -1,0 +1,1 @@
+"""Languages by name: ready-made ones, families that files know, pictures."""

@@ -1,0 +1,1 @@
+"""Languages made of languages: mixtures, concatenations, noise on targets or tokens, restrictions."""

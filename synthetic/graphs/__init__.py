@@ -1,0 +1,1 @@
+"""Languages on graphs: Ising, Potts, parity and hypergraph models."""

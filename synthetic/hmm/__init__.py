@@ -1,0 +1,1 @@
+"""Hidden Markov models: exact conditionals by forward and backward passes."""

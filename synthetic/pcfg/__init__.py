@@ -1,0 +1,1 @@
+"""Probabilistic context-free grammars: exact conditionals by inside and outside charts."""

@@ -1,0 +1,1 @@
+"""What holds a language to its interface: the conformance suite, an exact oracle, hypothesis strategies."""

@@ -1,0 +1,73 @@
+"""Where SGD ends: what is proved of it, what is not, and the heights of the splits."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import sympy as sp
+
+from theory.claims.minima import flattest_pairs
+from theory.claims.minima.sgd_reaches_flattest import CLAIM
+from theory.kernel.derivation import Derivation
+from theory.kernel.failure import CheckFailedError
+from theory.kernel.inequality import Terms
+
+
+def test_status_is_a_conjecture_whose_lemmas_are_checked() -> None:
+    assert CLAIM.status == "conjecture"
+    assert CLAIM.derivation.conclusion.kind == "conjecture"
+    assert all(step.checked for step in CLAIM.derivation.steps if step.kind in {"lemma", "inequality"})
+    assert [step.name for step in CLAIM.derivation.steps if step.kind == "conjecture"] == ["global"]
+
+
+def test_formula_is_that_of_the_flattest_minimum() -> None:
+    assert CLAIM.predict(d=4, m=12, alpha=1.5) == flattest_pairs.CLAIM.predict(d=4, m=12, alpha=1.5)
+
+
+@pytest.mark.parametrize("m", [4, 5, 8, 9])
+def test_enumeration_the_even_split_is_the_lowest_of_all(m: int) -> None:
+    heights = {
+        (plus, m - plus): CLAIM.predict("split", d=3, plus=plus, minus=m - plus, alpha=1.2) for plus in range(1, m)
+    }
+    least = CLAIM.predict(d=3, m=m, alpha=1.2)
+    assert min(heights.values()) == pytest.approx(least, rel=1e-14)
+    for (plus, minus), height in heights.items():
+        assert (abs(plus - minus) <= 1) == (height <= least * (1 + 1e-12))
+
+
+def test_enumeration_the_two_feature_net_of_a_split_attains_its_height() -> None:
+    d, plus, minus, alpha = 3, 2, 4, 1.2
+    contexts = np.array(list(itertools.product((-1.0, 1.0), repeat=d)))
+    heads, weights = [], []
+    for sign, count in ((1, plus), (-1, minus)):
+        price = (d**2 * alpha / 2 / count) ** (1 / 3)
+        direction = np.zeros(d)
+        direction[:2] = 1, sign
+        heads += [sign * price / d] * count
+        weights += [price / np.sqrt(2 * d) * direction] * count
+    a, w = np.array(heads), np.array(weights)
+    overlap = contexts @ w.T
+    np.testing.assert_allclose((overlap**2) @ a, alpha * contexts[:, 0] * contexts[:, 1], atol=1e-14)
+    # ‖∇f‖² at a context: (w·z)⁴ for the head and 4a²(w·z)²‖z‖² for the weights of each neuron
+    squares = (overlap**4).sum(1) + 4 * (a**2 * overlap**2).sum(1) * d
+    slope = 1 / (2 + np.exp(alpha) + np.exp(-alpha))
+    expected = CLAIM.predict("split", d=d, plus=plus, minus=minus, alpha=alpha)
+    assert slope * squares.mean() == pytest.approx(expected, rel=1e-13)
+
+
+def test_mutant_a_faster_rate_is_refused() -> None:
+    tau, start, now, least = sp.symbols("tau trH_0 trH_tau M", positive=True)
+    average = sp.Symbol("G", nonnegative=True)
+    d = Derivation("mutant")
+    d.assume("integrated", sp.Eq(average, 4 * (start - now) / tau), "descent integrated")
+    d.assume("on-gamma", now - least >= 0, "bound")
+    with pytest.raises(CheckFailedError, match="remainder"):
+        d.inequality(
+            "becomes-critical",
+            sp.Le(average, 2 * (start - least) / tau),
+            "half of what is true",
+            Terms(using={"on-gamma": 4 / tau}),
+            given=("integrated",),
+        )

@@ -1,0 +1,182 @@
+"""The command line: every verb, its JSON, its errors and its exit status."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from theory.claims import CLAIMS
+from verify.cli.main import main
+from verify.trial.stored import stored_file
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    status = main(words)
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err
+
+
+def document(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
+    status, out, _ = run(capsys, *words, "--json")
+    assert status == 0
+    loaded = json.loads(out)
+    assert loaded["schema"] == 1
+    assert loaded["verb"] == words[0]
+    return loaded[words[0]]
+
+
+def test_list_names_every_claim_with_its_computed_status(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "list")
+    assert status == 0
+    for claim in CLAIMS.values():
+        assert f"{claim.id:<22} {claim.status}" in out
+
+
+def test_list_json(capsys: pytest.CaptureFixture[str]) -> None:
+    listed = document(capsys, "list")
+    assert [entry["id"] for entry in listed] == list(CLAIMS)
+    keys = {"id", "title", "statement", "hypotheses", "uses", "source", "figure", "would_change", "status", "expected"}
+    assert all(entry.keys() == keys | {"formulas"} for entry in listed)
+    assert {(entry["id"], entry["figure"], entry["would_change"]) for entry in listed} == {
+        (claim.id, claim.figure, claim.would_change) for claim in CLAIMS.values()
+    }
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_derive_shows_every_step_with_reason(capsys: pytest.CaptureFixture[str], claim: str) -> None:
+    status, out, _ = run(capsys, "derive", claim)
+    assert status == 0
+    for step in CLAIMS[claim].derivation.steps:
+        assert step.name in out
+        assert step.because.split()[0] in out
+    status, latex, _ = run(capsys, "derive", claim, "--latex")
+    assert status == 0
+    assert latex.count(r"\begin{") == latex.count(r"\end{") > 0
+    steps = document(capsys, "derive", claim)["steps"]
+    assert [step["name"] for step in steps] == [step.name for step in CLAIMS[claim].derivation.steps]
+    assert all(step["checked"] is CLAIMS[claim].derivation[step["name"]].checked for step in steps)
+
+
+def test_predict_json_carries_full_precision(capsys: pytest.CaptureFixture[str]) -> None:
+    predicted = document(capsys, "predict", "product-model", "alpha=1.5", "tau=3")
+    assert predicted["value"] == CLAIMS["product-model"].predict(alpha=1.5, tau=3)
+    assert predicted["parameters"] == {"alpha": 1.5, "tau": 3.0}
+    status, out, _ = run(capsys, "predict", "product-model", "alpha=1.5", "tau=3")
+    assert status == 0
+    assert repr(predicted["value"]) in out
+
+
+# Figures worked out independently of the derivations, to the digits quoted.
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        (("flattest-pairs", "d=4", "m=12", "alpha=1.5"), 1.6912),
+        (("flattest-brackets", "T=6", "alpha=1.5"), 1.0005),
+        (("flattest-brackets", "T=6", "loss=squared"), 8.9443),
+        (("transfer-pairs", "n=4"), 0.8750),
+        (("transfer-brackets", "n=3"), 0.8750),
+        (("transfer-bound", "n=7", "d=8"), 0.7500),
+        (("plateau", "eta=0.02", "B=1", "trace=1.75"), 0.00875),
+        (("product-model", "alpha=0", "tau=8"), 0.1353),
+    ],
+)
+def test_closed_form_predictions(capsys: pytest.CaptureFixture[str], words: tuple[str, ...], value: float) -> None:
+    assert document(capsys, "predict", *words)["value"] == pytest.approx(value, abs=6e-5)
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        (("derive", "no-such-claim"), "the claims are"),
+        (("predict", "no-such-claim"), "the claims are"),
+        (("run", "no-such-claim"), "the claims are"),
+        (("predict", "product-model", "alpha=1", "tau=1", "beta=2"), "unknown parameter beta; the parameters are"),
+        (("predict", "product-model", "alpha=1"), "missing parameter tau; the parameters are"),
+        (("predict", "product-model", "alpha=1", "tau=-1"), "outside its domain"),
+        (("predict", "product-model", "alpha=nan", "tau=1"), "outside its domain"),
+        (("predict", "product-model", "alpha=one", "tau=1"), "is not a number"),
+        (("predict", "product-model", "alpha"), "is not of the form name=value"),
+        (("predict", "product-model", "alpha=1", "alpha=2"), "is given twice"),
+        (("predict", "flattest-brackets", "T=5", "alpha=1"), "outside its domain"),
+        (("predict", "flattest-brackets", "T=6", "loss=cubic"), "has no closed form"),
+        (("predict", "slow-flow", "variant=steps", "B=1", "beta=1"), "≥ 0 and < 1"),
+        (("predict", "plateau", "variant=momentum", "eta=0.1", "B=1", "beta=1.5", "trace=1"), "≥ 0 and < 1"),
+        (("predict", "flattest-pairs", "d=1", "m=4", "alpha=1"), "outside its domain"),
+    ],
+)
+def test_a_wrong_word_is_an_error_with_its_remedy(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], remedy: str
+) -> None:
+    status, out, err = run(capsys, *words)
+    assert status == 2
+    assert out == ""
+    assert remedy in err
+    assert "Traceback" not in err
+
+
+def test_an_unknown_verb_exits_with_2() -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["prove"])
+
+
+def test_graph_in_both_languages(capsys: pytest.CaptureFixture[str]) -> None:
+    graph = document(capsys, "graph")
+    edges = {(edge["from"], edge["to"]) for edge in graph["edges"]}
+    assert edges == {(used, claim.id) for claim in CLAIMS.values() for used in claim.uses}
+    for used, user in edges:
+        assert f'"{used}" -> "{user}"' in graph["dot"]
+        assert f"{used.replace('-', '_')} --> {user.replace('-', '_')}" in graph["mermaid"]
+    _, dot, _ = run(capsys, "graph", "--format", "dot")
+    assert dot.startswith("digraph")
+    assert dot.rstrip().endswith("\n}")
+
+
+def test_run_cuda_without_a_device_is_one_clear_error(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    status, _, err = run(capsys, "run", "product-model", "--device", "cuda")
+    assert status == 2
+    assert "--device cpu" in err
+
+
+@pytest.mark.parametrize(
+    ("scale", "remedy"),
+    [("huge", "among small, long, medium, paper, large"), ("small:esperanto", "families among hmm, pcfg")],
+)
+def test_an_unknown_scale_or_family_lists_the_valid_ones(
+    capsys: pytest.CaptureFixture[str], scale: str, remedy: str
+) -> None:
+    status, _, err = run(capsys, "run", "algorithm", "--scale", scale)
+    assert status == 2
+    assert remedy in err
+
+
+def test_run_measures_and_prints_evidence() -> None:
+    command = [sys.executable, "-m", "verify", "run", "product-model", "--profile", "quick", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    evidence = json.loads(done.stdout)["run"]
+    assert evidence["claim"] == "product-model"
+    assert evidence["verdict"] == evidence["expected"] == "supported"
+    assert all(control["caught"] for control in evidence["controls"])
+    assert evidence["profile"] == "quick"
+    assert {"versions", "hardware", "seconds", "root_seed", "date", "measurements", "designs"} <= evidence.keys()
+
+
+def test_a_reader_that_stops_early_is_no_error() -> None:
+    command = f"{sys.executable} -m verify derive flattest-pairs --json | head -c 10"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=120)
+    assert "Traceback" not in done.stderr
+
+
+def test_several_files_of_evidence_make_one_table_by_language_only(capsys: pytest.CaptureFixture[str]) -> None:
+    file = str(stored_file("default", "cpu"))
+    assert main(["report", file, file]) == 2
+    assert "--languages" in capsys.readouterr().err
+    assert main(["report", file, "--languages"]) == 0
+    once = capsys.readouterr().out
+    assert main(["report", file, file, "--languages"]) == 0
+    assert capsys.readouterr().out == once

@@ -1,0 +1,295 @@
+"""Γ: constraint, tangent space, retraction, random points and the limit map."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.integrate import solve_ivp
+from torch import Tensor
+
+from tests.verify.minimisers.limit_map import _phi, limit_point
+from verify.minimisers.constraint import MinimiserConstraint
+from verify.minimisers.retraction import (
+    NotOnManifoldError,
+    RetractionError,
+    random_minimiser,
+    require_membership,
+    retract,
+    tangent_projection,
+)
+from verify.models.brackets import BracketModel
+from verify.models.exact import exact_gradient, excess_loss, hessian, trace_hessian
+from verify.models.model import FiniteModel
+from verify.models.pairs import PairModel
+from verify.models.product import ProductModel
+
+EPS = torch.finfo(torch.float64).eps
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Matrices here are small: threads only wait for each other, the more so on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class Tokens(FiniteModel):
+    """Three tokens with scores Σ_j v_yj (u_j·x): general c, no closed form, a manifold of positive dimension."""
+
+    def __init__(self) -> None:
+        generator = torch.Generator().manual_seed(5)
+        self.name = "tokens"
+        self.contexts = torch.randn(4, 3, generator=generator, dtype=torch.float64)
+        self.context_prob = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
+        self.layout = {"u": slice(0, 6), "v": slice(6, 12)}
+        self.truth = torch.randn(12, generator=generator, dtype=torch.float64)
+        self.conditional = torch.softmax(self.scores(self.truth, self.contexts), -1)
+
+    def scores(self, theta: Tensor, contexts: Tensor) -> Tensor:
+        u = theta[..., :6].reshape(*theta.shape[:-1], 2, 3)
+        v = theta[..., 6:].reshape(*theta.shape[:-1], 3, 2)
+        return contexts @ u.mT @ v.mT
+
+
+class Opaque(FiniteModel):
+    """A model stripped of its closed forms."""
+
+    def __init__(self, model: FiniteModel) -> None:
+        self.inner, self.name, self.layout = model, model.name, model.layout
+        self.contexts, self.context_prob, self.conditional = model.contexts, model.context_prob, model.conditional
+
+    def scores(self, theta: Tensor, contexts: Tensor) -> Tensor:
+        return self.inner.scores(theta, contexts)
+
+
+def near_truth(model: Tokens, n: int, spread: float) -> Tensor:
+    noise = torch.randn(n, 12, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    return retract(model, model.truth + spread * noise)
+
+
+def points(model: FiniteModel, n: int = 4, seed: int = 0) -> Tensor:
+    if isinstance(model, Tokens):
+        return near_truth(model, n, 0.2)
+    return random_minimiser(model, torch.Generator().manual_seed(seed), n).theta
+
+
+MODELS = [ProductModel(1.5), PairModel(3, 4, 1.2), BracketModel(4, 8, 1.0), Tokens()]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_oracle_jacobian_is_a_square_root_of_the_hessian_on_the_manifold(model: FiniteModel) -> None:
+    theta = points(model)
+    here = MinimiserConstraint(model).linearise(theta)
+    scaled = here.normal * here.singular_values[..., None]
+    H = hessian(model, theta)
+    # H through third-party autograd of the loss; residuals at rounding multiply second derivatives of size ~ ‖H‖
+    rounding = 1e3 * EPS * (1 + H.norm(dim=(-2, -1)))
+    assert ((scaled.mT @ scaled - H).norm(dim=(-2, -1)) <= rounding).all()
+    assert torch.allclose(here.trace, trace_hessian(model, theta), rtol=1e-12)
+    spectrum = torch.linalg.eigvalsh(H)
+    assert (here.rank == (spectrum > 1e-9 * spectrum[:, -1:]).sum(-1)).all()
+
+
+@pytest.mark.parametrize("model", MODELS[:3], ids=lambda model: model.name)
+def test_oracle_closed_form_and_autograd_paths_agree(model: FiniteModel) -> None:
+    theta = points(model) + 0.1
+    fast, slow = MinimiserConstraint(model), MinimiserConstraint(Opaque(model))
+    for (one, g1), (two, g2) in [(fast.trace_gradient(theta), slow.trace_gradient(theta))]:
+        assert torch.allclose(one.residual, two.residual, rtol=1e-12, atol=1e-13)
+        assert torch.allclose(one.singular_values, two.singular_values, rtol=1e-11, atol=1e-12)
+        assert torch.allclose(g1, g2, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("model", [PairModel(3, 4, 1.2), Tokens()], ids=lambda model: model.name)
+def test_finite_difference_of_the_trace_gradient_and_jacobian(model: FiniteModel) -> None:
+    constraint, theta = MinimiserConstraint(model), points(model, 2) + 0.05
+    here, gradient = constraint.trace_gradient(theta)
+    jacobian = torch.einsum("rcv,rv,rvp->rcp", here.left, here.singular_values, here.normal)
+    h = EPS ** (1 / 3)
+    direction = torch.randn(theta.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    up, down = (constraint.linearise(theta + sign * h * direction) for sign in (1, -1))
+    # central differences err by O(h²) = O(ε^{2/3}) times third derivatives of size ~ 1e2
+    close = {"rtol": 1e3 * EPS ** (2 / 3), "atol": 1e3 * EPS ** (2 / 3)}
+    assert torch.allclose((up.trace - down.trace) / (2 * h), (gradient * direction).sum(-1), **close)
+    slope = torch.einsum("rcp,rp->rc", jacobian, direction)
+    assert torch.allclose((up.residual - down.residual) / (2 * h), slope, **close)
+
+
+def test_closed_form_rank_of_the_pair_model() -> None:
+    # f is a combination of 1 and the C(d,2) products: rank H ≤ 1 + C(d,2), attained at a generic point ...
+    for d in (2, 3, 4):
+        model = PairModel(d, 10, 1.5)
+        generic = random_minimiser(model, torch.Generator().manual_seed(d), 3)
+        assert generic.rank.tolist() == [1 + d * (d - 1) // 2] * 3
+    # ... but z₃z₄ is out of reach to first order at the flattest point, where w_j is along e₁ ± e₂
+    flattest = MinimiserConstraint(PairModel(4, 10, 1.5)).linearise(PairModel(4, 10, 1.5).flattest()[None])
+    assert flattest.rank.tolist() == [6]
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 2**31), width=st.integers(3, 8), alpha=st.floats(-2, 2).filter(lambda a: abs(a) > 0.05))
+def test_property_projection_is_idempotent_symmetric_and_tangent(seed: int, width: int, alpha: float) -> None:
+    model = PairModel(3, 2 * width, alpha)
+    generator = torch.Generator().manual_seed(seed)
+    drawn = random_minimiser(model, generator, 2)
+    v, w = (torch.randn(2, model.n_parameters, generator=generator, dtype=torch.float64) for _ in range(2))
+    once = tangent_projection(model, drawn.theta, v)
+    rounding = 100 * EPS * v.norm(dim=-1)
+    assert ((tangent_projection(model, drawn.theta, once) - once).norm(dim=-1) <= rounding).all()
+    other = tangent_projection(model, drawn.theta, w)
+    assert ((once * w).sum(-1) - (other * v).sum(-1)).abs().max() <= 100 * EPS * float(v.norm() * w.norm())
+    H = hessian(model, drawn.theta)
+    pushed = torch.einsum("rpq,rq->rp", H, once).norm(dim=-1)
+    assert (pushed <= 1e3 * EPS * H.norm(dim=(-2, -1)) * v.norm(dim=-1)).all()
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 2**31), d=st.integers(2, 4), alpha=st.floats(-2, 2))
+def test_property_retraction_lands_on_the_manifold_and_is_idempotent(seed: int, d: int, alpha: float) -> None:
+    model = PairModel(d, 12, alpha)
+    start = random_minimiser(model, torch.Generator().manual_seed(seed), 3, max_rejections=30).theta
+    shaken = start + 0.1 * torch.randn(
+        start.shape, generator=torch.Generator().manual_seed(seed + 1), dtype=torch.float64
+    )
+    landed = retract(model, shaken)
+    assert (excess_loss(model, landed) <= 1e-26).all()  # quadratic in residuals of about 1e-14
+    again = retract(model, landed)
+    assert ((again - landed).norm(dim=-1) <= 1e-11 * landed.norm(dim=-1)).all()
+
+
+def test_property_retraction_does_not_depend_on_the_other_replicas() -> None:
+    model = PairModel(3, 6, 1.0)
+    start = torch.randn(5, model.n_parameters, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    together = retract(model, start)
+    alone = torch.cat([retract(model, row[None]) for row in start])
+    assert torch.allclose(together, alone, rtol=0, atol=1e-10)
+
+
+def test_property_random_minimisers_extend_each_other() -> None:
+    model = PairModel(4, 12, 1.5)
+    short, long = (random_minimiser(model, torch.Generator().manual_seed(7), n) for n in (3, 5))
+    assert torch.allclose(short.theta, long.theta[:3], rtol=0, atol=1e-11)
+    spectrum = torch.linalg.eigvalsh(hessian(model, long.theta))
+    assert torch.allclose(long.smallest_eigenvalue, spectrum[:, -7], rtol=1e-9)
+    assert torch.allclose(long.condition_number, spectrum[:, -1] / spectrum[:, -7], rtol=1e-9)
+    assert long.rejected == 0
+
+
+def test_mutant_a_projection_that_forgets_a_constraint_is_caught() -> None:
+    model = PairModel(3, 6, 1.0)
+    theta = points(model, 3)
+    v = torch.randn(theta.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    constraint = MinimiserConstraint(model)
+    least = constraint.linearise(theta).singular_values[:, 3] / constraint.linearise(theta).singular_values[:, 0]
+    mutant = tangent_projection(model, theta, v, rank_tolerance=float(least.max()) * 1.01)
+    H = hessian(model, theta)
+    assert torch.einsum("rpq,rq->rp", H, mutant).norm(dim=-1).max() > 1e-3
+
+
+def test_closed_form_limit_map_of_the_product_model() -> None:
+    # gradient flow of a function of uv conserves u² − v², so Φ is known exactly
+    model = ProductModel(1.5)
+    start = torch.tensor([[2.0, 1.0], [0.5, 0.5], [3.0, 0.1], [1.0, 2.5]], dtype=torch.float64)
+    expected = torch.stack([model.on_manifold(float(u * u - v * v)) for u, v in start])
+    for tolerance, allowed in ((1e-6, 1e-4), (1e-8, 1e-6)):
+        assert (limit_point(model, start, tolerance=tolerance) - expected).norm(dim=-1).max() <= allowed
+    assert (retract(model, start) - expected).norm(dim=-1).max() > 1e-2  # Gauss–Newton goes elsewhere
+
+
+def test_cross_library_limit_map_against_scipy_radau() -> None:
+    model = PairModel(3, 5, 1.2)
+    start = points(model, 1) + 0.1 * torch.randn(
+        1, model.n_parameters, generator=torch.Generator().manual_seed(4), dtype=torch.float64
+    )
+
+    def downhill(_: float, y: np.ndarray) -> np.ndarray:
+        value: np.ndarray = -exact_gradient(model, torch.from_numpy(y)).numpy()
+        return value
+
+    expected = np.stack(
+        [solve_ivp(downhill, (0, 300), row.numpy(), "Radau", rtol=1e-9, atol=1e-10).y[:, -1] for row in start]
+    )
+    assert np.abs(limit_point(model, start, tolerance=1e-9).numpy() - expected).max() <= 1e-6
+
+
+def test_property_limit_map_conserves_what_gradient_flow_conserves() -> None:
+    # f is homogeneous of degree 1 in a_j and 2 in w_j, so ‖w_j‖² − 2a_j² is constant along gradient flow
+    model = PairModel(4, 12, 1.5)
+    base = random_minimiser(model, torch.Generator().manual_seed(0), 5).theta
+    start = base + 0.1 * torch.randn(base.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+    def invariant(theta: Tensor) -> Tensor:
+        a, w, _ = model.split(theta)
+        return w.square().sum(-1) - 2 * a.square()
+
+    limit = limit_point(model, start)
+    assert (invariant(limit) - invariant(start)).abs().max() <= 1e-5
+    assert (invariant(retract(model, start)) - invariant(start)).abs().max() >= 1e-3
+    assert (excess_loss(model, limit) <= 1e-26).all()
+
+
+def test_order_of_gauss_newton_against_the_limit_map_is_two() -> None:
+    model = PairModel(3, 6, 1.2)
+    base = points(model, 3)
+    direction = torch.randn(base.shape, generator=torch.Generator().manual_seed(8), dtype=torch.float64)
+    distances = [0.04, 0.02, 0.01, 0.005]
+    gaps = [
+        float((retract(model, start) - limit_point(model, start, tolerance=1e-10)).norm(dim=-1).mean())
+        for start in (base + r * direction for r in distances)
+    ]
+    slope = np.polyfit(np.log(distances), np.log(gaps), 1)[0]
+    assert abs(slope - 2) < 0.1  # halving 0.04 three times leaves a cubic remainder of a few per cent
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.floats(1e-8, 1e4))
+def test_closed_form_phi_functions(z: float) -> None:
+    # φ₁(−z) = (1 − e^{−z})/z through expm1; φ₂, φ₃ by their integrals ∫₀¹ e^{−(1−s)z} s^{k−1}/(k−1)! ds
+    nodes, weights = np.polynomial.legendre.leggauss(60)
+    s, weights = (nodes + 1) / 2, weights / 2
+    values = [float(part) for part in _phi(torch.tensor([z], dtype=torch.float64))]
+    assert values[0] == pytest.approx(-np.expm1(-z) / z, rel=1e-13)
+    if z < 50:
+        assert values[1] == pytest.approx(weights @ (np.exp(-(1 - s) * z) * s), rel=1e-12)
+        assert values[2] == pytest.approx(weights @ (np.exp(-(1 - s) * z) * s**2 / 2), rel=1e-12)
+
+
+def test_errors_say_what_to_do() -> None:
+    deterministic = ProductModel(1.0)
+    deterministic.conditional = torch.tensor([[0.0, 1.0]], dtype=torch.float64)
+    with pytest.raises(ValueError, match="finite noise level"):
+        MinimiserConstraint(deterministic)
+    with pytest.raises(ValueError, match="rank_tolerance"):
+        MinimiserConstraint(ProductModel(1.0), rank_tolerance=1.5)
+    with pytest.raises(NotOnManifoldError, match="retract or limit_point"):
+        require_membership(MinimiserConstraint(ProductModel(1.0)), torch.ones(1, 2, dtype=torch.float64) * 2)
+    stationary = torch.zeros(1, 2, dtype=torch.float64)  # u = v = 0 is a saddle of the product model
+    with pytest.raises(RetractionError, match="start elsewhere"):
+        retract(ProductModel(1.0), stationary)
+    with pytest.raises(RetractionError, match="start elsewhere"):
+        limit_point(ProductModel(1.0), stationary, max_steps=40)
+    with pytest.raises(ValueError, match="tolerance"):
+        limit_point(ProductModel(1.0), stationary, tolerance=1.0)
+    generator = torch.Generator().manual_seed(0)
+    with pytest.raises(ValueError, match="n >= 1"):
+        random_minimiser(ProductModel(1.0), generator, 0)
+    with pytest.raises(RetractionError, match="widen the model"):
+        random_minimiser(PairModel(4, 1, 1.0), generator, 2)  # one neuron cannot represent z₁z₂
+
+
+def test_enumeration_every_context_is_matched_after_retraction() -> None:
+    model = BracketModel(4, 10, 1.2)
+    theta = points(model, 2, seed=3)
+    for row, (x, z) in itertools.product(theta, enumerate(model.contexts)):
+        a, w, _ = model.split(row)
+        f = float((a * (w @ z).clamp(min=0)).sum())
+        truth = float(model.conditional[x, 1].logit())
+        assert f == pytest.approx(truth, abs=1e-11)

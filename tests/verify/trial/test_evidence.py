@@ -1,0 +1,128 @@
+"""Evidence: what is written is read back; what is not evidence is named; an interruption keeps what was written."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from verify.statistics.intervals import enclosure
+from verify.trial.decision import decide
+from verify.trial.design import Design
+from verify.trial.evidence import ControlOutcome, Evidence, Measurement, append, read
+
+
+def design(statistic: str = "value", target: float = 1.0) -> Design:
+    return Design(
+        claim="product-model",
+        prediction="one",
+        target=target,
+        delta=0.1,
+        delta_refute=0.1,
+        alpha=1e-4,
+        power=0.99,
+        n=1,
+        statistic=statistic,
+        bound="enclosure",
+        spread=0.01,
+        justification="a constant with a known rounding error",
+        instances=2,
+    )
+
+
+def evidence() -> Evidence:
+    declared = design()
+    measured = [
+        Measurement.of(decide(declared, enclosure(value, 0.01)), {"alpha": value, "B": 2}, 0.5)
+        for value in (1.0, 1.004)
+    ]
+    control = ControlOutcome("off", "nothing holds", Measurement.of(decide(declared, enclosure(2.0, 0.01)), {}, None))
+    return Evidence(
+        claim="product-model",
+        title="title",
+        status="derived",
+        verdict="supported",
+        expected="supported",
+        measurements=tuple(measured),
+        controls=(control,),
+        designs=(declared,),
+        profile="quick",
+        device="cpu",
+        root_seed=3,
+        seconds=0.5,
+        versions={"python": "3.11"},
+        hardware={"cores": 2},
+        date="2026-01-01T00:00:00+00:00",
+    )
+
+
+def test_round_trip_through_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "evidence.jsonl"
+    append(path, evidence())
+    append(path, evidence())
+    assert list(read(path)) == [evidence(), evidence()]
+
+
+def test_every_line_is_plain_json(tmp_path: Path) -> None:
+    path = tmp_path / "evidence.jsonl"
+    append(path, evidence())
+    line = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda name: pytest.fail(name))
+    assert line["controls"][0]["caught"] is True
+    assert line["schema"] == 1
+
+
+def test_a_truncated_last_line_is_named_and_the_rest_is_readable(tmp_path: Path) -> None:
+    path = tmp_path / "evidence.jsonl"
+    append(path, evidence())
+    whole = path.read_text(encoding="utf-8")
+    path.write_text(whole + whole[:50], encoding="utf-8")
+    lines = read(path)
+    assert next(lines) == evidence()
+    with pytest.raises(ValueError, match="line 2"):
+        next(lines)
+
+
+@pytest.mark.parametrize("change", [{"schema": 0}, {"claim": None, "surplus": 1}])
+def test_foreign_lines_are_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    path = tmp_path / "evidence.jsonl"
+    path.write_text(json.dumps({**evidence().as_json(), **change}), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"line 1.*measure again"):
+        list(read(path))
+
+
+def test_the_interval_is_widened_by_the_systematic_error() -> None:
+    result = decide(design(), enclosure(1.0, 0.01), systematic=0.02)
+    measured = Measurement.of(result, {}, None)
+    assert measured.high == pytest.approx(1.03, abs=1e-12)
+    assert measured.low == pytest.approx(0.97, abs=1e-12)
+
+
+def test_the_headline_is_the_instance_that_reaches_farthest() -> None:
+    assert evidence().headline.estimate == 1.004
+
+
+def test_the_headline_of_a_one_sided_claim_is_the_instance_nearest_to_refutation() -> None:
+    two_sided = evidence()
+    low, high = (Measurement.of(decide(design(), enclosure(value, 0.01)), {}, None) for value in (0.99, 1.5))
+    measurements = (low, high)
+    assert replace(two_sided, measurements=measurements).headline is high
+    one_sided = replace(two_sided, designs=(replace(design(), side="lower"),), measurements=measurements)
+    assert one_sided.headline is low
+
+
+def test_a_control_is_caught_only_by_refutation() -> None:
+    unsure = Measurement.of(decide(design(), enclosure(1.05, 0.08)), {}, None)
+    assert unsure.verdict == "inconclusive"
+    assert not ControlOutcome("unsure", "nothing", unsure).caught
+    assert math.isfinite(unsure.low)
+
+
+def test_the_headline_is_of_the_design_that_decided() -> None:
+    first, second = design("a"), design("b")
+    fine = Measurement.of(decide(first, enclosure(1.0, 0.01)), {}, None)
+    off = Measurement.of(decide(second, enclosure(1.5, 0.01)), {}, None)
+    found = replace(evidence(), designs=(first, second), measurements=(fine, off), verdict="refuted")
+    assert found.headline_design == second
+    assert found.headline == off
+    assert replace(found, verdict="supported").headline == fine

@@ -1,0 +1,187 @@
+"""A trial enforces its own rules: declared designs, spent budget, controls, expected verdicts."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from theory.claims import CLAIMS
+from verify.ensembles import Sgd
+from verify.models.product import ProductModel
+from verify.statistics.intervals import enclosure
+from verify.trial.design import Design
+from verify.trial.evidence import ANY, UnexpectedOutcomeError, require_expected
+from verify.trial.settings import Settings
+from verify.trial.trial import BUDGET, DivergedError, Trial
+
+CLAIM = CLAIMS["product-model"]
+
+
+def design(instances: int = 1) -> Design:
+    return Design(
+        claim=CLAIM.id,
+        prediction="one",
+        target=1.0,
+        delta=0.1,
+        delta_refute=0.2,
+        alpha=BUDGET.alpha(CLAIM.id),
+        power=0.99,
+        n=1,
+        statistic="value",
+        bound="enclosure",
+        spread=0.01,
+        justification="a constant with a known rounding error",
+        instances=instances,
+    )
+
+
+def finished(estimate: float = 1.0, control: float = 2.0, asked: str | None = None, measured: str = "") -> Trial:
+    trial = Trial(CLAIM, Settings(scale=asked))
+    (declared,) = trial.declare([design()])
+    parameters = {"scale": measured} if measured else {}
+    trial.decide(declared, enclosure(estimate, 0.01), parameters=parameters, prediction=None)
+    trial.control("off", "nothing holds", declared, enclosure(control, 0.01), parameters={})
+    return trial
+
+
+def test_a_supported_claim_with_caught_controls_passes() -> None:
+    evidence = finished().conclude()
+    assert evidence.verdict == "supported"
+    assert evidence.status == CLAIM.status
+    require_expected(evidence)
+
+
+@pytest.mark.parametrize(("estimate", "verdict"), [(1.5, "refuted"), (1.095, "refuted"), (1.005, "supported")])
+def test_the_verdict_follows_the_measurement(estimate: float, verdict: str) -> None:
+    assert finished(estimate).conclude().verdict == verdict
+
+
+def test_an_unexpected_verdict_fails_with_the_measurement() -> None:
+    with pytest.raises(UnexpectedOutcomeError, match=r"refuted, expected supported: value.*1\.5"):
+        require_expected(finished(1.5).conclude())
+
+
+@pytest.mark.parametrize(
+    ("asked", "measured", "free"),
+    [
+        (None, "small", False),
+        ("medium", "", False),  # about no networks
+        ("medium", "small", False),  # always on the small ones
+        ("medium", "medium", True),
+        ("small:hmm-lstm", "small", True),
+    ],
+)
+def test_any_verdict_will_do_only_for_networks_at_the_scale_that_was_asked_for(
+    asked: str | None, measured: str, *, free: bool
+) -> None:
+    evidence = finished(1.5, asked=asked, measured=measured).conclude()
+    assert (evidence.expected == ANY) == free
+    if free:
+        require_expected(evidence)
+    else:
+        with pytest.raises(UnexpectedOutcomeError, match="refuted, expected supported"):
+            require_expected(evidence)
+
+
+def test_a_claim_expected_to_be_refuted_fails_when_it_is_supported() -> None:
+    with pytest.raises(UnexpectedOutcomeError, match="supported, expected refuted"):
+        require_expected(replace(finished().conclude(), expected="refuted"))
+
+
+def test_a_missed_control_fails_and_is_named() -> None:
+    with pytest.raises(UnexpectedOutcomeError, match=r"controls not caught: off \(nothing holds\)"):
+        require_expected(finished(control=1.0).conclude())
+
+
+def test_no_control_no_conclusion() -> None:
+    trial = Trial(CLAIM, Settings())
+    (declared,) = trial.declare([design()])
+    trial.decide(declared, enclosure(1.0, 0.01), parameters={}, prediction=None)
+    with pytest.raises(ValueError, match="without a control"):
+        trial.conclude()
+
+
+def test_an_undecided_design_and_a_missing_instance_are_errors() -> None:
+    trial = Trial(CLAIM, Settings())
+    (declared,) = trial.declare([design(instances=2)])
+    trial.control("off", "nothing holds", declared, enclosure(2.0, 0.01), parameters={})
+    with pytest.raises(ValueError, match="did not decide: value"):
+        trial.conclude()
+    trial.decide(declared, enclosure(1.0, 0.01), parameters={}, prediction=None)
+    with pytest.raises(ValueError, match="expected 2 declared instances"):
+        trial.conclude()
+
+
+def test_designs_are_declared_once_for_the_right_claim_within_the_budget() -> None:
+    trial = Trial(CLAIM, Settings())
+    with pytest.raises(ValueError, match="expected designs of product-model"):
+        trial.declare([replace(design(), claim="plateau")])
+    with pytest.raises(ValueError, match="expected designs of product-model, got none"):
+        trial.declare([])
+    with pytest.raises(ValueError, match="may spend a level of"):
+        trial.declare([design(), replace(design(), statistic="other")])
+    trial.declare([design()])
+    with pytest.raises(ValueError, match="declared already"):
+        trial.declare([design()])
+
+
+def test_only_declared_designs_decide() -> None:
+    trial = Trial(CLAIM, Settings())
+    with pytest.raises(ValueError, match="not a declared design"):
+        trial.decide(design(), enclosure(1.0, 0.01), parameters={}, prediction=None)
+
+
+def test_streams_depend_on_root_seed_claim_and_purpose() -> None:
+    one, two = Trial(CLAIM, Settings(root_seed=1)), Trial(CLAIM, Settings(root_seed=2))
+    assert one.numpy("a").integers(1 << 60) == one.numpy("a").integers(1 << 60)
+    assert one.numpy("a").integers(1 << 60) != one.numpy("b").integers(1 << 60)
+    assert one.numpy("a").integers(1 << 60) != two.numpy("a").integers(1 << 60)
+    assert torch.equal(torch.rand(3, generator=one.torch("x")), torch.rand(3, generator=one.torch("x")))
+
+
+def test_a_diverged_ensemble_is_an_error_that_names_replica_step_and_rate() -> None:
+    trial = Trial(CLAIM, Settings())
+    start = torch.tensor([[30.0, 0.05]] * 4, dtype=torch.float64)
+    with pytest.raises(DivergedError, match=r"replicas diverged, replica \d+ first at step \d+ with learning rate 50"):
+        trial.ensemble(ProductModel(1.5), start, Sgd(learning_rate=50.0, momentum=0.99), 4000, "x")
+
+
+def test_equal_paths_share_their_random_numbers() -> None:
+    trial = Trial(CLAIM, Settings())
+    start = ProductModel(1.0).flattest().expand(8, 2)
+    runs = [trial.ensemble(ProductModel(1.0), start, Sgd(learning_rate=0.1), 20, path) for path in ("a", "a", "b")]
+    assert torch.equal(runs[0], runs[1])
+    assert not torch.equal(runs[0], runs[2])
+
+
+def test_progress_counts_tasks() -> None:
+    seen: list[float] = []
+    trial = Trial(CLAIM, Settings(), seen.append)
+    trial.plan(4)
+    trial.advance()
+    trial.advance(2)
+    assert seen == [0.25, 0.75]
+
+
+def test_stored_evidence_is_recalled_in_place_of_measuring() -> None:
+    stored = finished().conclude()
+    trial = Trial(CLAIM, Settings(profile="quick"))
+    trial.declare([design()])
+    trial.recall(stored)
+    assert trial.recalled
+    assert trial.conclude() is stored
+
+
+@pytest.mark.parametrize("change", [{"claim": "plateau"}, {"designs": (design(instances=2),)}])
+def test_stored_evidence_of_another_design_is_refused(change: dict[str, object]) -> None:
+    stored = replace(finished().conclude(), **change)  # type: ignore[arg-type]
+    trial = Trial(CLAIM, Settings())
+    trial.declare([design()])
+    with pytest.raises(ValueError, match="measure again"):
+        trial.recall(stored)
+
+
+def test_nothing_is_recalled_over_a_measurement() -> None:
+    trial = finished()
+    with pytest.raises(ValueError, match="nothing measured"):
+        trial.recall(finished().conclude())

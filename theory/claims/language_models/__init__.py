@@ -1,0 +1,4 @@
+"""The paper's claims about trained networks, with what can be proved of each."""
+
+ORDER = 5
+"""Place of the chapter in the book."""

@@ -1,0 +1,150 @@
+r"""Where the bracket theorem stops: words of length 2, properly nested words, neurons with a bias.
+
+A neuron with a > 0 meets the conditions for equality (`theory.claims.minima.bracket_language`) when its response is
+κ or 0 on the contexts with y = +1 and 0 on those with y = −1. Besides w = −κ(1, …, 1) they are met by
+
+* T = 2: w = (−κ, 0) and w = (0, −κ), a lookup table. Half the pre-activations are 0 there, so this rests on
+  relu'(0) = 0: where no pre-activation is 0, mask moves alone force w ∝ (1, …, 1), at T = 2 as well;
+* nested words of any length: w = (ω, …, ω, −κ) with any ω ≤ −κ/2, since their last token always closes. For
+  ω < −κ/2 no pre-activation is 0;
+* neurons with a bias, whose bound is 2α√T σ'(α): w = 2cz*, β = c − 2c(T − 1) responds to the context z* alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import accumulate, product
+
+import sympy as sp
+
+from theory.claims.minima.bracket_language import D, T, alpha, gradient_bound, over_contexts, squared_gradient
+from theory.kernel.derivation import Derivation
+from theory.kernel.functions import logistic_slope
+from theory.kernel.inequality import Terms
+
+kappa = sp.Symbol("kappa", positive=True)
+y = sp.Symbol("y", integer=True)
+
+
+def contexts(length: int, *, nested: bool) -> Iterator[tuple[tuple[int, ...], int]]:
+    """Yield every context z with its token y: balanced words of {±1}^length, or the nested ones, one token masked.
+
+    Exact; length·C(length, length/2) contexts, or length·Catalan(length/2).
+    """
+    for word in product((1, -1), repeat=length):
+        depths = tuple(accumulate(word))
+        if depths[-1] == 0 and not (nested and min(depths) < 0):
+            for mask in range(length):
+                yield (*word[:mask], 0, *word[mask + 1 :]), word[mask]
+
+
+def _cases(length: int, inputs: tuple[sp.Symbol, ...], *, nested: bool) -> list[dict[sp.Symbol, sp.Expr]]:
+    return [dict(zip((*inputs, y), (*z, token), strict=True)) for z, token in contexts(length, nested=nested)]
+
+
+def shortest_words() -> Derivation:
+    """Derive that at T = 2 a lookup table reaches the minimum."""
+    d = Derivation("brackets-length-two")
+    inputs = sp.symbols("z_1 z_2", integer=True)
+    right, wrong = (sp.Add(*(sp.Max(-sign * y * x, 0) for x in inputs)) for sign in (1, -1))
+    d.enumeration(
+        "lookup-table",
+        sp.And(sp.Eq(right, 1), sp.Eq(wrong, 0)),
+        "κ = 1, four neurons with w = −e_i, a > 0 and w = e_i, a < 0: on every context those with the sign of y "
+        "respond with 1 in all, the others with 0, so one with κ; every condition for equality holds off ±(1, 1)",
+        _cases(2, inputs, nested=False),
+    )
+    return d.conclude("lookup-table")
+
+
+def nested_words() -> Derivation:
+    """Derive that on properly nested words of any length w = (ω, …, ω, −κ), ω ≤ −κ/2, reaches the minimum."""
+    d = Derivation("brackets-nested")
+    total, last = sp.symbols("S z_T", real=True)
+    excess = sp.Symbol("xi", nonnegative=True)
+    weight = sp.Symbol("omega", real=True)
+    d.assume("closing", sp.Eq(last, -1), "the last token of a nested word closes; unmasked, z_T = −1")
+    d.assume("plus", sp.Eq(total, -1), "contexts with y = +1 have S = Σz = −1, and their mask is not the last token")
+    d.assume("family", sp.Eq(weight, -kappa / 2 - excess), "ω ≤ −κ/2, written with ξ ≥ 0")
+    d.identity(
+        "open",
+        sp.Eq(weight * (total - last) - kappa * last, kappa),
+        "w·z = ω(S − z_T) − κz_T = κ on every context with y = +1, whatever ω",
+        given=("closing", "plus"),
+    )
+    d.inequality(
+        "closed",
+        sp.Le(weight * (1 - last) - kappa * last, 0),
+        "y = −1, last token unmasked: S = 1, z_T = −1 and w·z = 2ω + κ = −2ξ",
+        Terms((2 * excess,)),
+        given=("closing", "family"),
+    )
+    d.inequality(
+        "closed-at-the-end",
+        sp.Lt(weight, 0),
+        "y = −1, last token masked: S = 1, z_T = 0 and w·z = ω",
+        Terms((kappa / 2, excess)),
+        given=("family",),
+    )
+    for length in (4, 6, 8):
+        inputs = sp.symbols(f"z_1:{length + 1}", integer=True)
+        value = -2 * sp.Add(*inputs[:-1]) - inputs[-1]
+        d.enumeration(
+            f"witness-{length}",
+            sp.Eq(sp.Max(value, 0), (1 + y) / 2),
+            f"κ = 1, w = −(2, …, 2, 1): relu(w·z) is 1 where y = +1 and 0 where y = −1, nested words of {length}",
+            _cases(length, inputs, nested=True),
+        )
+    return d.conclude("open")
+
+
+def biases() -> Derivation:
+    """Derive that with biases the minimum is 2α√T σ'(α), reached by neurons that memorise one context each."""
+    d = Derivation("brackets-bias")
+    root = sp.sqrt(T)
+    d.lemma("gradient", gradient_bound())
+    d.instance("gradient-bias", "gradient", {D: T}, "a bias adds a² for every open neuron: D = |z|² + 1 = T")
+    d.inequality(
+        "bound",
+        sp.Ge(logistic_slope(alpha) * over_contexts(squared_gradient(T)), 2 * alpha * root * logistic_slope(alpha)),
+        "tr H = σ'(α) E|∇f|² on Γ",
+        Terms(using={"gradient-bias": logistic_slope(alpha)}),
+    )
+    height = sp.Symbol("c", positive=True)
+    differing = sp.Symbol("k", integer=True, nonnegative=True)
+    bias = sp.Symbol("beta", real=True)
+    d.define("bias", sp.Eq(bias, height - 2 * height * (T - 1)), "w = 2cz* for a context z*, and this bias")
+    d.identity(
+        "own-context",
+        sp.Eq(2 * height * (T - 1) + bias, height),
+        "on z* itself w·z* + β = c, as |z*|² = T − 1",
+        given=("bias",),
+    )
+    d.assume("other", sp.Ge(differing, 1), "another context with the same mask differs in k ≥ 1 tokens")
+    d.inequality(
+        "same-mask",
+        sp.Lt(2 * height * (T - 1 - 2 * differing) + bias, 0),
+        "z*·z = T − 1 − 2k",
+        Terms((3 * height,), using={"other": 4 * height}),
+        given=("bias",),
+    )
+    d.inequality(
+        "other-mask",
+        sp.Lt(2 * height * (T - 2 - 2 * differing) + bias, 0),
+        "z*·z = T − 2 − 2k, k ≥ 0: T − 2 positions are unmasked in both",
+        Terms((height, 4 * height * differing)),
+        given=("bias",),
+    )
+    output = sp.Symbol("a", positive=True)
+    d.assume("margin", sp.Eq(alpha, output * height), "its neuron alone gives a context the margin aκ = α: a c = α")
+    d.assume("balance", sp.Eq(height, output * root), "the two halves of its squared gradient are equal: c = a√T")
+    d.identity(
+        "memorised",
+        sp.Eq(
+            logistic_slope(alpha) * (height**2 + output**2 * T),
+            2 * (output * height) * root * logistic_slope(alpha),
+        ),
+        "one neuron for every context, each open there alone: tr H = 2α√T σ'(α) with α = a c, the bound",
+        given=("balance",),
+    )
+    return d.conclude("memorised")

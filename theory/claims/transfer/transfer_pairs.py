@@ -1,0 +1,151 @@
+r"""The flattest pair model transfers: n labels make a linear probe exact with probability 1 − 2^{1−n}.
+
+At the flattest minimum a hidden unit (w_j·z)² is a multiple of 1{z₁z₂ = 1} or of 1{z₁z₂ = −1}: the features of a
+context are p_1…p_k on the units of its own class and 0 on those of the other. The downstream task is to tell z₁z₂
+from n contexts with their labels, by the head of least norm among those that fit (no intercept).
+
+On a class that was seen the head is ±p/‖p‖² and its value ±1 is exact; on a class that was not seen the head is 0 and
+so is its value. Among the 2ⁿ equally likely label sequences 2ⁿ − 2 contain both classes, so
+
+    Pr(exact) = 1 − 2^{1−n},   expected accuracy = 1 − 2^{−n} when the unseen class counts as wrong.
+"""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from theory.claim import Claim
+from theory.claims.minima import flattest_pairs
+from theory.claims.minima.pair_language import over_signs
+from theory.formula import Formula, Parameter
+from theory.kernel.derivation import Derivation
+from theory.kernel.inequality import Terms
+
+n, k, l = sp.symbols("n k l", integer=True, positive=True)  # noqa: E741 - the name used in the paper note
+unit = sp.Symbol("j", integer=True, positive=True)
+features, head, other = (sp.IndexedBase(name, real=True) for name in "phg")
+
+
+def derive() -> Derivation:
+    """Derive the features, the probe, and the two probabilities."""
+    derivation = Derivation("transfer-pairs")
+    flattest = flattest_pairs.CLAIM.derivation
+    derivation.lemma("flattest", flattest, "flattest", "its cases of equality are the networks below")
+    derivation.lemma("flattest-network", flattest, "attained-function", "the networks whose features are probed")
+    _features(derivation)
+    _probe(derivation)
+    _counting(derivation)
+    return derivation.conclude("exact")
+
+
+def _features(derivation: Derivation) -> None:
+    z1, z2, size = sp.symbols("z_1 z_2 s", real=True)
+    for sign, name in ((1, "plus"), (-1, "minus")):
+        derivation.identity(
+            f"feature-{name}",
+            sp.Eq(
+                (size * z1 + sign * size * z2) ** 2,
+                2 * size**2 * (1 + sign * z1 * z2) + size**2 * (z1**2 - 1) + size**2 * (z2**2 - 1),
+            ),
+            f"on the cube z_i² = 1: (w·z)² is 4s² where z₁z₂ = {sign} and 0 elsewhere",
+        )
+    derivation.enumeration(
+        "exclusive",
+        sp.Eq((z1 + z2) ** 2 * (z1 - z2) ** 2, 0),
+        "no context activates units of both classes",
+        [{z1: first, z2: second} for first in (-1, 1) for second in (-1, 1)],
+    )
+    derivation.identity(
+        "balanced",
+        sp.Eq(over_signs((1 + z1 * z2) / 2, z1, z2), sp.Rational(1, 2)),
+        "half of all contexts have z₁z₂ = 1",
+    )
+
+
+def _probe(derivation: Derivation) -> None:
+    square, value = sp.Symbol("P", positive=True), sp.Symbol("v", real=True)
+    derivation.define(
+        "square",
+        sp.Eq(square, sp.Sum(features[unit] ** 2, (unit, 1, k))),
+        "squared length of the features of a class on its own units, not 0",
+    )
+    derivation.define(
+        "value",
+        sp.Eq(value, sp.Sum(head[unit] * features[unit], (unit, 1, k))),
+        "value of the head h on that class: only its own k units count (exclusive)",
+    )
+    derivation.inequality(
+        "least-norm",
+        sp.Ge(sp.Sum(head[unit] ** 2, (unit, 1, k)), value**2 / square),
+        "Cauchy–Schwarz: a head of value v has this norm at least, and equality only for h = v p/P",
+        Terms((sp.Sum((head[unit] - features[unit] * value / square) ** 2, (unit, 1, k)),)),
+        given=("square", "value"),
+    )
+    label = sp.Symbol("y", real=True)
+    derivation.identity(
+        "seen",
+        sp.Eq(sp.Sum(label * features[unit] / square * features[unit], (unit, 1, k)), label),
+        "a class that was seen with label y: h = y p/P fits all its contexts, seen or not",
+        given=("square",),
+    )
+    derivation.inequality(
+        "unseen",
+        sp.Ge(
+            sp.Sum(head[unit] ** 2, (unit, 1, k)) + sp.Sum(other[unit] ** 2, (unit, 1, l)),
+            sp.Sum(head[unit] ** 2, (unit, 1, k)),
+            evaluate=False,
+        ),
+        "a class that was not seen asks nothing: least norm sets the head to 0 on its l units, and its value is 0 ≠ y",
+        Terms((sp.Sum(other[unit] ** 2, (unit, 1, l)),)),
+    )
+
+
+def _counting(derivation: Derivation) -> None:
+    both = sp.Symbol("N", integer=True, nonnegative=True)
+    derivation.induction(
+        "both-seen",
+        sp.Eq(both, 2**n - 2),
+        "label sequences with both classes: each such sequence goes on with either label, each of the 2 constant "
+        "sequences with the other label",
+        initial={n: sp.S.One, both: sp.S.Zero},
+        update={n: n + 1, both: 2 * both + 2},
+        given=("balanced",),
+    )
+    derivation.identity(
+        "accuracy",
+        sp.Eq(both / 2**n + (1 - both / 2**n) / 2, 1 - 2**-n),
+        "accuracy is 1 when both classes were seen and ½ otherwise, the unseen half counting as wrong",
+        given=("both-seen", "seen", "unseen"),
+    )
+    derivation.identity(
+        "exact",
+        sp.Eq(both / 2**n, 1 - 2 ** (1 - n)),
+        "the probe is exact if and only if both classes were seen; all 2ⁿ label sequences are equally likely",
+        given=("both-seen", "seen", "unseen", "least-norm", "feature-plus", "feature-minus", "exclusive"),
+    )
+
+
+def _formula(step: str, quantity: str) -> Formula:
+    parameters = (Parameter("n", n, "number of labelled contexts", minimum=1, step=1),)
+    return Formula(CLAIM.derivation[step], parameters, quantity)
+
+
+CLAIM = Claim(
+    id="transfer-pairs",
+    place=1,
+    title="The flattest pair model transfers from a handful of labels",
+    statement=r"\Pr(\text{the least-norm probe on } n \text{ labels is exact}) = 1 - 2^{1-n};\quad "
+    r"\mathbb{E}\,\text{accuracy} = 1 - 2^{-n}",
+    hypotheses=(
+        "features (w_j·z)² of a flattest minimum of the pair language, m ≥ 2, any d ≥ 2",
+        "n ≥ 1 independent uniform contexts, labelled z₁z₂ without noise; no intercept",
+        "head of least norm among those that fit; accuracy counts the value 0 as wrong",
+    ),
+    uses=("flattest-pairs",),
+    source="ours; counterpart of the transfer part of paper Theorem 6.1 (second-hand)",
+    derive=derive,
+    formulas={
+        "": lambda: _formula("exact", "probability that the probe is exact"),
+        "accuracy": lambda: _formula("accuracy", "expected accuracy of the probe"),
+    },
+)

@@ -1,0 +1,1 @@
+"""The proof kernel: all that must be trusted, and nothing else."""

@@ -1,0 +1,87 @@
+"""Substitution that never lets a free symbol be captured by a Σ, a limit or a derivative."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import sympy as sp
+
+from theory.kernel.failure import CheckFailedError
+
+_BINDERS = (sp.Sum, sp.Product, sp.Integral, sp.Limit, sp.Derivative, sp.Lambda, sp.Subs, sp.Order)
+Runs = Callable[[sp.Basic, sp.Basic], bool]
+
+
+def never(index: sp.Basic, statement: sp.Basic) -> bool:
+    """Whether a statement holds for every value of an index, when nothing is known of it: if it does not name it."""
+    return index not in statement.free_symbols
+
+
+def bound_symbols(node: sp.Basic) -> frozenset[sp.Basic]:
+    """Symbols that a node binds, those of the nodes inside it included."""
+    found: set[sp.Basic] = set()
+    for part in sp.preorder_traversal(node):
+        if isinstance(part, sp.Derivative | sp.Lambda | sp.Subs | sp.Order):
+            found |= set(part.variables)
+        elif isinstance(part, sp.Limit):
+            found.add(part.args[1])
+        elif isinstance(part, sp.Sum | sp.Product | sp.Integral):
+            found |= {limit[0] for limit in part.limits}
+    return frozenset(found)
+
+
+def rewritten(expr: sp.Basic, equations: Mapping[sp.Expr, sp.Expr], runs: Runs = never) -> sp.Basic:
+    """Replace left sides by right sides, one equation after the other; a number is never replaced.
+
+    Under a Σ or a derivative an equation that speaks of the index or the variable is applied only if it holds for
+    every value of it, as `runs` says of the variable and the equation; under a limit or an integral it never is.
+    """
+    for old, new in equations.items():
+        if not old.is_number:
+            expr = _replaced(expr, old, new, runs)
+    return expr
+
+
+def _replaced(expr: sp.Basic, old: sp.Expr, new: sp.Expr, runs: Runs) -> sp.Basic:
+    hidden: dict[sp.Basic, sp.Dummy] = {}
+
+    def hide(node: sp.Basic) -> sp.Basic:
+        if isinstance(node, _BINDERS):
+            return hidden.setdefault(node, sp.Dummy(real=node.is_extended_real or None))
+        if not node.has(*_BINDERS):
+            return node
+        return node.func(*(hide(arg) for arg in node.args))
+
+    changed = hide(expr).subs(hide(old), new)
+    remaining = [(node, dummy) for node, dummy in hidden.items() if dummy in changed.free_symbols]
+    return changed.xreplace({dummy: _replaced_inside(node, old, new, runs) for node, dummy in remaining})
+
+
+def _replaced_inside(node: sp.Basic, old: sp.Expr, new: sp.Expr, runs: Runs) -> sp.Basic:
+    if isinstance(node, sp.Sum | sp.Product):
+        equation = sp.Eq(old, new, evaluate=False)
+        limits = [(index, *(_replaced(end, old, new, runs) for end in ends)) for index, *ends in node.limits]
+        open_to = all(runs(index, equation) for index, *_ in node.limits)
+        return node.func(_replaced(node.function, old, new, runs) if open_to else node.function, *limits)
+    equation = sp.Eq(old, new, evaluate=False)
+    if not isinstance(node, sp.Derivative) or not all(runs(variable, equation) for variable in node.variables):
+        return node
+    return node.func(_replaced(node.expr, old, new, runs), *node.variable_count)
+
+
+def instantiated(statement: sp.Basic, values: Mapping[sp.Symbol, sp.Expr]) -> sp.Basic:
+    """Replace symbols by values everywhere at once.
+
+    Raises:
+        CheckFailedError: a key is no symbol, or a symbol of a value would be captured.
+    """
+    bound = bound_symbols(statement)
+    for symbol, value in values.items():
+        if not isinstance(symbol, sp.Symbol):
+            raise CheckFailedError(f"only symbols take values; {symbol} is none")
+        if any(symbol == base.label for base in statement.atoms(sp.IndexedBase)):
+            raise CheckFailedError(f"{symbol} is an indexed quantity; replace the symbols that index it")
+        captured = bound & sp.sympify(value).free_symbols
+        if captured and symbol in statement.free_symbols and value != symbol:
+            raise CheckFailedError(f"{value} would be captured: {statement} already binds {captured}")
+    return statement.subs(dict(values), simultaneous=True)

@@ -1,0 +1,1 @@
+"""Measurements of the chapter `language_models`."""

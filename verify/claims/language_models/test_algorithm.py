@@ -1,0 +1,96 @@
+"""Compare AdamW, the adversarial algorithm and the lookup table of p* by their transfer at the same excess loss."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from verify.cohorts.cohort import Cohort
+from verify.cohorts.comparison import Comparison, Contrast
+from verify.cohorts.designs import contrast
+from verify.cohorts.laboratory import recalled, trained
+from verify.cohorts.scale import scale_of
+from verify.cohorts.transfer import Exam
+from verify.cohorts.verdicts import further_exams, record, record_control
+from verify.downstream.baselines import conditional_features, random_code
+from verify.trial.design import Design
+from verify.trial.settings import Profile
+from verify.trial.trial import Trial
+
+CLAIM = "algorithm"
+GAP = 0.07
+
+
+def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
+    """Return the designs: seven points between AdamW and the adversary, and between the adversary and the table."""
+    return tuple(
+        contrast(
+            CLAIM,
+            scale_of(profile, scale),
+            prediction=f"at the same excess loss, {first} transfers better than {second} by 7 points",
+            statistic=f"accuracy of {first} − accuracy of {second}",
+            target=GAP,
+            delta=GAP,
+            spread=0.06,
+            side="lower",
+            designs=2,
+        )
+        for first, second in (
+            ("AdamW", "the adversarial algorithm"),
+            ("the adversarial algorithm", "the lookup table of p*"),
+        )
+    )
+
+
+def table_accuracy(cohort: Cohort, exam: Exam, *, logarithm: bool = False) -> Float[Tensor, " member"]:
+    """Return the accuracy with p*, or log p*, as features, every position masked in turn: the table's excess is 0."""
+    features = [
+        conditional_features(language, inputs, logarithm=logarithm)
+        for language, inputs in zip(cohort.languages, exam.inputs, strict=True)
+    ]
+    return exam.accuracy(torch.stack(features))
+
+
+def code_accuracy(cohort: Cohort) -> Float[Tensor, " member"]:
+    """Return the accuracy with a random code of every sentence, of as many numbers as the network has features."""
+    dimension = cohort.scale.width * cohort.languages[0].length
+    seeds = cohort.seeds("random code")
+    features = [random_code(inputs, dimension, seed) for inputs, seed in zip(cohort.exam.inputs, seeds, strict=True)]
+    return cohort.exam.accuracy(torch.stack(features))
+
+
+def test_algorithm(trial: Trial) -> None:
+    best, worst = trial.declare(designs(trial.profile, trial.scale))
+    if recalled(trial):
+        return
+    compared = ["base", "adversarial", "plain"]
+
+    def measure(cohort: Cohort) -> tuple[Comparison, dict[str, Tensor]]:
+        tables = {
+            "lookup table": table_accuracy(cohort, cohort.exam),
+            "lookup table, second exam": table_accuracy(cohort, cohort.examine("second exam")),
+            "lookup table of log p*": table_accuracy(cohort, cohort.exam, logarithm=True),
+            "lookup table of random codes": code_accuracy(cohort),
+        }
+        arms = Comparison.of(cohort, compared, accuracy=compared, examined=["base", "adversarial"])
+        return arms, tables
+
+    for arms, tables in trained(trial, compared, measure):
+        shown = {f"accuracy, {name}": float(values.mean()) for name, values in tables.items()}
+        table, again = tables["lookup table"], tables["lookup table, second exam"]
+        gain = arms.gain("base", "adversarial")
+        record(trial, best, arms, gain, **shown, **further_exams(arms, "base", "adversarial"))
+        # The table's excess is 0, so that what remains of the networks' counts against them in full.
+        record(trial, worst, arms, Contrast(arms.accuracy("adversarial") - table, 0.0), **shown)
+        record_control(
+            trial, "one algorithm twice", "the two algorithms are the same", best, arms, arms.gain("plain", "base")
+        )
+        record_control(
+            trial,
+            "the table examined twice",
+            "the two algorithms are the same",
+            worst,
+            arms,
+            Contrast(again - table, 0.0),
+        )

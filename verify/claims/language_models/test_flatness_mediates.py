@@ -1,0 +1,104 @@
+"""Make networks flat or sharp at the same excess loss, and take the noise apart that mends an adversarial one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from verify.cohorts.cohort import Cohort
+from verify.cohorts.comparison import Comparison
+from verify.cohorts.designs import contrast
+from verify.cohorts.laboratory import recalled, trained
+from verify.cohorts.scale import scale_of
+from verify.cohorts.verdicts import before_the_way_down, further_exams, half_width, record, record_control
+from verify.trial.design import Design
+from verify.trial.report import HALF_WIDTH
+from verify.trial.settings import Profile
+from verify.trial.trial import Trial
+
+CLAIM = "flatness-mediates"
+GAIN = 0.02
+MENDED = "adversarial-"
+
+
+def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
+    """Return the designs: two points by a penalty on tr F, and two by the shape of the noise."""
+    return tuple(
+        contrast(
+            CLAIM,
+            scale_of(profile, scale),
+            prediction=prediction,
+            statistic=statistic,
+            target=GAIN,
+            delta=GAIN,
+            spread=spread,
+            side="lower",
+            designs=2,
+        )
+        for prediction, statistic, spread in (
+            (
+                "a penalty on tr F, against a reward, adds 2 points of accuracy at the same excess loss",
+                "accuracy, tr F penalised − accuracy, tr F rewarded",
+                0.015,
+            ),
+            (
+                "sampled labels mend an adversarial network by 2 points more than isotropic noise of the same norm",
+                "accuracy mended by sampled labels − accuracy mended by isotropic noise",
+                0.018,
+            ),
+        )
+    )
+
+
+def further_recoveries(cohort: Cohort, names: Sequence[str]) -> dict[str, float]:
+    """Return what further recoveries mend and do to tr F: each matched apart, so that it moves no decided contrast."""
+    isotropic = f"{MENDED}isotropic"
+    shown = {}
+    for name in names:
+        arms = Comparison.of(cohort, ["adversarial", isotropic, name])
+        short = name.removeprefix(MENDED)
+        gain = arms.gain(name, "adversarial").values
+        shown[f"gain by {short}"] = float(gain.mean())
+        shown[f"gain by {short}{HALF_WIDTH}"] = half_width(gain)
+        shown[f"ln(tr F, {short} ÷ isotropic)"] = float(arms.log_trace_ratio(name, isotropic).values.mean())
+    return shown
+
+
+def test_flatness_mediates(trial: Trial) -> None:
+    penalty, shape = trial.declare(designs(trial.profile, trial.scale))
+    if recalled(trial):
+        return
+    mended = [MENDED + labels for labels in ("sampled", "soft", "isotropic")]
+    sampled, soft, isotropic = mended
+    further = [MENDED + name for name in scale_of(trial.profile, trial.scale).further_recoveries]
+    pushed = ["flat", "sharp"]
+    forced, freed = ["base", "plain", *pushed], ["adversarial", *mended]
+
+    def measure(cohort: Cohort) -> tuple[Comparison, Comparison, dict[str, float]]:
+        return (
+            Comparison.of(cohort, forced, accuracy=forced, traces=pushed, examined=pushed, raw=pushed),
+            Comparison.of(cohort, freed, accuracy=freed, traces=[sampled, isotropic], raw=[sampled, isotropic]),
+            further_recoveries(cohort, further),
+        )
+
+    for arms, recovery, others in trained(trial, [*forced, *freed, *further], measure):
+        fall = arms.log_trace_ratio("flat", "sharp").values.mean()
+        raw = before_the_way_down(arms, "flat", "sharp")
+        forcing = {"ln(tr F, flat ÷ sharp)": float(fall)} | raw | further_exams(arms, "flat", "sharp")
+        record(trial, penalty, arms, arms.gain("flat", "sharp"), **forcing)
+        record_control(trial, "penalty of weight 0", "nothing acts on tr F", penalty, arms, arms.gain("plain", "base"))
+        shown = {
+            f"gain by {name.removeprefix(MENDED)}": float(recovery.gain(name, "adversarial").values.mean())
+            for name in mended
+        }
+        fall = recovery.log_trace_ratio(sampled, isotropic).values.mean()
+        shown["ln(tr F, sampled ÷ isotropic)"] = float(fall)
+        raw = before_the_way_down(recovery, sampled, isotropic)
+        record(trial, shape, recovery, recovery.gain(sampled, isotropic), **shown, **raw, **others)
+        record_control(
+            trial,
+            "soft labels in place of sampled ones",
+            "there is no label noise",
+            shape,
+            recovery,
+            recovery.gain(soft, isotropic),
+        )

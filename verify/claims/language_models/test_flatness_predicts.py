@@ -1,0 +1,76 @@
+"""Rank arms by their flatness and by their transfer, inside every unit, at the same excess loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from verify.cohorts.cohort import Cohort
+from verify.cohorts.comparison import Comparison, Contrast
+from verify.cohorts.designs import contrast
+from verify.cohorts.laboratory import recalled, trained
+from verify.cohorts.ranks import RANKED, correlations, dealt, mean_where_defined, pooled, reliability, without_ranks
+from verify.cohorts.scale import scale_of
+from verify.cohorts.sharpness import Sharpness
+from verify.cohorts.verdicts import record, record_control
+from verify.trial.design import Design
+from verify.trial.settings import Profile
+from verify.trial.trial import Trial
+
+CLAIM = "flatness-predicts"
+RHO = -0.4
+
+
+def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
+    """Return the designs: a rank correlation of −0.4 inside units, for tr F and for the invariant measure."""
+    return tuple(
+        contrast(
+            CLAIM,
+            scale_of(profile, scale),
+            prediction=f"over ways of training at the same excess loss, {measure} ranks transfer with ρ ≤ −0.4",
+            statistic=f"mean Spearman ρ of {measure} with accuracy inside units",
+            target=RHO,
+            delta=-RHO,
+            spread=0.35,
+            side="upper",
+            designs=2,
+        )
+        for measure in ("tr F", "Σθ²F")
+    )
+
+
+def test_flatness_predicts(trial: Trial) -> None:
+    raw, invariant = trial.declare(designs(trial.profile, trial.scale))
+    if recalled(trial):
+        return
+    measures: dict[Design, Callable[[Sharpness], Tensor]] = {raw: lambda s: s.trace, invariant: lambda s: s.invariant}
+
+    def measured(cohort: Cohort) -> tuple[Comparison, Tensor]:
+        arms = Comparison.of(cohort, RANKED, traces=RANKED)
+        return arms, torch.stack([arms.halves(name) for name in RANKED], 1)
+
+    for arms, halves in trained(trial, RANKED, measured):
+        family = arms.cohort.family.name
+        accuracy = torch.stack([arms.accuracy(name) for name in RANKED])
+        excess = torch.stack([arms.points[name].excess for name in RANKED])
+        shown: dict[str, float | int | str] = {"reliability of the exam's ranks": reliability(halves, excess)}
+        for part in arms.sharpness(RANKED[0]).parts:
+            table = torch.stack([arms.sharpness(name).parts[part] for name in RANKED])
+            shown[f"ρ of tr F, {part}"] = mean_where_defined(table, accuracy, excess)
+        for design, measure in measures.items():
+            table = torch.stack([measure(arms.sharpness(name)) for name in RANKED])
+            found = Contrast(correlations(table, accuracy, excess), 0.0)
+            generator = trial.numpy("bootstrap", family, design.statistic)
+            beside = shown | {"units without ranks": without_ranks(table, accuracy, excess)}
+            record(trial, design, arms, found, **pooled(table, accuracy, excess, generator), **beside)
+            shuffled = dealt(table, accuracy, excess, trial.numpy("shuffle", family))
+            record_control(
+                trial,
+                f"shuffled {'tr F' if design is raw else 'Σθ²F'}",
+                "a unit's measures are dealt to its arms at random",
+                design,
+                arms,
+                Contrast(shuffled, 0.0),
+            )

@@ -1,0 +1,109 @@
+"""Compare networks of two widths at the same excess loss, their features projected to the same dimension."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from verify.cohorts.cohort import Cohort
+from verify.cohorts.comparison import Comparison, Contrast
+from verify.cohorts.conditions import Size
+from verify.cohorts.designs import contrast
+from verify.cohorts.laboratory import recalled, trained
+from verify.cohorts.scale import scale_of
+from verify.cohorts.verdicts import half_width, record, record_control
+from verify.downstream.baselines import random_projection
+from verify.networks.network import Network
+from verify.trial.design import Design
+from verify.trial.report import HALF_WIDTH
+from verify.trial.settings import Profile
+from verify.trial.trial import Trial
+
+CLAIM = "model-size"
+GAIN = 0.045
+
+
+def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
+    """Return the design: 4.5 points, the smaller of the paper's figures for PCFG and HMM (second-hand)."""
+    return (
+        contrast(
+            CLAIM,
+            scale_of(profile, scale),
+            prediction="twice the width adds 4.5 points of accuracy at the same excess loss and number of features",
+            statistic="accuracy at width 2w − accuracy at width w, equal feature dimension",
+            target=GAIN,
+            delta=GAIN,
+            spread=0.04,
+            side="lower",
+        ),
+    )
+
+
+def projected_accuracy(cohort: Cohort, network: Network) -> Float[Tensor, " member"]:
+    """Return the accuracy on as many features as the small networks have: Gaussian random projections."""
+    dimension = cohort.scale.width // 2 * network.length
+    (seed, *_) = cohort.seeds("projection")
+    features = random_projection(cohort.features(network), dimension, torch.Generator().manual_seed(seed))
+    return cohort.exam.accuracy(features)
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Arms of two widths and of one, with their accuracies at equal feature dimension."""
+
+    different: Comparison
+    equal: Comparison
+    accuracy: dict[str, Tensor]
+    untrained: dict[Size, Tensor]
+
+
+def measure(cohort: Cohort) -> Widths:
+    """Match `base` with `small`, and with `plain`, and project the features of all."""
+    different = Comparison.of(cohort, ["base", "small"], accuracy=["base", "small"])
+    equal = Comparison.of(cohort, ["base", "plain"], accuracy=["base", "plain"])
+    networks = {
+        "large": different.points["base"].network,
+        "small": different.points["small"].network,
+        "before": equal.points["base"].network,
+        "after": equal.points["plain"].network,
+    }
+    return Widths(
+        different,
+        equal,
+        {name: projected_accuracy(cohort, network) for name, network in networks.items()},
+        {size: projected_accuracy(cohort, network) for size, network in cohort.untrained.items()},
+    )
+
+
+def test_model_size(trial: Trial) -> None:
+    (design,) = trial.declare(designs(trial.profile, trial.scale))
+    if recalled(trial):
+        return
+    for found in trained(trial, ["base", "small", "plain"], measure):
+        raw = found.different.gain("base", "small")
+        trained_gain = found.accuracy["large"] - found.accuracy["small"]
+        untrained_gain = found.untrained["large"] - found.untrained["small"]
+        record(
+            trial,
+            design,
+            found.different,
+            Contrast(trained_gain, raw.systematic),
+            **{
+                "gain with all features": float(raw.values.mean()),
+                "gain of untrained networks": float(untrained_gain.mean()),
+                f"gain of untrained networks{HALF_WIDTH}": half_width(untrained_gain),
+                "gain beyond that of untrained networks": float((trained_gain - untrained_gain).mean()),
+                f"gain beyond that of untrained networks{HALF_WIDTH}": half_width(trained_gain - untrained_gain),
+            },
+        )
+        record_control(
+            trial,
+            "equal widths",
+            "the second network is no larger than the first",
+            design,
+            found.equal,
+            Contrast(found.accuracy["after"] - found.accuracy["before"], found.equal.gain("plain", "base").systematic),
+        )

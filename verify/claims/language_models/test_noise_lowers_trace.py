@@ -1,0 +1,56 @@
+"""Go on from one minimum on sampled and on soft labels, and compare tr F at equal excess loss."""
+
+from __future__ import annotations
+
+import math
+
+from verify.cohorts.cohort import Cohort
+from verify.cohorts.comparison import Comparison
+from verify.cohorts.designs import contrast
+from verify.cohorts.laboratory import recalled, trained
+from verify.cohorts.scale import scale_of
+from verify.cohorts.verdicts import before_the_way_down, record, record_control
+from verify.trial.design import Design
+from verify.trial.settings import Profile
+from verify.trial.trial import Trial
+
+CLAIM = "noise-lowers-trace"
+LEAST = math.log(0.9)
+
+
+def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
+    """Return the design: tr F falls by a tenth at least."""
+    return (
+        contrast(
+            CLAIM,
+            scale_of(profile, scale),
+            prediction="SGD on sampled labels lowers tr F by a tenth at least, against the same run on soft labels",
+            statistic="ln(tr F, sampled labels ÷ tr F, soft labels)",
+            target=LEAST,
+            delta=-LEAST,
+            spread=0.095,
+            side="upper",
+        ),
+    )
+
+
+def test_noise_lowers_trace(trial: Trial) -> None:
+    (design,) = trial.declare(designs(trial.profile, trial.scale))
+    if recalled(trial):
+        return
+    compared = ["sampled", "soft", "isotropic"]
+
+    def measure(cohort: Cohort) -> Comparison:
+        return Comparison.of(cohort, compared, traces=compared, raw=compared[:2])
+
+    for arms in trained(trial, ["base", *compared], measure):
+        raw = before_the_way_down(arms, "sampled", "soft")
+        record(trial, design, arms, arms.log_trace_ratio("sampled", "soft"), **raw)
+        record_control(
+            trial,
+            "isotropic noise of the same norm",
+            "the covariance of the noise is not the Hessian",
+            design,
+            arms,
+            arms.log_trace_ratio("isotropic", "soft"),
+        )

@@ -1,0 +1,49 @@
+"""Train against a head for the downstream task, come back to the same excess loss, and compare transfer."""
+
+from __future__ import annotations
+
+from verify.cohorts.cohort import Cohort
+from verify.cohorts.comparison import Comparison
+from verify.cohorts.designs import contrast
+from verify.cohorts.laboratory import recalled, trained
+from verify.cohorts.scale import scale_of
+from verify.cohorts.verdicts import further_exams, record, record_control
+from verify.trial.design import Design
+from verify.trial.settings import Profile
+from verify.trial.trial import Trial
+
+CLAIM = "same-loss-different-transfer"
+GAP = 0.07
+
+
+def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
+    """Return the design: seven points of accuracy at the same loss."""
+    return (
+        contrast(
+            CLAIM,
+            scale_of(profile, scale),
+            prediction="at the same excess loss, AdamW transfers better than the adversarial algorithm by 7 points",
+            statistic="accuracy of AdamW − accuracy of the adversarial algorithm",
+            target=GAP,
+            delta=GAP,
+            spread=0.06,
+            side="lower",
+        ),
+    )
+
+
+def test_same_loss_different_transfer(trial: Trial) -> None:
+    (design,) = trial.declare(designs(trial.profile, trial.scale))
+    if recalled(trial):
+        return
+    compared = ["base", "plain", "adversarial"]
+
+    def measure(cohort: Cohort) -> Comparison:
+        return Comparison.of(cohort, compared, accuracy=compared, examined=["base", "adversarial"])
+
+    for arms in trained(trial, compared, measure):
+        shown = further_exams(arms, "base", "adversarial")
+        record(trial, design, arms, arms.gain("base", "adversarial"), **shown)
+        record_control(
+            trial, "adversary of weight 0", "nothing acts on the features", design, arms, arms.gain("base", "plain")
+        )

@@ -1,0 +1,180 @@
+"""Measure how often a minimum-norm head on the flattest bracket features is exact after n labels."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from jaxtyping import Float
+from torch import Tensor
+
+from synthetic.closed_form.brackets import SumSignTask
+from theory.claims import find
+from verify.downstream.minimum_norm import transfer_experiment
+from verify.minimisers.retraction import random_minimiser
+from verify.models.brackets import BracketModel, bracket_contexts
+from verify.trial.design import Design
+from verify.trial.settings import Profile
+from verify.trial.trial import BUDGET, Trial
+
+CLAIM = "transfer-brackets"
+LABELS = (1, 2, 3, 5)
+"""Numbers of labels, a design each: the failures 2^{−n} range from one half to one in 32."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """Number of instances and of probes in each, and the lengths that are drawn."""
+
+    instances: int
+    probes: int
+    lengths: tuple[int, ...]
+
+
+SIZES: dict[Profile, Size] = {
+    "quick": Size(2, 40_000, (4, 6)),
+    "default": Size(4, 40_000, (4, 6, 8)),
+    "full": Size(12, 400_000, (4, 6, 8, 10)),
+}
+
+
+def designs(profile: Profile) -> tuple[Design, ...]:
+    """Return one design for each number of labels, the most labels first: there the flattest net shows best."""
+    size = SIZES[profile]
+    return tuple(
+        Design(
+            claim=CLAIM,
+            prediction=f"the head on {n} labels is exact with probability 1 − 2^{{−{n}}}",
+            target=find(CLAIM).predict(n=n),
+            delta=0.02,
+            delta_refute=0.02,
+            alpha=BUDGET.alpha(CLAIM, len(LABELS)),
+            power=0.99,
+            n=size.probes,
+            instances=size.instances,
+            statistic=f"probability of an exact head after {n} labels",
+            bound="binomial",
+            justification=(
+                "Probes are independent, and each is scored exactly by enumerating every sequence; so the number of "
+                "exact ones is binomial, whatever the network. A correct prediction of an exact head differs from its "
+                "label by roundings only, below 1e-12 in trials; the zero head differs by 1 on label 1."
+            ),
+        )
+        for n in reversed(LABELS)
+    )
+
+
+@dataclass(frozen=True)
+class Instance:
+    """Features of every downstream sequence, from one network."""
+
+    T: int
+    features: Float[Tensor, "sequence neuron"]
+    parameters: dict[str, float | int | str] = field(default_factory=dict)
+
+    def exact(self, n: int, probes: int, generator: torch.Generator, *, prior: float = 0.5) -> np.ndarray:
+        """Zeros and ones, one for each probe on n labelled sequences: is its head exact on all sequences?
+
+        Args:
+            n: labels.
+            probes: number of independent probes.
+            generator: source of the labelled sequences.
+            prior: probability of label 1 among them, ½ in the task.
+        """
+        labels = task(self.T)[1]
+        prob = torch.where(labels > 0, prior / labels.sum(), (1 - prior) / (1 - labels).sum())
+        return transfer_experiment(self.features, labels, prob, n, probes, generator).exact.numpy().astype(float)
+
+
+def task(T: int) -> tuple[Float[Tensor, "sequence position"], Float[Tensor, " sequence"]]:
+    """Every sequence with sum ±2 as ±1 tokens, and its label 1{sum > 0}."""
+    listed = SumSignTask(T).enumerate()
+    return SumSignTask(T).features(listed.inputs), listed.labels
+
+
+def responses(T: int, w: Float[Tensor, "neuron position"], b: Tensor | float = 0.0) -> Float[Tensor, "sequence neuron"]:
+    """The hidden responses relu(w_j·x + b_j) to every downstream sequence."""
+    return (task(T)[0] @ w.mT + b).clamp(min=0)
+
+
+def draw(generator: np.random.Generator, size: Size) -> Instance:
+    """Draw a flattest network: T, α, 1 to 10 neurons on each side with a random split, and up to 3 dead ones."""
+    T = int(generator.choice(size.lengths))
+    alpha = float(generator.uniform(0.3, 3.0))
+    plus, minus, dead = (int(generator.integers(low, high)) for low, high in ((1, 11), (1, 11), (0, 4)))
+    # Shares of at least 1/20 of the largest keep |v|² of both classes far above the probes' rank tolerance.
+    shares = [weight / weight.sum() for weight in (generator.uniform(0.05, 1, k) for k in (plus, minus))]
+    kappa = np.sqrt(np.concatenate(shares) * alpha * math.sqrt(T - 1))
+    weight = np.concatenate([kappa * np.repeat([-1.0, 1.0], [plus, minus]), np.zeros(dead)])
+    w = torch.from_numpy(generator.permutation(weight))[:, None].expand(-1, T)
+    return Instance(T, responses(T, w), {"T": T, "alpha": alpha, "m": plus + minus + dead})
+
+
+def test_transfer(trial: Trial) -> None:
+    size = SIZES[trial.profile]
+    declared = dict(zip(reversed(LABELS), trial.declare(designs(trial.profile)), strict=True))
+    trial.plan(size.instances * len(LABELS) + 6)
+    for i in range(size.instances):
+        instance = draw(trial.numpy("instance", i), size)
+        for n, design in declared.items():
+            trial.decide(
+                design,
+                instance.exact(n, size.probes, trial.torch("probes", i, n)),
+                parameters={**instance.parameters, "n": n},
+                prediction=trial.claim.predict(n=n),
+            )
+            trial.advance()
+    _controls(trial, declared, size)
+
+
+def _controls(trial: Trial, declared: dict[int, Design], size: Size) -> None:
+    instance = draw(trial.numpy("control"), size)
+    generator = trial.torch("control points")
+    model = BracketModel(4, 24, 1.0)
+    gaussian = responses(4, model.split(random_minimiser(model, generator, max_rejections=20).theta[0])[1])
+    z = bracket_contexts(4, nested=False)
+    memorising = responses(4, 2 * z, torch.full((len(z),), -5.0, dtype=torch.float64))
+    nested = responses(4, torch.tensor([[-2.0, -2, -2, -1], [1, 2, 2, 2]], dtype=torch.float64))
+    cases = (
+        ("Gaussian minima", "a random point of Γ, not the flattest", Instance(4, gaussian), 5, 5, 0.5),
+        ("flattest on nested words", "w = (ω, …, ω, −κ) is as flat there", Instance(4, nested), 5, 5, 0.5),
+        ("flattest with biases", "one neuron memorises each context", Instance(4, memorising), 5, 5, 0.5),
+        ("one label more", "1 − 2^{−n−1} against 1 − 2^{−n}", instance, 5, 6, 0.5),
+        ("one label less", "1 − 2^{−n+1} against 1 − 2^{−n}", instance, 3, 2, 0.5),
+        ("labels not fair", "label 1 has probability 0.4", instance, 2, 2, 0.4),
+    )
+    for name, broken, network, n, used, prior in cases:
+        measured = network.exact(used, size.probes, trial.torch("control", name), prior=prior)
+        trial.control(name, broken, declared[n], measured, parameters={**network.parameters, "n": used})
+        trial.advance()
+
+
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 6))
+def test_property_exact_unless_every_label_is_zero(seed: int, n: int) -> None:
+    instance = draw(np.random.default_rng(seed), SIZES["default"])
+    labels = task(instance.T)[1]
+    prob = torch.full_like(labels, 1 / len(labels))
+    probes = 50
+    result = transfer_experiment(instance.features, labels, prob, n, probes, torch.Generator().manual_seed(seed))
+    seen = labels[result.contexts].amax(-1) > 0
+    assert bool((result.exact == seen).all())
+    # The accuracy adds up the probabilities of the sequences.
+    rounding = len(labels) * torch.finfo(torch.float64).eps
+    expected = torch.where(seen, 1.0, 0.5).to(torch.float64)
+    torch.testing.assert_close(result.accuracy, expected, rtol=0, atol=rounding)
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_property_features_of_the_classes_are_orthogonal_and_constant(seed: int) -> None:
+    instance = draw(np.random.default_rng(seed), SIZES["default"])
+    labels = task(instance.T)[1]
+    positive, negative = instance.features[labels > 0], instance.features[labels == 0]
+    # T products of size κ are added up to ±2κ: a relative rounding of T²ε/2 at most.
+    rounding = instance.T**2 * torch.finfo(torch.float64).eps
+    for group in (positive, negative):
+        torch.testing.assert_close(group, group[:1].expand_as(group), rtol=rounding, atol=0.0)
+    assert float((positive[:, None, :] * negative[None, :, :]).abs().max()) == 0.0

@@ -1,0 +1,1 @@
+"""The plateau law on trained networks: what sampled labels add to the loss, predicted from the spectrum of F."""

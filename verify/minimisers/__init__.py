@@ -1,0 +1,1 @@
+"""The set Γ of minimisers: points on it, the slow flow along it, its flattest point."""

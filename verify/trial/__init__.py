@@ -1,0 +1,1 @@
+"""The trial of a claim: designs, decisions, evidence, report."""

@@ -1,0 +1,289 @@
+"""Declared designs: what a claim's test will decide, at which error rates, fixed before anything is sampled."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from verify.statistics.intervals import MIN_GROUPS, checked_alpha
+from verify.trial.power import (
+    SIGN_FLIP_RANK,
+    BinomialLaw,
+    BoundedMeanLaw,
+    DistanceLaw,
+    EnclosureLaw,
+    SamplingLaw,
+    Thresholds,
+    sign_flip_law,
+    student_t_law,
+)
+
+MINIMUM_N: dict[str, int] = {
+    "binomial": 1,
+    "empirical-bernstein": 2,
+    "hoeffding": 1,
+    "anderson": 1,
+    "dkwm": 1,
+    "sign-flip": 2,
+    "student-t": MIN_GROUPS,
+    "enclosure": 1,
+}
+_BOUNDED = ("empirical-bernstein", "hoeffding", "anderson")
+_NEEDS_SPREAD = ("empirical-bernstein", "sign-flip", "student-t", "enclosure")
+_MAX_N = 1 << 30
+
+
+class UnderpoweredError(ValueError):
+    """A design whose n does not give the power it declares."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """One statistic of one claim, and how it will be decided.
+
+    The interval at level α/instances, widened by `systematic`, *refutes* when it misses the target and *shows
+    equivalence* when it lies inside (target − delta, target + delta). With side = "lower" the claim is
+    statistic ≥ target: only an interval wholly below refutes, and only target − delta has to be exceeded;
+    "upper" mirrors this. The interval stays two-sided, so a one-sided design errs with probability α/2 at most.
+
+    Attributes:
+        claim: id in the registry.
+        prediction: what is predicted, in words: the quantity and its value.
+        target: predicted value of the normalised statistic.
+        delta: equivalence margin on the statistic.
+        delta_refute: smallest departure from the target that must be refuted with probability `power`.
+        alpha: level for this design, over all its instances.
+        power: probability wanted for `supported` when the claim holds, and for `refuted` at `delta_refute`.
+        n: independent units (replicas, groups, seeds) in each instance.
+        statistic: what is averaged, in words.
+        bound: name of the interval.
+        justification: why the bound holds here, and where `spread` and `systematic` come from.
+        instances: randomly drawn instances; all must support, one refuted refutes.
+        spread: upper bound of one unit's standard deviation, used for planning only; for an enclosure its error
+            bound. Not for binomial and dkwm, whose spread is known; optional for hoeffding and anderson.
+        support: proven range of one unit, for the bounds that need one.
+        side: "two", "lower" or "upper".
+        systematic: allowance for a deterministic error of the statistic, such as an extrapolation remainder.
+
+    Raises:
+        ValueError: if a field is out of range, missing for the bound or not used by it.
+    """
+
+    claim: str
+    prediction: str
+    target: float
+    delta: float
+    delta_refute: float
+    alpha: float
+    power: float
+    n: int
+    statistic: str
+    bound: str
+    justification: str
+    instances: int = 1
+    spread: float | None = None
+    support: tuple[float, float] | None = None
+    side: str = "two"
+    systematic: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._check_words()
+        checked_alpha(self.alpha)
+        if not 0 < self.power < 1:
+            raise ValueError(f"expected 0 < power < 1, got {self.power}; declare a reachable power, such as 0.99")
+        for name in ("delta", "delta_refute"):
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                raise ValueError(f"expected finite {name} > 0, got {value}; state the smallest departure of interest")
+        if not 0 <= self.systematic < self.delta:
+            raise ValueError(
+                f"expected 0 ≤ systematic < delta = {self.delta}, got {self.systematic}; "
+                "equivalence cannot be shown below the systematic error: reduce it or widen delta"
+            )
+        if self.instances < 1:
+            raise ValueError(f"expected instances ≥ 1, got {self.instances}; draw at least one instance")
+        if self.n < MINIMUM_N[self.bound]:
+            raise ValueError(f"expected n ≥ {MINIMUM_N[self.bound]} for {self.bound}, got {self.n}; use more units")
+        if self.bound == "enclosure" and self.n != 1:
+            raise ValueError(f"expected n = 1 for an enclosure, got {self.n}; a deterministic value is one unit")
+        self._check_law()
+
+    def _check_words(self) -> None:
+        for name in ("claim", "prediction", "statistic", "justification"):
+            if not getattr(self, name).strip():
+                raise ValueError(f"expected a non-empty {name}, got {getattr(self, name)!r}; a design says it in words")
+        if self.bound not in MINIMUM_N:
+            raise ValueError(f"expected a bound among {', '.join(MINIMUM_N)}, got {self.bound!r}; choose one of these")
+        if self.side not in {"two", "lower", "upper"}:
+            raise ValueError(f"expected side two, lower or upper, got {self.side!r}; choose one of these")
+
+    def _check_law(self) -> None:
+        if (self.support is not None) != (self.bound in _BOUNDED):
+            raise ValueError(
+                f"expected a support for {', '.join(_BOUNDED)} and for no other bound, "
+                f"got {self.support} for {self.bound}; give the proven range of one unit, or leave it out"
+            )
+        if self.spread is None and self.bound in _NEEDS_SPREAD:
+            raise ValueError(f"expected a spread for {self.bound}, got None; state an upper bound for planning")
+        if self.spread is not None:
+            if self.bound in {"binomial", "dkwm"}:
+                raise ValueError(
+                    f"expected no spread for {self.bound}, got {self.spread}; its law is known: leave it out"
+                )
+            if not 0 < self.spread < math.inf and not (self.bound == "enclosure" and self.spread == 0):
+                raise ValueError(f"expected a finite spread > 0, got {self.spread}; state an upper bound for planning")
+        low, high = self.domain
+        if not low < high or (self.support is not None and not math.isfinite(high - low)):
+            raise ValueError(
+                f"expected support low < high, both finite, got {self.support}; give the proven range of one unit"
+            )
+        if not (math.isfinite(self.target) and low <= self.target <= high):
+            raise ValueError(f"expected a finite target in [{low}, {high}], got {self.target}; check the normalisation")
+
+    @property
+    def domain(self) -> tuple[float, float]:
+        """Values the true mean of a unit can take."""
+        if self.support is not None:
+            return self.support
+        return (0.0, 1.0) if self.bound in {"binomial", "dkwm"} else (-math.inf, math.inf)
+
+    @property
+    def alpha_instance(self) -> float:
+        """Level of one instance, alpha / instances (Bonferroni)."""
+        return self.alpha / self.instances
+
+    @property
+    def sign_flip_resamples(self) -> int:
+        """Subsets a sign-flip interval of this design draws above 20 units: 40/α of one instance."""
+        return math.ceil(2 * SIGN_FLIP_RANK / self.alpha_instance)
+
+    def thresholds(self, systematic: float) -> Thresholds:
+        """Thresholds on the interval, before widening, for an allowance `systematic`."""
+        c_lo = self.target - systematic if self.side != "upper" else -math.inf
+        c_hi = self.target + systematic if self.side != "lower" else math.inf
+        e_lo = self.target - self.delta + systematic if self.side != "upper" else -math.inf
+        e_hi = self.target + self.delta - systematic if self.side != "lower" else math.inf
+        return Thresholds(c_lo, c_hi, e_lo, e_hi)
+
+    def law(self) -> SamplingLaw:
+        """What is known beforehand about one instance's interval."""
+        alpha, spread = self.alpha_instance, self.spread
+        if self.bound == "binomial":
+            return BinomialLaw(self.n, alpha)
+        if self.bound == "dkwm":
+            return DistanceLaw(self.n, alpha)
+        if self.support is not None:
+            width = self.support[1] - self.support[0]
+            # No variable in a range of width R has a standard deviation above R/2 (Popoviciu).
+            planned = min(spread, width / 2) if spread is not None else width / 2
+            return BoundedMeanLaw(self.n, planned, width, alpha, self.bound == "empirical-bernstein")
+        assert spread is not None  # held by _check_law
+        if self.bound == "enclosure":
+            return EnclosureLaw(spread)
+        law = student_t_law if self.bound == "student-t" else sign_flip_law
+        return law(self.n, spread, alpha)
+
+    def half_width(self) -> float:
+        """Planned half-width of one instance's interval at the target, without `systematic`."""
+        return self.law().half_width(self.target)
+
+    def equivalence_power(self) -> float:
+        """Probability, at least, that every instance is supported when the prediction is exactly true.
+
+        1 − instances · (1 − worst instance), over systematic errors −s, 0 and +s.
+        """
+        law, decision = self.law(), self.thresholds(self.systematic)
+        low, high = self.domain
+        errors = (-self.systematic, 0.0, self.systematic)
+        worst = min(law.support(min(max(self.target + e, low), high), decision) for e in errors)
+        return max(0.0, 1 - self.instances * (1 - worst))
+
+    def refutation_power(self, departure: float) -> float:
+        """Probability, at least, that one instance off by `departure` > 0 is refuted.
+
+        The worst of the directions that violate the claim and stay in the domain, with the systematic error
+        hiding as much of the departure as it can.
+
+        Raises:
+            ValueError: unless departure > 0 and some such direction leaves a value in the domain.
+        """
+        signs = {"two": (-1.0, 1.0), "lower": (-1.0,), "upper": (1.0,)}[self.side]
+        low, high = self.domain
+        truths = [(self.target + sign * departure, sign) for sign in signs]
+        inside = [(truth, sign) for truth, sign in truths if low <= truth <= high]
+        if not departure > 0 or not inside:
+            raise ValueError(
+                f"expected a departure > 0 that stays in [{low}, {high}] from {self.target}, got {departure}; "
+                "choose a smaller one, or the side on which the claim can fail"
+            )
+        law, decision = self.law(), self.thresholds(self.systematic)
+        hidden = [min(max(truth - sign * self.systematic, low), high) for truth, sign in inside]
+        return min(law.refute(mean, decision) for mean in hidden)
+
+    def detectable(self) -> float:
+        """Smallest departure, to a relative 1e-6, that is refuted with the declared power.
+
+        Raises:
+            UnderpoweredError: if no departure in the domain is.
+        """
+        low, high = self.domain
+        room = {"two": max(high - self.target, self.target - low), "lower": self.target - low}
+        largest = room.get(self.side, high - self.target)
+        step = max(self.half_width(), self.systematic, 1e-12 * abs(self.target), 1e-300)
+        lower, upper = 0.0, min(step, largest)
+        while upper <= 0 or self.refutation_power(upper) < self.power:
+            if upper >= largest:
+                raise UnderpoweredError(
+                    f"expected a detectable departure up to {largest}, got power below {self.power} at all; "
+                    f"raise n = {self.n}, or choose the side on which the claim can fail"
+                )
+            lower, upper = upper, min(2 * upper, largest)
+        while upper - lower > 1e-6 * upper:
+            middle = (lower + upper) / 2
+            if self.refutation_power(middle) < self.power:
+                lower = middle
+            else:
+                upper = middle
+        return upper
+
+    def _sufficient(self) -> bool:
+        return min(self.equivalence_power(), self.refutation_power(self.delta_refute)) >= self.power
+
+    def required_n(self) -> int:
+        """An n that gives the declared power while n − 1 does not; the smallest where power grows with n.
+
+        Exact binomial power has a saw-tooth in n, so there a smaller n may suffice too.
+
+        Raises:
+            UnderpoweredError: if no n up to 2³⁰ suffices.
+        """
+        floor = MINIMUM_N[self.bound]
+        insufficient, n = floor - 1, floor
+        while not replace(self, n=n)._sufficient():
+            if n >= _MAX_N or self.bound == "enclosure":
+                raise UnderpoweredError(
+                    f"expected some n with power {self.power}, got none up to {n}; the level and the systematic error "
+                    f"cap the power: widen delta or delta_refute, or reduce systematic = {self.systematic}"
+                )
+            insufficient, n = n, 2 * n
+        while n - insufficient > 1:
+            middle = (insufficient + n) // 2
+            if replace(self, n=middle)._sufficient():
+                n = middle
+            else:
+                insufficient = middle
+        return n
+
+    def check_power(self) -> None:
+        """Check, without sampling, that n gives the declared power for both tests.
+
+        Raises:
+            UnderpoweredError: if it does not.
+        """
+        equivalence, refutation = self.equivalence_power(), self.refutation_power(self.delta_refute)
+        if min(equivalence, refutation) < self.power:
+            raise UnderpoweredError(
+                f"{self.claim}: expected power {self.power} with n = {self.n} and {self.instances} instances, got "
+                f"{equivalence:.6g} for equivalence within {self.delta} and {refutation:.6g} for refuting a departure "
+                f"of {self.delta_refute}; use n ≥ required_n(), or wider margins"
+            )
