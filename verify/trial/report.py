@@ -147,7 +147,8 @@ def markdown(evidence: Iterable[Evidence]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     rows += [
-        f"| [`{e.claim}`](paper_notes/{CLAIMS[e.claim].chapter}/{CLAIMS[e.claim].module}.md) | {e.status} | {e.headline_design.statistic} "
+        f"| [`{e.claim}`](paper_notes/{CLAIMS[e.claim].chapter}/{CLAIMS[e.claim].module}.md) | {e.status} "
+        f"| {e.headline_design.statistic} "
         f"| {predicted(e)} | {measured(e.headline)} | {_verdict(e)} | {controls(e)} |"
         for e in evidence
     ]
