@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,12 @@ from verify.cli import runs as cli_runs
 SCHEMA = 1
 PROFILES = ("quick", "default", "full")
 SCALES = ("small", "long", "medium", "paper", "large")
-EVERY_CLAIM = ("small", "medium", "paper", "large")
-"""Scales that every claim about networks is to be run at; the long one is for claims about continued training."""
 
 
 def _describe(claim: Claim) -> dict[str, Any]:
+    # Imported here: the list for people needs no torch.
+    from verify.claims import outlook
+
     return {
         "id": claim.id,
         "title": claim.title,
@@ -39,10 +41,8 @@ def _describe(claim: Claim) -> dict[str, Any]:
         "hypotheses": list(claim.hypotheses),
         "uses": list(claim.uses),
         "source": claim.source,
-        "figure": claim.figure,
-        "would_change": claim.would_change,
         "status": claim.status,
-        "expected": claim.expected,
+        **asdict(outlook(claim)),
         "formulas": {
             variant: {
                 "quantity": claim.formula(variant).quantity,
@@ -181,6 +181,7 @@ def _graph(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
+    from verify.claims import outlooks
     from verify.trial import report
     from verify.trial.evidence import read
 
@@ -194,11 +195,11 @@ def _report(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json("report", [item.as_json() for item in evidence])
     elif arguments.languages:
-        print(report.by_language(evidence, CLAIMS, EVERY_CLAIM), end="")
+        print(report.by_language(evidence, outlooks({item.claim for item in evidence})), end="")
     elif arguments.exams:
         print(report.further_evaluations(evidence), end="")
     elif arguments.markdown:
-        print(report.markdown(evidence), end="")
+        print(report.markdown(evidence, outlooks({item.claim for item in evidence})), end="")
     else:
         print("\n".join(report.table(evidence)))
     return 0

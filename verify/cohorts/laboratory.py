@@ -30,11 +30,11 @@ def cohorts_of(scale: Scale, root_seed: int, device: str, kept: bool) -> tuple[C
     return tuple(Cohort(family, scale, root_seed, device, store) for family in scale.families)
 
 
-def recalled(trial: Trial) -> bool:
+def stored_at_quick(trial: Trial) -> bool:
     """Conclude a trial with the stored evidence of the default run, if it is at `quick` and no scale was asked for."""
     if trial.profile != "quick" or trial.scale is not None:
         return False
-    trial.recall(stored(trial.claim.id))
+    trial.use_stored(stored(trial.claim.id))
     return True
 
 

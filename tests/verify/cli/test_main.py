@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from theory.claims import CLAIMS
+from verify.claims import outlooks
 from verify.cli.main import main
 from verify.trial.stored import stored_file
 
@@ -37,10 +38,11 @@ def test_list_names_every_claim_with_its_computed_status(capsys: pytest.CaptureF
 def test_list_json(capsys: pytest.CaptureFixture[str]) -> None:
     listed = document(capsys, "list")
     assert [entry["id"] for entry in listed] == list(CLAIMS)
-    keys = {"id", "title", "statement", "hypotheses", "uses", "source", "figure", "would_change", "status", "expected"}
+    keys = {"id", "title", "statement", "hypotheses", "uses", "source", "status"}
+    keys |= {"finding", "expected", "figure", "would_change"}
     assert all(entry.keys() == keys | {"formulas"} for entry in listed)
     assert {(entry["id"], entry["figure"], entry["would_change"]) for entry in listed} == {
-        (claim.id, claim.figure, claim.would_change) for claim in CLAIMS.values()
+        (claim, found.figure, found.would_change) for claim, found in outlooks().items()
     }
 
 

@@ -128,7 +128,7 @@ def test_a_trial_at_small_scale_has_no_further_exams_or_recoveries(claim: str, f
 
 
 @pytest.mark.usefixtures("tiny")
-def test_the_plateau_law_is_tried_on_the_small_networks_and_recalled_below_full(
+def test_the_plateau_law_is_tried_on_the_small_networks_and_stored_below_full(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     short = Protocol(rates=(0.02, 0.01), batch=2, times=(0.02, 0.04), replicas=1, points=16)
@@ -146,12 +146,12 @@ def test_the_plateau_law_is_tried_on_the_small_networks_and_recalled_below_full(
     for profile in ("quick", "default"):
         later = Trial(CLAIMS["plateau-transformer"], Settings(profile))
         test_plateau_transformer.test_plateau_transformer(later)
-        assert later.recalled
+        assert later.uses_stored
         assert later.conclude() is evidence
 
 
 @pytest.mark.usefixtures("tiny")
-def test_closeness_is_tried_on_small_networks_of_mixtures_and_recalled_below_full(
+def test_closeness_is_tried_on_small_networks_of_mixtures_and_stored_below_full(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     done: list[float] = []
@@ -167,5 +167,5 @@ def test_closeness_is_tried_on_small_networks_of_mixtures_and_recalled_below_ful
     for profile in ("quick", "default"):
         later = Trial(CLAIMS["closeness-predicts"], Settings(profile))
         test_closeness_predicts.test_closeness_predicts(later)
-        assert later.recalled
+        assert later.uses_stored
         assert later.conclude() is evidence

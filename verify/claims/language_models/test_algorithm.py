@@ -9,16 +9,26 @@ from torch import Tensor
 from verify.cohorts.cohort import Cohort
 from verify.cohorts.comparison import Comparison, Contrast
 from verify.cohorts.designs import contrast
-from verify.cohorts.laboratory import recalled, trained
+from verify.cohorts.laboratory import stored_at_quick, trained
 from verify.cohorts.scale import scale_of
 from verify.cohorts.transfer import Exam
 from verify.cohorts.verdicts import further_exams, mean, record, record_control
 from verify.downstream.baselines import conditional_features, random_code
 from verify.trial.design import Design
+from verify.trial.outlook import Outlook
 from verify.trial.settings import Profile
 from verify.trial.trial import Trial
 
 CLAIM = "algorithm"
+OUTLOOK = Outlook(
+    finding="At the same loss AdamW is 7 points ahead of an adversarial algorithm downstream, and that 7 points ahead "
+    "of a lookup table.",
+    expected="refuted",
+    figure="AdamW 89.9%, adversarial 83.1%, lookup table 71.2% (grammar, task A); 49.2%, 42.3%, 39.7% (task B); "
+    "second-hand",
+    would_change="An interval below 0.07 for either inequality, in one language, refutes it; a task whose label can "
+    "be read off p* less directly than off trained features could turn the second.",
+)
 GAP = 0.07
 
 
@@ -62,7 +72,7 @@ def code_accuracy(cohort: Cohort) -> Float[Tensor, " member"]:
 
 def test_algorithm(trial: Trial) -> None:
     best, worst = trial.declare(designs(trial.profile, trial.scale))
-    if recalled(trial):
+    if stored_at_quick(trial):
         return
     compared = ["base", "adversarial", "plain"]
 

@@ -19,11 +19,20 @@ from verify.cohorts.scale import scale_of
 from verify.cohorts.verdicts import mean, record, record_control
 from verify.trial.design import Design
 from verify.trial.measurement import Reported
+from verify.trial.outlook import Outlook
 from verify.trial.settings import Profile
 from verify.trial.stored import stored
 from verify.trial.trial import Trial
 
 CLAIM = "closeness-predicts"
+OUTLOOK = Outlook(
+    finding="Over ways of training to the same loss, the nearer the minima of its two tasks the better a network "
+    "transfers.",
+    expected="refuted",
+    figure="none known of Nexus; −0.4 is ours",
+    would_change="An interval above −0.4 for either correlation, in one language, refutes it; intervals below 0 that "
+    "reach −0.4 for both, in every language, would support it.",
+)
 RHO = -0.4
 SCALE = f"small:{','.join(family.name for family in MIXTURES)}"
 """Whatever is asked for: two languages at once, small enough to be written out."""
@@ -106,7 +115,7 @@ class Measured:
 def test_closeness_predicts(trial: Trial) -> None:
     transfer, exchange = trial.declare(designs(trial.profile, trial.scale))
     if trial.profile != "full" and trial.scale is None:
-        trial.recall(stored(CLAIM, "medium"))
+        trial.use_stored(stored(CLAIM, "medium"))
         return
     for found in trained(trial, RANKED, lambda cohort: Measured.of(cohort, trial.device), SCALE):
         arms, family = found.arms, found.arms.cohort.family.name
@@ -122,7 +131,7 @@ def test_closeness_predicts(trial: Trial) -> None:
             "ρ of ‖θ₁ − θ₂‖/‖θ‖": mean(correlations(found.relative, accuracy, excess)),
             "excess left on a task": Reported(found.left),
         }
-        over_runs = pooled(found.distance, accuracy, excess, trial.numpy("bootstrap", family))
+        over_runs = pooled(found.distance, accuracy, excess, trial.rng("bootstrap", family))
         beside["pooled ρ given the excess"] = over_runs
         record(trial, transfer, arms, Contrast(by_distance, 0.0), beside)
         beside = {
@@ -136,13 +145,13 @@ def test_closeness_predicts(trial: Trial) -> None:
                 "shuffled distances",
                 "a unit's distances are dealt to its arms at random",
                 transfer,
-                dealt(found.distance, accuracy, excess, trial.numpy("shuffle", family)),
+                dealt(found.distance, accuracy, excess, trial.rng("shuffle", family)),
             ),
             (
                 "shuffled distances against tr F",
                 "a unit's distances are dealt to its arms at random",
                 exchange,
-                dealt(found.distance, trace, excess, trial.numpy("shuffle against tr F", family)),
+                dealt(found.distance, trace, excess, trial.rng("shuffle against tr F", family)),
             ),
             (
                 "one language twice",
