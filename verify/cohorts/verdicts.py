@@ -1,4 +1,4 @@
-"""Contrasts of arms as measurements and controls of a trial, with what identifies the language and the scale."""
+"""Contrasts of conditions as measurements and controls of a trial, with what identifies the language and the scale."""
 
 from __future__ import annotations
 
@@ -15,54 +15,55 @@ from verify.trial.trial import Trial
 Parameters = dict[str, float | int | str]
 
 
-def identify(arms: Comparison, **more: float | int | str) -> Parameters:
+def identify(comparison: Comparison, **more: float | int | str) -> Parameters:
     """Return language, scale and matched excess of a comparison, as the evidence shows them."""
-    scale = arms.cohort.scale
+    scale = comparison.cohort.scale
     accuracies: Parameters = {}
-    if arms.accuracies:
-        accuracies["accuracy, largest class"] = round(float(arms.cohort.exam.chance.mean()), 6)
-    for arm, values in arms.accuracies.items():
-        accuracies[f"accuracy, {arm}"] = float(values.mean())
-        accuracies[f"accuracy, {arm}{HALF_WIDTH}"] = half_width(values)
+    if comparison.accuracies:
+        accuracies["accuracy, largest class"] = round(float(comparison.cohort.evaluation.chance.mean()), 6)
+    for condition, values in comparison.accuracies.items():
+        accuracies[f"accuracy, {condition}"] = float(values.mean())
+        accuracies[f"accuracy, {condition}{HALF_WIDTH}"] = half_width(values)
     return {
-        "language": arms.cohort.family.name,
+        "language": comparison.cohort.family.name,
         "scale": scale.name,
         "width": scale.width,
         "units": scale.members,
-        "excess share": round(arms.share, 6),
+        "excess share": round(comparison.share, 6),
         **accuracies,
         **more,
     }
 
 
-def further_exams(arms: Comparison, first: str, second: str) -> Parameters:
-    """Return the accuracy of one arm minus that of another in every further exam of the scale, without a verdict.
+def further_evaluations(comparison: Comparison, first: str, second: str) -> Parameters:
+    """Return the accuracy of one condition minus that of another in every further evaluation, without a verdict.
 
-    "<exam>: mean difference" over the units, and "<exam>: ±", t_{0.975, n−1} S/√n, the half-width of Student's 95%
-    interval; what mismatch of excess is left is not in it.
+    "<evaluation>: mean difference" over the replicates, and "<evaluation>: ±", t_{0.975, n−1} S/√n, the half-width of
+    Student's 95% interval; what mismatch of excess is left is not in it.
     """
     found: Parameters = {}
-    for exam, gains in arms.further_gains(first, second).items():
-        found[f"{exam}{MEAN}"] = float(gains.mean())
-        found[f"{exam}{HALF_WIDTH}"] = half_width(gains)
+    for evaluation, gains in comparison.further_gains(first, second).items():
+        found[f"{evaluation}{MEAN}"] = float(gains.mean())
+        found[f"{evaluation}{HALF_WIDTH}"] = half_width(gains)
     return found
 
 
 def half_width(values: Float[Tensor, " member"]) -> float:
-    """Return t_{0.975, n−1} S/√n, the half-width of Student's 95% interval of a mean over units."""
+    """Return t_{0.975, n−1} S/√n, the half-width of Student's 95% interval of a mean over replicates."""
     n = len(values)
     return float(stats.t.ppf(0.975, n - 1) * values.std(correction=1) / n**0.5)
 
 
-def before_the_way_down(arms: Comparison, first: str, second: str) -> Parameters:
-    """Return two arms as training left them, at excess losses of their own: what the way down was to make comparable.
+def before_the_anneal(comparison: Comparison, first: str, second: str) -> Parameters:
+    """Return two conditions as training left them, at excess losses of their own, not comparable.
 
-    "raw excess share, <arm>" for both; "raw gain" and "raw ln(tr F ratio)", first against second, means over units.
+    "raw excess share, <condition>" for both; "raw gain" and "raw ln(tr F ratio)", first against second, means over
+    replicates.
     """
-    raw = {arm: arms.raw(arm) for arm in (first, second)}
-    gap = arms.cohort.reference.learnable_gap
+    raw = {condition: comparison.raw(condition) for condition in (first, second)}
+    gap = comparison.cohort.reference.learnable_gap
     shares: Parameters = {
-        f"raw excess share, {arm}": round(float((found.excess / gap).mean()), 6) for arm, found in raw.items()
+        f"raw excess share, {name}": round(float((found.excess / gap).mean()), 6) for name, found in raw.items()
     }
     return shares | {
         "raw gain": float((raw[first].accuracy - raw[second].accuracy).mean()),
@@ -71,22 +72,22 @@ def before_the_way_down(arms: Comparison, first: str, second: str) -> Parameters
 
 
 def record(
-    trial: Trial, design: Design, arms: Comparison, found: Contrast, **more: float | int | str
+    trial: Trial, design: Design, comparison: Comparison, found: Contrast, **more: float | int | str
 ) -> InstanceResult:
     """Decide a contrast by a declared design."""
     return trial.decide(
         design,
         found.values.numpy(),
-        parameters=identify(arms, **more),
+        parameters=identify(comparison, **more),
         prediction=None,
         systematic=found.systematic,
     )
 
 
 def record_control(
-    trial: Trial, name: str, broken: str, design: Design, arms: Comparison, found: Contrast
+    trial: Trial, name: str, broken: str, design: Design, comparison: Comparison, found: Contrast
 ) -> InstanceResult:
     """Decide a contrast in which a hypothesis is broken."""
     return trial.control(
-        name, broken, design, found.values.numpy(), parameters=identify(arms), systematic=found.systematic
+        name, broken, design, found.values.numpy(), parameters=identify(comparison), systematic=found.systematic
     )

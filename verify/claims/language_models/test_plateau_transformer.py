@@ -14,7 +14,7 @@ from verify.trial.trial import Trial
 
 CLAIM = "plateau-transformer"
 MARGIN = 0.2
-"""What 46 units decide with power 0.9 if they scatter by 0.14, and nearer to 1 than any of the controls.
+"""What 46 replicates decide with power 0.9 if they scatter by 0.14, and nearer to 1 than any of the controls.
 
 In pilots isotropic noise gave 0.01, the plateau without the rise 0.7; a batch taken for twice what it is gives 2.
 """
@@ -60,7 +60,7 @@ def test_plateau_transformer(trial: Trial) -> None:
             "scale": SCALE,
             "units": units,
             "B": PROTOCOL.batch,
-            "replicas": PROTOCOL.replicas,
+            "replicas": PROTOCOL.runs,
             "ratio at the larger rate": round(large, 4),
             "ratio at the smaller rate": round(small, 4),
         }
