@@ -15,6 +15,7 @@ from verify.cohorts.scale import SCALES, EvaluationName
 from verify.cohorts.transfer import Evaluation
 from verify.cohorts.verdicts import further_evaluations
 from verify.downstream.fine_tune import FineTuning
+from verify.trial.measurement import Reported
 
 EVALUATED = replace(TINY, evaluations=tuple(EVALUATIONS))
 
@@ -82,14 +83,14 @@ def test_fine_tuning_learns_what_few_labels_do_not_show_and_leaves_the_network_a
 def test_gains_are_shown_with_the_half_width_of_a_95_percent_interval(cohort: Cohort) -> None:
     comparison = Comparison.of(cohort, ["base", "adversarial"], evaluated=["base", "adversarial"])
     shown = further_evaluations(comparison, "base", "adversarial")
-    assert list(shown) == [f"{name}: {what}" for name in EVALUATIONS for what in ("mean difference", "±")]
+    assert list(shown) == list(EVALUATIONS)
     for name in EVALUATIONS:
         gains = comparison.further_accuracy(name, "base") - comparison.further_accuracy(name, "adversarial")
         interval = stats.ttest_1samp(gains.numpy(), 0.0).confidence_interval(0.95)
-        assert shown[f"{name}: mean difference"] == pytest.approx(float(gains.mean()), abs=1e-15)
-        assert shown[f"{name}: ±"] == pytest.approx((interval.high - interval.low) / 2, rel=1e-12)
+        assert shown[name].value == pytest.approx(float(gains.mean()), abs=1e-15)
+        assert shown[name].half_width == pytest.approx((interval.high - interval.low) / 2, rel=1e-12)
     same = further_evaluations(comparison, "base", "base")
-    assert set(same.values()) == {0.0}
+    assert set(same.values()) == {Reported(0.0, 0.0, 0.0)}
 
 
 def test_a_condition_is_evaluated_once_at_each_point_whichever_claim_asks(

@@ -12,7 +12,7 @@ from verify.cohorts.designs import contrast
 from verify.cohorts.laboratory import from_stored, trained
 from verify.cohorts.scale import scale_of
 from verify.cohorts.transfer import Evaluation
-from verify.cohorts.verdicts import further_evaluations, record, record_control
+from verify.cohorts.verdicts import further_evaluations, mean, record, record_control
 from verify.downstream.baselines import conditional_features, random_code
 from verify.trial.design import Design
 from verify.trial.settings import Profile
@@ -79,12 +79,14 @@ def test_algorithm(trial: Trial) -> None:
         return comparison, tables
 
     for comparison, tables in trained(trial, compared, measure):
-        shown = {f"accuracy, {name}": float(values.mean()) for name, values in tables.items()}
+        yardsticks = {name: mean(values) for name, values in tables.items()}
         table, again = tables["lookup table"], tables["lookup table, second exam"]
         gain = comparison.gain("base", "adversarial")
-        record(trial, best, comparison, gain, **shown, **further_evaluations(comparison, "base", "adversarial"))
+        further = further_evaluations(comparison, "base", "adversarial")
+        record(trial, best, comparison, gain, evaluations=further, yardsticks=yardsticks)
         # The table's excess is 0, so that what remains of the networks' counts against them in full.
-        record(trial, worst, comparison, Contrast(comparison.accuracy("adversarial") - table, 0.0), **shown)
+        below = Contrast(comparison.accuracy("adversarial") - table, 0.0)
+        record(trial, worst, comparison, below, yardsticks=yardsticks)
         record_control(
             trial,
             "one algorithm twice",

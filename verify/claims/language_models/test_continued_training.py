@@ -7,7 +7,7 @@ from verify.cohorts.comparison import Comparison
 from verify.cohorts.designs import contrast
 from verify.cohorts.laboratory import from_stored, trained
 from verify.cohorts.scale import scale_of
-from verify.cohorts.verdicts import before_the_anneal, further_evaluations, record, record_control
+from verify.cohorts.verdicts import before_the_anneal, further_evaluations, mean, record, record_control
 from verify.trial.design import Design
 from verify.trial.settings import Profile
 from verify.trial.trial import Trial
@@ -44,10 +44,17 @@ def test_continued_training(trial: Trial) -> None:
         return Comparison.of(cohort, compared, accuracy=compared, traces=two, evaluated=two, raw=two)
 
     for comparison in trained(trial, compared, measure):
-        fall = comparison.log_trace_ratio("sampled", converged).values.mean()
+        fall = mean(comparison.log_trace_ratio("sampled", converged).values)
         raw = before_the_anneal(comparison, "sampled", converged)
-        shown = {"ln(tr F after ÷ before)": float(fall)} | raw | further_evaluations(comparison, "sampled", converged)
-        record(trial, design, comparison, comparison.gain("sampled", converged), **shown)
+        shown = {"ln(tr F after ÷ before)": fall, **raw}
+        record(
+            trial,
+            design,
+            comparison,
+            comparison.gain("sampled", converged),
+            shown,
+            further_evaluations(comparison, "sampled", converged),
+        )
         record_control(
             trial,
             "soft labels",

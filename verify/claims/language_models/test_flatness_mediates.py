@@ -9,9 +9,9 @@ from verify.cohorts.comparison import Comparison
 from verify.cohorts.designs import contrast
 from verify.cohorts.laboratory import from_stored, trained
 from verify.cohorts.scale import scale_of
-from verify.cohorts.verdicts import before_the_anneal, further_evaluations, half_width, record, record_control
+from verify.cohorts.verdicts import before_the_anneal, further_evaluations, mean, record, record_control
 from verify.trial.design import Design
-from verify.trial.report import HALF_WIDTH
+from verify.trial.measurement import Reported
 from verify.trial.settings import Profile
 from verify.trial.trial import Trial
 
@@ -49,17 +49,15 @@ def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
     )
 
 
-def further_recoveries(cohort: Cohort, names: Sequence[str]) -> dict[str, float]:
+def further_recoveries(cohort: Cohort, names: Sequence[str]) -> dict[str, Reported]:
     """Return what further recoveries gain and do to tr F: each matched apart, so that it moves no decided contrast."""
     isotropic = f"{RECOVERED}isotropic"
     shown = {}
     for name in names:
         comparison = Comparison.of(cohort, ["adversarial", isotropic, name])
         short = name.removeprefix(RECOVERED)
-        gain = comparison.gain(name, "adversarial").values
-        shown[f"gain by {short}"] = float(gain.mean())
-        shown[f"gain by {short}{HALF_WIDTH}"] = half_width(gain)
-        shown[f"ln(tr F, {short} ÷ isotropic)"] = float(comparison.log_trace_ratio(name, isotropic).values.mean())
+        shown[f"gain by {short}"] = mean(comparison.gain(name, "adversarial").values)
+        shown[f"ln(tr F, {short} ÷ isotropic)"] = mean(comparison.log_trace_ratio(name, isotropic).values)
     return shown
 
 
@@ -73,7 +71,7 @@ def test_flatness_mediates(trial: Trial) -> None:
     pushed = ["flat", "sharp"]
     forced, freed = ["base", "plain", *pushed], ["adversarial", *recovered]
 
-    def measure(cohort: Cohort) -> tuple[Comparison, Comparison, dict[str, float]]:
+    def measure(cohort: Cohort) -> tuple[Comparison, Comparison, dict[str, Reported]]:
         return (
             Comparison.of(cohort, forced, accuracy=forced, traces=pushed, evaluated=pushed, raw=pushed),
             Comparison.of(cohort, freed, accuracy=freed, traces=[sampled, isotropic], raw=[sampled, isotropic]),
@@ -81,21 +79,27 @@ def test_flatness_mediates(trial: Trial) -> None:
         )
 
     for comparison, recovery, others in trained(trial, [*forced, *freed, *further], measure):
-        fall = comparison.log_trace_ratio("flat", "sharp").values.mean()
+        fall = mean(comparison.log_trace_ratio("flat", "sharp").values)
         raw = before_the_anneal(comparison, "flat", "sharp")
-        forcing = {"ln(tr F, flat ÷ sharp)": float(fall)} | raw | further_evaluations(comparison, "flat", "sharp")
-        record(trial, penalty, comparison, comparison.gain("flat", "sharp"), **forcing)
+        forcing = {"ln(tr F, flat ÷ sharp)": fall, **raw}
+        record(
+            trial,
+            penalty,
+            comparison,
+            comparison.gain("flat", "sharp"),
+            forcing,
+            further_evaluations(comparison, "flat", "sharp"),
+        )
         record_control(
             trial, "penalty of weight 0", "nothing acts on tr F", penalty, comparison, comparison.gain("plain", "base")
         )
         shown = {
-            f"gain by {name.removeprefix(RECOVERED)}": float(recovery.gain(name, "adversarial").values.mean())
+            f"gain by {name.removeprefix(RECOVERED)}": mean(recovery.gain(name, "adversarial").values)
             for name in recovered
         }
-        fall = recovery.log_trace_ratio(sampled, isotropic).values.mean()
-        shown["ln(tr F, sampled ÷ isotropic)"] = float(fall)
+        shown["ln(tr F, sampled ÷ isotropic)"] = mean(recovery.log_trace_ratio(sampled, isotropic).values)
         raw = before_the_anneal(recovery, sampled, isotropic)
-        record(trial, shape, recovery, recovery.gain(sampled, isotropic), **shown, **raw, **others)
+        record(trial, shape, recovery, recovery.gain(sampled, isotropic), {**shown, **raw, **others})
         record_control(
             trial,
             "soft labels in place of sampled ones",

@@ -43,7 +43,7 @@ def test_same_loss_different_transfer(trial: Trial) -> None:
 
     for comparison in trained(trial, compared, measure):
         shown = further_evaluations(comparison, "base", "adversarial")
-        record(trial, design, comparison, comparison.gain("base", "adversarial"), **shown)
+        record(trial, design, comparison, comparison.gain("base", "adversarial"), evaluations=shown)
         record_control(
             trial,
             "adversary of weight 0",
