@@ -1,4 +1,4 @@
-r"""tr F and Σθ²F of every member of a stack, from the same probes for every arm.
+r"""tr F and Σθ²F of every member of a stack, from the same probes for every condition.
 
 F_ii = E (∂_i Σ_{xy} ε_{xy} 2√p_θ(y|x)/√n)² over independent signs ε and contexts x (`trace_penalty`), so that one
 backward pass gives an unbiased estimate of tr F and of Σ_i θ_i² F_ii, which exact rescalings of the network do not
