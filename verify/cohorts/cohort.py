@@ -59,7 +59,7 @@ SOURCES = (
 """What a condition becomes the source of these decides: a stored one is found again only while they are unchanged."""
 
 
-MEASURES = ("verify.downstream",)
+MEASURES = ("verify.curvature", "verify.downstream")
 """What a measurement finds is decided by the source of these besides."""
 
 
@@ -297,9 +297,9 @@ class Cohort:
 
         def measure() -> Found:
             placed = network.copy().to(self._device)
-            return sharpness(placed, self.reference, self.seeds("sharpness"), probes=probes).tensors()
+            return sharpness(placed, self.reference, self.seeds("sharpness"), batches=probes).tensors()
 
-        return Sharpness.of(self.measured("sharpness", network, measure, probes=probes), probes)
+        return Sharpness.of(self.measured("sharpness", network, measure, probes=probes))
 
     @cached_property
     def accuracy_slope(self) -> float:
