@@ -111,7 +111,7 @@ def digest(body: Any, tensors: Iterable[Tensor] = ()) -> str:
     found = hashlib.sha256(canonical_json(body))
     for tensor in tensors:
         found.update(f"{tensor.dtype}{list(tensor.shape)}".encode())
-        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()
 
 

@@ -70,7 +70,7 @@ def die_at(k: int) -> None:
 
     for name in ("fsync", "open", "replace", "rename", "unlink", "close", "mkdir"):
         setattr(os, name, counted(name, getattr(os, name)))
-    io.open = counted("open", io.open)  # type: ignore[assignment]
+    io.open = counted("open", io.open)
     for name in ("replace", "rename", "unlink", "mkdir"):
         setattr(Path, name, counted(name, getattr(Path, name)))
 
