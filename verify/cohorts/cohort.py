@@ -237,7 +237,7 @@ class Cohort:
         """
         if self._store is None:
             return at_once(build())
-        return complete(self._store, self._key(configuration, sources), build, require_finite=False)
+        return complete(self._store, self._key(configuration, sources), build)
 
     def _key(self, configuration: Mapping[str, Any], sources: Sequence[str] = SOURCES) -> RunKey:
         """Return what determines a run; the sampled contexts tell languages that are read from files."""
