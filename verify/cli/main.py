@@ -197,6 +197,13 @@ def _report(arguments: argparse.Namespace) -> int:
         print(report.by_language(evidence, CLAIMS, EVERY_CLAIM), end="")
     elif arguments.exams:
         print(report.other_exams(evidence), end="")
+    elif arguments.figure:
+        from verify import plots
+
+        try:
+            plots.save(plots.forest(evidence), arguments.figure)
+        except (OSError, ValueError) as error:
+            return _usage_error(str(error))
     elif arguments.markdown:
         print(report.markdown(evidence), end="")
     else:
@@ -272,6 +279,9 @@ def parser() -> argparse.ArgumentParser:
     )
     form.add_argument(
         "--exams", action="store_true", help="print what further exams found, in Markdown, in several files"
+    )
+    form.add_argument(
+        "--figure", type=Path, metavar="OUT", help="draw it as a forest plot into a file, such as claims.svg"
     )
     cli_language.add_arguments(
         verb("language", _language, "show a language: sentences, entropy floor, picture; without NAME, list them")
