@@ -31,7 +31,7 @@ def test_the_status_table_of_the_readme_is_generated_from_the_stored_evidence() 
 
 
 def test_the_page_of_empirical_claims_is_generated_from_the_stored_evidence() -> None:
-    text = (ROOT / "paper_notes" / "language_models" / "empirical.md").read_text(encoding="utf-8")
+    text = (ROOT / "paper_notes" / "language_models" / "tables.md").read_text(encoding="utf-8")
     shown = re.search(r"<!-- table: .*? -->\n(.*?)<!-- end of table -->", text, re.DOTALL)
     assert shown is not None
     files = [{item.claim: item for item in read(path)} for path in STORED]
@@ -41,7 +41,7 @@ def test_the_page_of_empirical_claims_is_generated_from_the_stored_evidence() ->
 
 
 def test_the_table_of_other_exams_is_generated_from_the_stored_evidence() -> None:
-    text = (ROOT / "paper_notes" / "language_models" / "empirical.md").read_text(encoding="utf-8")
+    text = (ROOT / "paper_notes" / "language_models" / "tables.md").read_text(encoding="utf-8")
     shown = re.search(r"<!-- other exams: .*? -->\n(.*?)<!-- end of other exams -->", text, re.DOTALL)
     assert shown is not None
     files = [{item.claim: item for item in read(path)} for path in STORED]
