@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory.claim import Claim
+from theory import Claim, Formula, Parameter
 from theory.claims.minima.bracket_language import T, i, j
 from theory.claims.minima.flattest_brackets import CLAIM as FLATTEST
-from theory.formula import Formula, Parameter
-from theory.kernel.derivation import Derivation
-from theory.kernel.inequality import Terms
+from theory.kernel import Derivation, Terms
 
 n = sp.Symbol("n", integer=True, nonnegative=True)
 
