@@ -23,7 +23,9 @@ REACH = 5.0
 _WIDTH, _TITLES, _WORDS = 600.0, 248.0, 124.0  # of the picture and its outer columns; lengths are in points
 _ROW, _GAP, _TOP, _BOTTOM = 25.0, 22.0, 34.0, 56.0
 _SHAPES = {"supported": ("o", "#0b6aa8"), "inconclusive": ("D", "#6f6f6f"), "refuted": ("s", "#c4461b")}
-_INK, _GREY, _BAND, _STYLE = "#1f2328", "#59636e", "#e4efe6", {"svg.fonttype": "none", "svg.hashsalt": "flatproof"}
+_INK, _GREY, _BAND = "#1f2328", "#59636e", "#e4efe6"
+_STYLE = {"svg.fonttype": "none", "svg.hashsalt": "flatproof"}
+_METADATA = {"Date": None, "Title": "Every claim's measured interval, in units of its margin, with its verdict"}
 
 
 class PlotError(ValueError):
@@ -131,7 +133,7 @@ def save(figure: Figure, path: str | Path) -> None:
 
     # Text stays text: smaller, searchable, and independent of which fonts the machine has.
     with mpl.rc_context(_STYLE):
-        figure.savefig(path, metadata={"Date": None} if Path(path).suffix == ".svg" else None)
+        figure.savefig(path, metadata=_METADATA if Path(path).suffix == ".svg" else None)
 
 
 def _draw(axes: Axes, row: Row, y: float) -> None:
