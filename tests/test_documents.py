@@ -10,7 +10,7 @@ from theory.claims import CLAIMS
 from verify.cli.main import EVERY_CLAIM
 from verify.cohorts.scale import SCALES
 from verify.trial.evidence import read
-from verify.trial.report import by_language, markdown, other_exams
+from verify.trial.report import by_language, further_evaluations, markdown
 
 ROOT = Path(__file__).parents[1]
 EVIDENCE = ROOT / "verify" / "evidence" / "default-cpu.jsonl"
@@ -45,13 +45,13 @@ def test_the_table_of_other_exams_is_generated_from_the_stored_evidence() -> Non
     shown = re.search(r"<!-- other exams: .*? -->\n(.*?)<!-- end of other exams -->", text, re.DOTALL)
     assert shown is not None
     files = [{item.claim: item for item in read(path)} for path in STORED]
-    assert shown[1] == other_exams([found[claim] for claim in CLAIMS for found in files if claim in found])
+    assert shown[1] == further_evaluations([found[claim] for claim in CLAIMS for found in files if claim in found])
 
 
 def test_the_statement_of_an_empirical_claim_names_the_target_of_its_designs() -> None:
     for item in read(EVIDENCE):
         for design in item.designs:
-            if any("language" in m.parameters for m in item.measurements if m.statistic == design.statistic):
+            if any(m.statistic == design.statistic for m, _ in item.about_networks):
                 number = r"\ln 0.9" if design.target == math.log(0.9) else f"{design.target:g}"
                 assert number in CLAIMS[item.claim].statement
 
@@ -90,7 +90,7 @@ def test_the_page_of_a_claim_says_what_would_change_the_verdict(claim: str) -> N
 
 def test_a_claim_about_languages_and_no_other_has_a_figure_of_its_source_and_a_way_to_change_its_verdict() -> None:
     for item in read(EVIDENCE):
-        claim, about_languages = CLAIMS[item.claim], any("language" in m.parameters for m in item.measurements)
+        claim, about_languages = CLAIMS[item.claim], bool(item.about_networks)
         assert bool(claim.figure) == about_languages
         assert claim.would_change.endswith(".") == about_languages
         assert "|" not in claim.figure + claim.would_change + claim.source

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from theory.claims import CLAIMS
 from verify.trial.design import Design
-from verify.trial.evidence import Evidence, Measurement
+from verify.trial.evidence import Evidence
+from verify.trial.measurement import Measurement
 from verify.trial.report import measured, predicted
 
 if TYPE_CHECKING:

@@ -196,7 +196,7 @@ def _report(arguments: argparse.Namespace) -> int:
     elif arguments.languages:
         print(report.by_language(evidence, CLAIMS, EVERY_CLAIM), end="")
     elif arguments.exams:
-        print(report.other_exams(evidence), end="")
+        print(report.further_evaluations(evidence), end="")
     elif arguments.figure:
         from verify import plots
 

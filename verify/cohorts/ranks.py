@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from verify.statistics.association import UndefinedCorrelationError, cluster_bootstrap, spearman
+from verify.trial.measurement import Reported
 
 RANKED = (
     "base",
@@ -87,9 +88,7 @@ def dealt(
     return torch.stack(found).mean(0)
 
 
-def pooled(
-    measure: Table, accuracy: Table, excess: Table, generator: np.random.Generator
-) -> dict[str, float | int | str]:
+def pooled(measure: Table, accuracy: Table, excess: Table, generator: np.random.Generator) -> Reported:
     """Return ρ over all runs given the excess, each taken relative to its unit; with a 95% cluster bootstrap interval.
 
     Measure and excess are taken as logarithms. Unlike the mean of the units' own ρ, units with large differences count
@@ -98,8 +97,4 @@ def pooled(
     x, y, z = ((values - values.mean(0)).mT.flatten().numpy() for values in (measure.log(), accuracy, excess.log()))
     clusters = np.arange(measure.shape[1]).repeat(len(measure)).tolist()
     found = cluster_bootstrap(x, y, clusters, generator, covariates=z, resamples=999)
-    return {
-        "pooled ρ given the excess": found.estimate,
-        "pooled ρ given the excess, low": found.interval.low,
-        "pooled ρ given the excess, high": found.interval.high,
-    }
+    return Reported(found.estimate, found.interval.low, found.interval.high)

@@ -15,6 +15,7 @@ from verify.cohorts.scale import SCALES, ExamName
 from verify.cohorts.transfer import Exam
 from verify.cohorts.verdicts import further_exams
 from verify.downstream.fine_tune import FineTuning
+from verify.trial.measurement import Reported
 
 EXAMINED = replace(TINY, exams=tuple(EXAMS))
 
@@ -82,14 +83,14 @@ def test_fine_tuning_learns_what_few_labels_do_not_show_and_leaves_the_network_a
 def test_gains_are_shown_with_the_half_width_of_a_95_percent_interval(cohort: Cohort) -> None:
     arms = Comparison.of(cohort, ["base", "adversarial"], examined=["base", "adversarial"])
     shown = further_exams(arms, "base", "adversarial")
-    assert list(shown) == [f"{name}: {what}" for name in EXAMS for what in ("mean difference", "±")]
+    assert list(shown) == list(EXAMS)
     for name in EXAMS:
         gains = arms.further_accuracy(name, "base") - arms.further_accuracy(name, "adversarial")
         interval = stats.ttest_1samp(gains.numpy(), 0.0).confidence_interval(0.95)
-        assert shown[f"{name}: mean difference"] == pytest.approx(float(gains.mean()), abs=1e-15)
-        assert shown[f"{name}: ±"] == pytest.approx((interval.high - interval.low) / 2, rel=1e-12)
+        assert shown[name].value == pytest.approx(float(gains.mean()), abs=1e-15)
+        assert shown[name].half_width == pytest.approx((interval.high - interval.low) / 2, rel=1e-12)
     same = further_exams(arms, "base", "base")
-    assert set(same.values()) == {0.0}
+    assert set(same.values()) == {Reported(0.0, 0.0, 0.0)}
 
 
 def test_an_arm_is_examined_once_at_each_point_whichever_claim_asks(

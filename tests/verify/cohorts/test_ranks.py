@@ -72,9 +72,10 @@ def test_pooled_ranks_are_given_the_excess_and_relative_to_the_unit() -> None:
     found = pooled(
         (excess + noise / 4 + levels).exp(), excess + other / 4 + levels, excess.exp(), np.random.default_rng(0)
     )
-    low, high = (float(found[f"pooled ρ given the excess, {end}"]) for end in ("low", "high"))
-    assert low < 0 < high
-    assert high - low < 0.6
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < 0 < found.high
+    assert found.high - found.low < 0.6
     assert spearman(*(each.flatten().numpy() for each in (excess + noise / 4, excess + other / 4))) > 0.8
 
 

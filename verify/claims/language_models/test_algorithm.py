@@ -12,7 +12,7 @@ from verify.cohorts.designs import contrast
 from verify.cohorts.laboratory import recalled, trained
 from verify.cohorts.scale import scale_of
 from verify.cohorts.transfer import Exam
-from verify.cohorts.verdicts import further_exams, record, record_control
+from verify.cohorts.verdicts import further_exams, mean, record, record_control
 from verify.downstream.baselines import conditional_features, random_code
 from verify.trial.design import Design
 from verify.trial.settings import Profile
@@ -77,12 +77,14 @@ def test_algorithm(trial: Trial) -> None:
         return arms, tables
 
     for arms, tables in trained(trial, compared, measure):
-        shown = {f"accuracy, {name}": float(values.mean()) for name, values in tables.items()}
+        yardsticks = {name: mean(values) for name, values in tables.items()}
         table, again = tables["lookup table"], tables["lookup table, second exam"]
         gain = arms.gain("base", "adversarial")
-        record(trial, best, arms, gain, **shown, **further_exams(arms, "base", "adversarial"))
+        further = further_exams(arms, "base", "adversarial")
+        record(trial, best, arms, gain, evaluations=further, yardsticks=yardsticks)
         # The table's excess is 0, so that what remains of the networks' counts against them in full.
-        record(trial, worst, arms, Contrast(arms.accuracy("adversarial") - table, 0.0), **shown)
+        below = Contrast(arms.accuracy("adversarial") - table, 0.0)
+        record(trial, worst, arms, below, yardsticks=yardsticks)
         record_control(
             trial, "one algorithm twice", "the two algorithms are the same", best, arms, arms.gain("plain", "base")
         )

@@ -16,9 +16,9 @@ from verify.cohorts.families import MIXTURES
 from verify.cohorts.laboratory import trained
 from verify.cohorts.ranks import RANKED, correlations, dealt, pooled
 from verify.cohorts.scale import scale_of
-from verify.cohorts.verdicts import half_width, record, record_control
+from verify.cohorts.verdicts import mean, record, record_control
 from verify.trial.design import Design
-from verify.trial.report import HALF_WIDTH
+from verify.trial.measurement import Reported
 from verify.trial.settings import Profile
 from verify.trial.stored import stored
 from verify.trial.trial import Trial
@@ -117,21 +117,20 @@ def test_closeness_predicts(trial: Trial) -> None:
         by_distance, by_trace = (correlations(measure, accuracy, excess) for measure in (found.distance, trace))
         beside = {
             "ρ of tr F": mean(by_trace),
-            f"ρ of tr F{HALF_WIDTH}": round(half_width(by_trace), 4),
             "ρ of Σθ²F": mean(correlations(invariant, accuracy, excess)),
             "ρ − ρ of tr F": mean(by_distance - by_trace),
-            f"ρ − ρ of tr F{HALF_WIDTH}": round(half_width(by_distance - by_trace), 4),
             "ρ of ‖θ₁ − θ₂‖/‖θ‖": mean(correlations(found.relative, accuracy, excess)),
-            "excess left on a task": round(found.left, 4),
+            "excess left on a task": Reported(found.left),
         }
         over_runs = pooled(found.distance, accuracy, excess, trial.numpy("bootstrap", family))
-        record(trial, transfer, arms, Contrast(by_distance, 0.0), **beside, **over_runs)
+        beside["pooled ρ given the excess"] = over_runs
+        record(trial, transfer, arms, Contrast(by_distance, 0.0), beside)
         beside = {
             "ρ with Σθ²F": mean(correlations(found.distance, invariant, excess)),
             "ρ of ‖θ₁ − θ₂‖/‖θ‖": mean(correlations(found.relative, trace, excess)),
             "ρ if the tasks are one language": mean(correlations(found.same, trace, excess)),
         }
-        record(trial, exchange, arms, Contrast(correlations(found.distance, trace, excess), 0.0), **beside)
+        record(trial, exchange, arms, Contrast(correlations(found.distance, trace, excess), 0.0), beside)
         for name, broken, design, rho in (
             (
                 "shuffled distances",
@@ -153,8 +152,3 @@ def test_closeness_predicts(trial: Trial) -> None:
             ),
         ):
             record_control(trial, name, broken, design, arms, Contrast(rho, 0.0))
-
-
-def mean(values: Tensor) -> float:
-    """Return the mean over units, to four digits."""
-    return round(float(values.mean()), 4)

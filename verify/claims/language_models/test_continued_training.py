@@ -7,7 +7,7 @@ from verify.cohorts.comparison import Comparison
 from verify.cohorts.designs import contrast
 from verify.cohorts.laboratory import recalled, trained
 from verify.cohorts.scale import scale_of
-from verify.cohorts.verdicts import before_the_way_down, further_exams, record, record_control
+from verify.cohorts.verdicts import before_the_way_down, further_exams, mean, record, record_control
 from verify.trial.design import Design
 from verify.trial.settings import Profile
 from verify.trial.trial import Trial
@@ -44,10 +44,10 @@ def test_continued_training(trial: Trial) -> None:
         return Comparison.of(cohort, compared, accuracy=compared, traces=two, examined=two, raw=two)
 
     for arms in trained(trial, compared, measure):
-        fall = arms.log_trace_ratio("sampled", converged).values.mean()
+        fall = mean(arms.log_trace_ratio("sampled", converged).values)
         raw = before_the_way_down(arms, "sampled", converged)
-        shown = {"ln(tr F after ÷ before)": float(fall)} | raw | further_exams(arms, "sampled", converged)
-        record(trial, design, arms, arms.gain("sampled", converged), **shown)
+        shown = {"ln(tr F after ÷ before)": fall, **raw}
+        record(trial, design, arms, arms.gain("sampled", converged), shown, further_exams(arms, "sampled", converged))
         record_control(
             trial, "soft labels", "the gradient has no label noise", design, arms, arms.gain("soft", converged)
         )

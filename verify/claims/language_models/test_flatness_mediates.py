@@ -9,9 +9,9 @@ from verify.cohorts.comparison import Comparison
 from verify.cohorts.designs import contrast
 from verify.cohorts.laboratory import recalled, trained
 from verify.cohorts.scale import scale_of
-from verify.cohorts.verdicts import before_the_way_down, further_exams, half_width, record, record_control
+from verify.cohorts.verdicts import before_the_way_down, further_exams, mean, record, record_control
 from verify.trial.design import Design
-from verify.trial.report import HALF_WIDTH
+from verify.trial.measurement import Reported
 from verify.trial.settings import Profile
 from verify.trial.trial import Trial
 
@@ -49,17 +49,15 @@ def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
     )
 
 
-def further_recoveries(cohort: Cohort, names: Sequence[str]) -> dict[str, float]:
+def further_recoveries(cohort: Cohort, names: Sequence[str]) -> dict[str, Reported]:
     """Return what further recoveries mend and do to tr F: each matched apart, so that it moves no decided contrast."""
     isotropic = f"{MENDED}isotropic"
     shown = {}
     for name in names:
         arms = Comparison.of(cohort, ["adversarial", isotropic, name])
         short = name.removeprefix(MENDED)
-        gain = arms.gain(name, "adversarial").values
-        shown[f"gain by {short}"] = float(gain.mean())
-        shown[f"gain by {short}{HALF_WIDTH}"] = half_width(gain)
-        shown[f"ln(tr F, {short} ÷ isotropic)"] = float(arms.log_trace_ratio(name, isotropic).values.mean())
+        shown[f"gain by {short}"] = mean(arms.gain(name, "adversarial").values)
+        shown[f"ln(tr F, {short} ÷ isotropic)"] = mean(arms.log_trace_ratio(name, isotropic).values)
     return shown
 
 
@@ -73,7 +71,7 @@ def test_flatness_mediates(trial: Trial) -> None:
     pushed = ["flat", "sharp"]
     forced, freed = ["base", "plain", *pushed], ["adversarial", *mended]
 
-    def measure(cohort: Cohort) -> tuple[Comparison, Comparison, dict[str, float]]:
+    def measure(cohort: Cohort) -> tuple[Comparison, Comparison, dict[str, Reported]]:
         return (
             Comparison.of(cohort, forced, accuracy=forced, traces=pushed, examined=pushed, raw=pushed),
             Comparison.of(cohort, freed, accuracy=freed, traces=[sampled, isotropic], raw=[sampled, isotropic]),
@@ -81,19 +79,17 @@ def test_flatness_mediates(trial: Trial) -> None:
         )
 
     for arms, recovery, others in trained(trial, [*forced, *freed, *further], measure):
-        fall = arms.log_trace_ratio("flat", "sharp").values.mean()
+        fall = mean(arms.log_trace_ratio("flat", "sharp").values)
         raw = before_the_way_down(arms, "flat", "sharp")
-        forcing = {"ln(tr F, flat ÷ sharp)": float(fall)} | raw | further_exams(arms, "flat", "sharp")
-        record(trial, penalty, arms, arms.gain("flat", "sharp"), **forcing)
+        forcing = {"ln(tr F, flat ÷ sharp)": fall, **raw}
+        record(trial, penalty, arms, arms.gain("flat", "sharp"), forcing, further_exams(arms, "flat", "sharp"))
         record_control(trial, "penalty of weight 0", "nothing acts on tr F", penalty, arms, arms.gain("plain", "base"))
         shown = {
-            f"gain by {name.removeprefix(MENDED)}": float(recovery.gain(name, "adversarial").values.mean())
-            for name in mended
+            f"gain by {name.removeprefix(MENDED)}": mean(recovery.gain(name, "adversarial").values) for name in mended
         }
-        fall = recovery.log_trace_ratio(sampled, isotropic).values.mean()
-        shown["ln(tr F, sampled ÷ isotropic)"] = float(fall)
+        shown["ln(tr F, sampled ÷ isotropic)"] = mean(recovery.log_trace_ratio(sampled, isotropic).values)
         raw = before_the_way_down(recovery, sampled, isotropic)
-        record(trial, shape, recovery, recovery.gain(sampled, isotropic), **shown, **raw, **others)
+        record(trial, shape, recovery, recovery.gain(sampled, isotropic), {**shown, **raw, **others})
         record_control(
             trial,
             "soft labels in place of sampled ones",

@@ -16,6 +16,7 @@ from verify.cohorts.scale import scale_of
 from verify.cohorts.sharpness import Sharpness
 from verify.cohorts.verdicts import record, record_control
 from verify.trial.design import Design
+from verify.trial.measurement import Reported
 from verify.trial.settings import Profile
 from verify.trial.trial import Trial
 
@@ -55,20 +56,26 @@ def test_flatness_predicts(trial: Trial) -> None:
         family = arms.cohort.family.name
         accuracy = torch.stack([arms.accuracy(name) for name in RANKED])
         excess = torch.stack([arms.points[name].excess for name in RANKED])
-        shown: dict[str, float | int | str] = {"reliability of the exam's ranks": reliability(halves, excess)}
+        shown = {"reliability of the exam's ranks": Reported(reliability(halves, excess))}
         for part in arms.sharpness(RANKED[0]).parts:
             table = torch.stack([arms.sharpness(name).parts[part] for name in RANKED])
-            shown[f"ρ of tr F, {part}"] = mean_where_defined(table, accuracy, excess)
+            shown[f"ρ of tr F, {part}"] = Reported(mean_where_defined(table, accuracy, excess))
         for design, measure in measures.items():
             table = torch.stack([measure(arms.sharpness(name)) for name in RANKED])
             found = Contrast(correlations(table, accuracy, excess), 0.0)
-            generator = trial.numpy("bootstrap", family, design.statistic)
-            beside = shown | {"units without ranks": without_ranks(table, accuracy, excess)}
-            record(trial, design, arms, found, **pooled(table, accuracy, excess, generator), **beside)
+            name = "tr F" if design is raw else "Σθ²F"
+            # The name of a random stream: it stays, whatever the statistic is called.
+            generator = trial.numpy("bootstrap", family, f"mean Spearman ρ of {name} with accuracy inside units")
+            beside = {
+                "pooled ρ given the excess": pooled(table, accuracy, excess, generator),
+                **shown,
+                "units without ranks": Reported(float(without_ranks(table, accuracy, excess))),
+            }
+            record(trial, design, arms, found, beside)
             shuffled = dealt(table, accuracy, excess, trial.numpy("shuffle", family))
             record_control(
                 trial,
-                f"shuffled {'tr F' if design is raw else 'Σθ²F'}",
+                f"shuffled {name}",
                 "a unit's measures are dealt to its arms at random",
                 design,
                 arms,

@@ -14,11 +14,10 @@ from verify.cohorts.conditions import Size
 from verify.cohorts.designs import contrast
 from verify.cohorts.laboratory import recalled, trained
 from verify.cohorts.scale import scale_of
-from verify.cohorts.verdicts import half_width, record, record_control
+from verify.cohorts.verdicts import mean, record, record_control
 from verify.downstream.baselines import random_projection
 from verify.networks.network import Network
 from verify.trial.design import Design
-from verify.trial.report import HALF_WIDTH
 from verify.trial.settings import Profile
 from verify.trial.trial import Trial
 
@@ -91,12 +90,10 @@ def test_model_size(trial: Trial) -> None:
             design,
             found.different,
             Contrast(trained_gain, raw.systematic),
-            **{
-                "gain with all features": float(raw.values.mean()),
-                "gain of untrained networks": float(untrained_gain.mean()),
-                f"gain of untrained networks{HALF_WIDTH}": half_width(untrained_gain),
-                "gain beyond that of untrained networks": float((trained_gain - untrained_gain).mean()),
-                f"gain beyond that of untrained networks{HALF_WIDTH}": half_width(trained_gain - untrained_gain),
+            {
+                "gain with all features": mean(raw.values),
+                "gain of untrained networks": mean(untrained_gain),
+                "gain beyond that of untrained networks": mean(trained_gain - untrained_gain),
             },
         )
         record_control(

@@ -45,7 +45,7 @@ def test_noise_lowers_trace(trial: Trial) -> None:
 
     for arms in trained(trial, ["base", *compared], measure):
         raw = before_the_way_down(arms, "sampled", "soft")
-        record(trial, design, arms, arms.log_trace_ratio("sampled", "soft"), **raw)
+        record(trial, design, arms, arms.log_trace_ratio("sampled", "soft"), raw)
         record_control(
             trial,
             "isotropic noise of the same norm",

@@ -43,7 +43,7 @@ def test_same_loss_different_transfer(trial: Trial) -> None:
 
     for arms in trained(trial, compared, measure):
         shown = further_exams(arms, "base", "adversarial")
-        record(trial, design, arms, arms.gain("base", "adversarial"), **shown)
+        record(trial, design, arms, arms.gain("base", "adversarial"), evaluations=shown)
         record_control(
             trial, "adversary of weight 0", "nothing acts on the features", design, arms, arms.gain("base", "plain")
         )
