@@ -40,9 +40,9 @@ def test_the_page_of_empirical_claims_is_generated_from_the_stored_evidence() ->
     assert shown[1] == by_language(evidence, CLAIMS, EVERY_CLAIM)
 
 
-def test_the_table_of_other_exams_is_generated_from_the_stored_evidence() -> None:
+def test_the_table_of_further_evaluations_is_generated_from_the_stored_evidence() -> None:
     text = (ROOT / "paper_notes" / "language_models" / "tables.md").read_text(encoding="utf-8")
-    shown = re.search(r"<!-- other exams: .*? -->\n(.*?)<!-- end of other exams -->", text, re.DOTALL)
+    shown = re.search(r"<!-- further evaluations: .*? -->\n(.*?)<!-- end of further evaluations -->", text, re.DOTALL)
     assert shown is not None
     files = [{item.claim: item for item in read(path)} for path in STORED]
     assert shown[1] == further_evaluations([found[claim] for claim in CLAIMS for found in files if claim in found])
