@@ -19,11 +19,11 @@ from theory.claims import CLAIMS
 from verify.claims import outlook
 from verify.cohorts.scale import SCALES, ScaleError, scale_of
 from verify.environment import DeviceError, require_device
+from verify.settings import PROFILES, Settings
 from verify.trial import report
 from verify.trial.budget import SUITE_FALSE_ALARM
 from verify.trial.decision import Verdict
 from verify.trial.evidence import Evidence, append, require_expected
-from verify.trial.settings import PROFILES, Settings
 from verify.trial.stored import at_other_scales
 from verify.trial.trial import Trial
 

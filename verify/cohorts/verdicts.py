@@ -1,4 +1,4 @@
-"""Contrasts of arms as measurements and controls of a trial, with what identifies the language and the scale."""
+"""Contrasts of conditions as measurements and controls of a trial, with what identifies the language and the scale."""
 
 from __future__ import annotations
 
@@ -20,50 +20,52 @@ NOTHING: Means = MappingProxyType({})
 
 
 def mean(values: Float[Tensor, " member"]) -> Reported:
-    """Return the mean over units with Student's 95% interval, of half-width t_{0.975, n−1} S/√n."""
+    """Return the mean over replicates with Student's 95% interval, of half-width t_{0.975, n−1} S/√n."""
     n, value = len(values), float(values.mean())
     half = float(stats.t.ppf(0.975, n - 1) * values.std(correction=1) / n**0.5)
     return Reported(value, value - half, value + half)
 
 
 def identify(
-    arms: Comparison, beside: Means = NOTHING, evaluations: Means = NOTHING, yardsticks: Means = NOTHING
+    comparison: Comparison, beside: Means = NOTHING, evaluations: Means = NOTHING, yardsticks: Means = NOTHING
 ) -> Networks:
     """Return language, scale, matched excess and accuracies of a comparison, as the evidence shows them."""
-    scale = arms.cohort.scale
-    accuracies = {arm: mean(values) for arm, values in arms.accuracies.items()}
+    scale = comparison.cohort.scale
+    accuracies = {condition: mean(values) for condition, values in comparison.accuracies.items()}
     if accuracies:
-        chance = Reported(round(float(arms.cohort.exam.chance.mean()), 6))
+        chance = Reported(round(float(comparison.cohort.evaluation.chance.mean()), 6))
         accuracies = {"largest class": chance} | accuracies
     return Networks(
-        language=arms.cohort.family.name,
+        language=comparison.cohort.family.name,
         scale=scale.name,
         replicates=scale.members,
         width=scale.width,
-        excess_share=round(arms.share, 6),
+        excess_share=round(comparison.share, 6),
         accuracies=accuracies | dict(yardsticks),
         evaluations=evaluations,
         beside=beside,
     )
 
 
-def further_exams(arms: Comparison, first: str, second: str) -> Means:
-    """Return the accuracy of one arm minus that of another in every further exam of the scale, without a verdict.
+def further_evaluations(comparison: Comparison, first: str, second: str) -> Means:
+    """Return the accuracy of one condition minus that of another in every further evaluation, without a verdict.
 
     What mismatch of excess is left is not in the intervals.
     """
-    return {exam: mean(gains) for exam, gains in arms.further_gains(first, second).items()}
+    return {evaluation: mean(gains) for evaluation, gains in comparison.further_gains(first, second).items()}
 
 
-def before_the_way_down(arms: Comparison, first: str, second: str) -> Means:
-    """Return two arms as training left them, at excess losses of their own: what the way down was to make comparable.
+def before_the_anneal(comparison: Comparison, first: str, second: str) -> Means:
+    """Return two conditions as training left them, at excess losses of their own, not comparable.
 
-    "raw excess share, <arm>" for both; "raw gain" and "raw ln(tr F ratio)", first against second, means over units.
+    "raw excess share, <condition>" for both; "raw gain" and "raw ln(tr F ratio)", first against second, means over
+    replicates.
     """
-    raw = {arm: arms.raw(arm) for arm in (first, second)}
-    gap = arms.cohort.reference.learnable_gap
+    raw = {condition: comparison.raw(condition) for condition in (first, second)}
+    gap = comparison.cohort.reference.learnable_gap
     shares = {
-        f"raw excess share, {arm}": Reported(round(float((found.excess / gap).mean()), 6)) for arm, found in raw.items()
+        f"raw excess share, {condition}": Reported(round(float((found.excess / gap).mean()), 6))
+        for condition, found in raw.items()
     }
     return shares | {
         "raw gain": mean(raw[first].accuracy - raw[second].accuracy),
@@ -74,7 +76,7 @@ def before_the_way_down(arms: Comparison, first: str, second: str) -> Means:
 def record(
     trial: Trial,
     design: Design,
-    arms: Comparison,
+    comparison: Comparison,
     found: Contrast,
     beside: Means = NOTHING,
     evaluations: Means = NOTHING,
@@ -85,20 +87,20 @@ def record(
     Args:
         trial: of the claim.
         design: one that it declared.
-        arms: whose contrast it is.
+        comparison: whose contrast it is.
         found: the contrast.
         beside: what else is shown.
         evaluations: the contrast in the scale's further evaluations.
         yardsticks: accuracies of what is no network.
     """
-    networks = identify(arms, beside, evaluations, yardsticks)
+    networks = identify(comparison, beside, evaluations, yardsticks)
     return trial.decide(design, found.values.numpy(), systematic=found.systematic, networks=networks)
 
 
 def record_control(
-    trial: Trial, name: str, broken: str, design: Design, arms: Comparison, found: Contrast
+    trial: Trial, name: str, broken: str, design: Design, comparison: Comparison, found: Contrast
 ) -> InstanceResult:
     """Decide a contrast in which a hypothesis is broken."""
     return trial.control(
-        name, broken, design, found.values.numpy(), systematic=found.systematic, networks=identify(arms)
+        name, broken, design, found.values.numpy(), systematic=found.systematic, networks=identify(comparison)
     )

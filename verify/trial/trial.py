@@ -13,6 +13,7 @@ import torch
 from theory.claim import Claim
 from theory.claims import CLAIMS
 from verify.environment import hardware, versions
+from verify.settings import Profile, Settings
 from verify.statistics.intervals import Interval, Samples
 from verify.streams import stream_seed
 from verify.trial.budget import Budget
@@ -21,7 +22,6 @@ from verify.trial.design import Design, same_decisions
 from verify.trial.evidence import ANY, ControlOutcome, Evidence
 from verify.trial.measurement import Measurement, Networks, Parameters
 from verify.trial.outlook import Outlook
-from verify.trial.settings import Profile, Settings
 
 BUDGET = Budget(tuple(CLAIMS))
 """The suite's false-alarm probability, split over the registry."""

@@ -1,4 +1,4 @@
-"""Every claim about trained networks from its arms to its evidence, on the families of the larger scales, tiny."""
+"""Every claim about trained networks from training to evidence, on the families of the larger scales, tiny."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,13 +9,12 @@ import pytest
 from theory.claims import CLAIMS
 from verify.claims import experiment
 from verify.claims.language_models import test_closeness_predicts, test_plateau_transformer
-from verify.cohorts import evaluations as exams
-from verify.cohorts import laboratory, scale
+from verify.cohorts import evaluations, laboratory, scale
 from verify.cohorts.plateau.law import Protocol
 from verify.downstream.fine_tune import FineTuning
+from verify.settings import Settings
 from verify.trial.design import Design
 from verify.trial.evidence import ANY, Evidence
-from verify.trial.settings import Settings
 from verify.trial.trial import Trial
 
 EMPIRICAL = (
@@ -28,13 +27,13 @@ EMPIRICAL = (
     "flatness-mediates",
 )
 
-EXAMINED = {
+EVALUATED = {
     "same-loss-different-transfer": "accuracy of AdamW − accuracy of the adversarial algorithm",
     "continued-training": "accuracy after SGD on sampled labels − accuracy at convergence",
     "algorithm": "accuracy of AdamW − accuracy of the adversarial algorithm",
     "flatness-mediates": "accuracy, tr F penalised − accuracy, tr F rewarded",
 }
-"""The statistic beside which the differences in further exams are recorded."""
+"""The statistic beside which the differences in further evaluations are recorded."""
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +51,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             continuation=6,
             noisy_batch=2,
             intervention=4,
-            descent=6,
+            anneal=6,
             checkpoints=3,
             trace_examples=4,
             adversary_examples=256,
@@ -67,7 +66,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder: Path = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scale, "SCALES", sizes)
-        patch.setattr(exams, "FINE_TUNING", FineTuning(steps=2))
+        patch.setattr(evaluations, "FINE_TUNING", FineTuning(steps=2))
         patch.setattr(laboratory, "default_root", lambda: folder)
         laboratory.cohorts_of.cache_clear()
         yield
@@ -99,7 +98,9 @@ def test_a_trial_at_medium_scale_ends_in_evidence_for_every_family(claim: str) -
     assert evidence.scales == {"medium"}
     assert len(evidence.controls) >= len(scale.SCALES["medium"].families)
     for m, networks in evidence.about_networks:
-        assert networks.evaluations.keys() == (set(exams.EXAMS) if m.statistic == EXAMINED.get(claim) else set())
+        assert networks.evaluations.keys() == (
+            set(evaluations.EVALUATIONS) if m.statistic == EVALUATED.get(claim) else set()
+        )
     recoveries = {"gain by adam", "ln(tr F, adam ÷ isotropic)"}
     shown = [recoveries <= networks.beside.keys() for m, networks in evidence.about_networks if "mended" in m.statistic]
     assert shown == [True] * (len(scale.SCALES["medium"].families) if claim == "flatness-mediates" else 0)
@@ -111,7 +112,7 @@ def test_a_long_continuation_is_compared_with_a_minimum_that_was_brought_down_as
     evidence = tried(claim, "long", [])
     compared = "polished" if claim == "continued-training" else "soft"
     for _, networks in evidence.about_networks:
-        assert all(networks.beside[f"raw excess share, {arm}"].value > 0 for arm in ("sampled", compared))
+        assert all(networks.beside[f"raw excess share, {condition}"].value > 0 for condition in ("sampled", compared))
         assert {"raw gain", "raw ln(tr F ratio)"} <= networks.beside.keys()
 
 
@@ -119,7 +120,7 @@ def test_a_long_continuation_is_compared_with_a_minimum_that_was_brought_down_as
 @pytest.mark.parametrize(
     ("claim", "family"), [("algorithm", "hmm-lstm"), ("continued-training", "hmm-lstm"), ("flatness-mediates", "pcfg")]
 )
-def test_a_trial_at_small_scale_has_no_further_exams_or_recoveries(claim: str, family: str) -> None:
+def test_a_trial_at_small_scale_has_no_further_evaluations_or_recoveries(claim: str, family: str) -> None:
     evidence = tried(claim, f"small:{family}", [])
     for _, networks in evidence.about_networks:
         assert networks.language == family
@@ -128,10 +129,10 @@ def test_a_trial_at_small_scale_has_no_further_exams_or_recoveries(claim: str, f
 
 
 @pytest.mark.usefixtures("tiny")
-def test_the_plateau_law_is_tried_on_the_small_networks_and_stored_below_full(
+def test_the_plateau_law_is_tried_on_the_small_networks_and_taken_from_the_store_below_full(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    short = Protocol(rates=(0.02, 0.01), batch=2, times=(0.02, 0.04), replicas=1, points=16)
+    short = Protocol(rates=(0.02, 0.01), batch=2, times=(0.02, 0.04), runs=1, points=16)
     monkeypatch.setattr(test_plateau_transformer, "PROTOCOL", short)
     done: list[float] = []
     trial = Trial(CLAIMS["plateau-transformer"], Settings(root_seed=905, scale="medium"), done.append)
@@ -151,7 +152,7 @@ def test_the_plateau_law_is_tried_on_the_small_networks_and_stored_below_full(
 
 
 @pytest.mark.usefixtures("tiny")
-def test_closeness_is_tried_on_small_networks_of_mixtures_and_stored_below_full(
+def test_closeness_is_tried_on_small_networks_of_mixtures_and_taken_from_the_store_below_full(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     done: list[float] = []

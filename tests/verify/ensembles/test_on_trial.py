@@ -7,7 +7,7 @@ from theory.claims import CLAIMS
 from verify.ensembles import Sgd
 from verify.ensembles.on_trial import DivergedError, ensemble
 from verify.models.product import ProductModel
-from verify.trial.settings import Settings
+from verify.settings import Settings
 from verify.trial.trial import Trial
 
 CLAIM = CLAIMS["product-model"]

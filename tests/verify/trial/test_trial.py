@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from theory.claims import CLAIMS
+from verify.settings import Settings
 from verify.statistics.intervals import enclosure
 from verify.trial.design import Design
 from verify.trial.evidence import ANY, UnexpectedOutcomeError, require_expected
 from verify.trial.measurement import Networks
-from verify.trial.settings import Settings
 from verify.trial.trial import BUDGET, Trial
 
 CLAIM = CLAIMS["product-model"]

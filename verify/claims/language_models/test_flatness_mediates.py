@@ -1,4 +1,4 @@
-"""Make networks flat or sharp at the same excess loss, and take the noise apart that mends an adversarial one."""
+"""Make networks flat or sharp at the same excess loss, and take the noise apart that recovers an adversarial one."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from verify.cohorts.cohort import Cohort
 from verify.cohorts.comparison import Comparison
 from verify.cohorts.designs import contrast
-from verify.cohorts.laboratory import stored_at_quick, trained
+from verify.cohorts.laboratory import from_stored, trained
 from verify.cohorts.scale import scale_of
-from verify.cohorts.verdicts import before_the_way_down, further_exams, mean, record, record_control
+from verify.cohorts.verdicts import before_the_anneal, further_evaluations, mean, record, record_control
+from verify.settings import Profile
 from verify.trial.design import Design
 from verify.trial.measurement import Reported
 from verify.trial.outlook import Outlook
-from verify.trial.settings import Profile
 from verify.trial.trial import Trial
 
 CLAIM = "flatness-mediates"
@@ -25,7 +25,7 @@ OUTLOOK = Outlook(
     "reach 0.02 for both, in every language, would support it.",
 )
 GAIN = 0.02
-MENDED = "adversarial-"
+RECOVERED = "adversarial-"
 
 
 def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
@@ -58,45 +58,55 @@ def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
 
 
 def further_recoveries(cohort: Cohort, names: Sequence[str]) -> dict[str, Reported]:
-    """Return what further recoveries mend and do to tr F: each matched apart, so that it moves no decided contrast."""
-    isotropic = f"{MENDED}isotropic"
+    """Return what further recoveries gain and do to tr F: each matched apart, so that it moves no decided contrast."""
+    isotropic = f"{RECOVERED}isotropic"
     shown = {}
     for name in names:
-        arms = Comparison.of(cohort, ["adversarial", isotropic, name])
-        short = name.removeprefix(MENDED)
-        shown[f"gain by {short}"] = mean(arms.gain(name, "adversarial").values)
-        shown[f"ln(tr F, {short} ÷ isotropic)"] = mean(arms.log_trace_ratio(name, isotropic).values)
+        comparison = Comparison.of(cohort, ["adversarial", isotropic, name])
+        short = name.removeprefix(RECOVERED)
+        shown[f"gain by {short}"] = mean(comparison.gain(name, "adversarial").values)
+        shown[f"ln(tr F, {short} ÷ isotropic)"] = mean(comparison.log_trace_ratio(name, isotropic).values)
     return shown
 
 
 def test_flatness_mediates(trial: Trial) -> None:
     penalty, shape = trial.declare(designs(trial.profile, trial.scale))
-    if stored_at_quick(trial):
+    if from_stored(trial):
         return
-    mended = [MENDED + labels for labels in ("sampled", "soft", "isotropic")]
-    sampled, soft, isotropic = mended
-    further = [MENDED + name for name in scale_of(trial.profile, trial.scale).further_recoveries]
+    recovered = [RECOVERED + labels for labels in ("sampled", "soft", "isotropic")]
+    sampled, soft, isotropic = recovered
+    further = [RECOVERED + name for name in scale_of(trial.profile, trial.scale).further_recoveries]
     pushed = ["flat", "sharp"]
-    forced, freed = ["base", "plain", *pushed], ["adversarial", *mended]
+    forced, freed = ["base", "plain", *pushed], ["adversarial", *recovered]
 
     def measure(cohort: Cohort) -> tuple[Comparison, Comparison, dict[str, Reported]]:
         return (
-            Comparison.of(cohort, forced, accuracy=forced, traces=pushed, examined=pushed, raw=pushed),
+            Comparison.of(cohort, forced, accuracy=forced, traces=pushed, evaluated=pushed, raw=pushed),
             Comparison.of(cohort, freed, accuracy=freed, traces=[sampled, isotropic], raw=[sampled, isotropic]),
             further_recoveries(cohort, further),
         )
 
-    for arms, recovery, others in trained(trial, [*forced, *freed, *further], measure):
-        fall = mean(arms.log_trace_ratio("flat", "sharp").values)
-        raw = before_the_way_down(arms, "flat", "sharp")
+    for comparison, recovery, others in trained(trial, [*forced, *freed, *further], measure):
+        fall = mean(comparison.log_trace_ratio("flat", "sharp").values)
+        raw = before_the_anneal(comparison, "flat", "sharp")
         forcing = {"ln(tr F, flat ÷ sharp)": fall, **raw}
-        record(trial, penalty, arms, arms.gain("flat", "sharp"), forcing, further_exams(arms, "flat", "sharp"))
-        record_control(trial, "penalty of weight 0", "nothing acts on tr F", penalty, arms, arms.gain("plain", "base"))
+        record(
+            trial,
+            penalty,
+            comparison,
+            comparison.gain("flat", "sharp"),
+            forcing,
+            further_evaluations(comparison, "flat", "sharp"),
+        )
+        record_control(
+            trial, "penalty of weight 0", "nothing acts on tr F", penalty, comparison, comparison.gain("plain", "base")
+        )
         shown = {
-            f"gain by {name.removeprefix(MENDED)}": mean(recovery.gain(name, "adversarial").values) for name in mended
+            f"gain by {name.removeprefix(RECOVERED)}": mean(recovery.gain(name, "adversarial").values)
+            for name in recovered
         }
         shown["ln(tr F, sampled ÷ isotropic)"] = mean(recovery.log_trace_ratio(sampled, isotropic).values)
-        raw = before_the_way_down(recovery, sampled, isotropic)
+        raw = before_the_anneal(recovery, sampled, isotropic)
         record(trial, shape, recovery, recovery.gain(sampled, isotropic), {**shown, **raw, **others})
         record_control(
             trial,

@@ -12,14 +12,14 @@ from verify.cohorts.cohort import Cohort
 from verify.cohorts.comparison import Comparison, Contrast
 from verify.cohorts.conditions import Size
 from verify.cohorts.designs import contrast
-from verify.cohorts.laboratory import stored_at_quick, trained
+from verify.cohorts.laboratory import from_stored, trained
 from verify.cohorts.scale import scale_of
 from verify.cohorts.verdicts import mean, record, record_control
 from verify.downstream.baselines import random_projection
 from verify.networks.network import Network
+from verify.settings import Profile
 from verify.trial.design import Design
 from verify.trial.outlook import Outlook
-from verify.trial.settings import Profile
 from verify.trial.trial import Trial
 
 CLAIM = "model-size"
@@ -55,12 +55,12 @@ def projected_accuracy(cohort: Cohort, network: Network) -> Float[Tensor, " memb
     dimension = cohort.scale.width // 2 * network.length
     (seed, *_) = cohort.seeds("projection")
     features = random_projection(cohort.features(network), dimension, torch.Generator().manual_seed(seed))
-    return cohort.exam.accuracy(features)
+    return cohort.evaluation.accuracy(features)
 
 
 @dataclass(frozen=True)
 class Widths:
-    """Arms of two widths and of one, with their accuracies at equal feature dimension."""
+    """Conditions of two widths and of one, with their accuracies at equal feature dimension."""
 
     different: Comparison
     equal: Comparison
@@ -88,7 +88,7 @@ def measure(cohort: Cohort) -> Widths:
 
 def test_model_size(trial: Trial) -> None:
     (design,) = trial.declare(designs(trial.profile, trial.scale))
-    if stored_at_quick(trial):
+    if from_stored(trial):
         return
     for found in trained(trial, ["base", "small", "plain"], measure):
         raw = found.different.gain("base", "small")

@@ -7,10 +7,10 @@ from verify.cohorts.designs import equivalence
 from verify.cohorts.laboratory import trained
 from verify.cohorts.plateau.law import PlateauLaw, Protocol
 from verify.cohorts.scale import scale_of
+from verify.settings import Profile
 from verify.trial.design import Design
 from verify.trial.measurement import Networks, Reported
 from verify.trial.outlook import Outlook
-from verify.trial.settings import Profile
 from verify.trial.stored import stored
 from verify.trial.trial import Trial
 
@@ -23,7 +23,7 @@ OUTLOOK = Outlook(
     "one language refutes it; one that contains 1 and is wider than the margin would leave it open.",
 )
 MARGIN = 0.2
-"""What 46 units decide with power 0.9 if they scatter by 0.14, and nearer to 1 than any of the controls.
+"""What 46 replicates decide with power 0.9 if they scatter by 0.14, and nearer to 1 than any of the controls.
 
 In pilots isotropic noise gave 0.01, the plateau without the rise 0.7; a batch taken for twice what it is gives 2.
 """
@@ -64,7 +64,7 @@ def test_plateau_transformer(trial: Trial) -> None:
         return
     for family, units, found in trained(trial, ["base"], _tried, SCALE):
         large, small = (found.added["sampled"] / found.predicted).mean(1).tolist()
-        parameters = {"B": PROTOCOL.batch, "replicas": PROTOCOL.replicas}
+        parameters = {"B": PROTOCOL.batch, "replicas": PROTOCOL.runs}
         beside = {"ratio at the larger rate": Reported(large), "ratio at the smaller rate": Reported(small)}
         networks = Networks(language=family, scale=SCALE, replicates=units, beside=beside)
         systematic = found.context_error

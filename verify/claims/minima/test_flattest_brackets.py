@@ -18,10 +18,10 @@ from verify.minimisers.dictionary import DictionaryMinimum, bracket_dictionary_m
 from verify.minimisers.retraction import random_minimiser
 from verify.models.brackets import BracketModel, bracket_contexts
 from verify.models.exact import fisher_trace, hessian
+from verify.settings import Profile
 from verify.statistics.intervals import Interval, enclosure
 from verify.trial.design import Design
 from verify.trial.outlook import Outlook
-from verify.trial.settings import Profile
 from verify.trial.trial import BUDGET, Trial
 
 CLAIM = "flattest-brackets"

@@ -16,10 +16,10 @@ from verify.minimisers.flattest import TraceMinimum, minimise_trace
 from verify.minimisers.retraction import random_minimiser
 from verify.models.exact import fisher_trace
 from verify.models.pairs import PairModel
+from verify.settings import Profile
 from verify.statistics.intervals import Interval, enclosure
 from verify.trial.design import Design
 from verify.trial.outlook import Outlook
-from verify.trial.settings import Profile
 from verify.trial.trial import BUDGET, Trial
 
 CLAIM = "flattest-pairs"

@@ -19,12 +19,12 @@ from verify.ensembles.on_trial import ensemble
 from verify.minimisers.constraint import MinimiserConstraint
 from verify.minimisers.retraction import gauss_newton, random_minimiser
 from verify.models.brackets import BracketModel
-from verify.models.exact import excess_loss, fisher_trace
+from verify.models.exact import exact_excess, fisher_trace
 from verify.models.pairs import PairModel
+from verify.settings import Profile
 from verify.statistics.intervals import Samples
 from verify.trial.design import Design
 from verify.trial.outlook import Outlook
-from verify.trial.settings import Profile
 from verify.trial.trial import BUDGET, Trial
 
 CLAIM = "sgd-reaches-flattest"
@@ -214,7 +214,7 @@ def run(
 def reached(instance: Instance, theta: Float[Tensor, "start parameter"], least: float) -> Samples:
     """Whether each end is on Γ with tr H within `TOLERANCE` of a value."""
     ratio = fisher_trace(instance.model, theta) / least
-    near: Bool[Tensor, " start"] = ((ratio - 1).abs() <= TOLERANCE) & (excess_loss(instance.model, theta) <= ON_GAMMA)
+    near: Bool[Tensor, " start"] = ((ratio - 1).abs() <= TOLERANCE) & (exact_excess(instance.model, theta) <= ON_GAMMA)
     indicator: Samples = near.to(torch.float64).numpy()
     return indicator
 
@@ -223,7 +223,7 @@ def featured(model: PairModel, theta: Float[Tensor, "start parameter"]) -> Sampl
     """Whether each end is on Γ, where the weight is meaningful, with `WEIGHT` of its weight on the two features."""
     a, w, _ = model.split(theta)
     share = abs(model.alpha) / (a.abs() * w.square().sum(-1)).sum(-1)
-    good: Samples = ((share >= WEIGHT) & (excess_loss(model, theta) <= ON_GAMMA)).to(torch.float64).numpy()
+    good: Samples = ((share >= WEIGHT) & (exact_excess(model, theta) <= ON_GAMMA)).to(torch.float64).numpy()
     return good
 
 

@@ -18,9 +18,9 @@ from verify.models.exact import fisher, fisher_trace, hessian, label_noise_covar
 from verify.models.model import FiniteModel
 from verify.models.pairs import PairModel
 from verify.models.product import ProductModel
+from verify.settings import Profile
 from verify.trial.design import Design
 from verify.trial.outlook import Outlook
-from verify.trial.settings import Profile
 from verify.trial.trial import BUDGET, Trial
 
 CLAIM = "noise-covariance"

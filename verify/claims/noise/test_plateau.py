@@ -17,14 +17,14 @@ from verify.ensembles import Gradient, Sgd, run_ensemble
 from verify.ensembles.on_trial import DivergedError, ensemble
 from verify.minimisers.constraint import MinimiserConstraint
 from verify.minimisers.retraction import random_minimiser, retract
-from verify.models.exact import excess_loss, fisher_trace, hessian
+from verify.models.exact import exact_excess, fisher_trace, hessian
 from verify.models.pairs import PairModel
 from verify.models.product import ProductModel
 from verify.models.two_layer import TwoLayerModel
+from verify.settings import Profile
 from verify.statistics.extrapolation import richardson
 from verify.trial.design import Design
 from verify.trial.outlook import Outlook
-from verify.trial.settings import Profile
 from verify.trial.trial import BUDGET, Trial
 
 CLAIM = "plateau"
@@ -185,7 +185,7 @@ def settled(
     if result.diverged:
         raise DivergedError(f"{CLAIM}: {len(result.diverged)} replicas diverged at η = {sgd.learning_rate}")
     points = [result.records[k].to("cpu", torch.float64) for k in times]
-    excess = torch.stack([excess_loss(instance.model, theta) for theta in points]).mean(0)
+    excess = torch.stack([exact_excess(instance.model, theta) for theta in points]).mean(0)
     trace = h.sum().expand(size.groups)
     if drift:
         # at all the times: a few of them would not give the mean of a trace that decays
@@ -249,7 +249,7 @@ def _controls(trial: Trial, design: Design) -> None:
         quiet = replace(sgd, gradient=gradient)
         steps = math.ceil(1000 / sgd.learning_rate)
         final = ensemble(trial, instance.model, instance.start[None], quiet, steps, "control", name)
-        value = float(excess_loss(instance.model, final)[0]) / instance.predict(sgd.learning_rate, trace)
+        value = float(exact_excess(instance.model, final)[0]) / instance.predict(sgd.learning_rate, trace)
         trial.control(name, broken, design, value, parameters=instance.parameters)
     isotropic = replace(sgd, gradient="isotropic", noise_scale=math.sqrt(trace / instance.model.n_parameters))
     noisy = (
@@ -301,6 +301,6 @@ def test_property_excess_is_half_the_quadratic_form_near_the_manifold(
     direction = torch.randn(theta.shape, generator=generator, dtype=torch.float64)
     H = hessian(model, theta)[0]
     quadratic = float(direction[0] @ H @ direction[0]) / 2
-    errors = [float(excess_loss(model, theta + e * direction)[0]) / (e**2 * quadratic) - 1 for e in (2e-4, 1e-4)]
+    errors = [float(exact_excess(model, theta + e * direction)[0]) / (e**2 * quadratic) - 1 for e in (2e-4, 1e-4)]
     # the remainder is cubic: halving the distance halves the relative deviation, up to its own square
     assert abs(errors[1] - errors[0] / 2) <= 1e-2 * abs(errors[0]) + 1e-5

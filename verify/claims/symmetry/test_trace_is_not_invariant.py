@@ -26,10 +26,10 @@ from verify.networks.rescaling import (
     rescale,
     value_factors,
 )
+from verify.settings import Profile
 from verify.statistics.intervals import Interval, enclosure
 from verify.trial.design import Design
 from verify.trial.outlook import Outlook
-from verify.trial.settings import Profile
 from verify.trial.trial import BUDGET, Trial
 
 CLAIM = "trace-is-not-invariant"

@@ -18,9 +18,9 @@ from torch import Tensor
 from theory.claims import find
 from verify.downstream.minimum_norm import TransferResult, minimum_norm_head, transfer_experiment
 from verify.models.pairs import PairModel
+from verify.settings import Profile
 from verify.trial.design import Design
 from verify.trial.outlook import Outlook
-from verify.trial.settings import Profile
 from verify.trial.trial import BUDGET, Trial
 
 CLAIM = "transfer-bound"

@@ -16,9 +16,9 @@ from verify.downstream.minimum_norm import minimum_norm_head, transfer_experimen
 from verify.minimisers.flattest import minimise_trace
 from verify.minimisers.retraction import random_minimiser
 from verify.models.pairs import PairModel
+from verify.settings import Profile
 from verify.trial.design import Design
 from verify.trial.outlook import Outlook
-from verify.trial.settings import Profile
 from verify.trial.trial import BUDGET, Trial
 
 CLAIM = "transfer-pairs"
