@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from verify.curvature.data import Batch, LogProb, Population, call_model
-from verify.curvature.estimate import TraceEstimate
+from verify.curvature import Batch, Population, TraceEstimate, call_model
+from verify.curvature.data import LogProb
 from verify.curvature.likelihood import Likelihood
 from verify.networks import Transformer, TransformerConfig
 

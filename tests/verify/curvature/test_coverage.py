@@ -25,9 +25,8 @@ from tests.verify.curvature.examples import (
     vectors,
 )
 from tests.verify.curvature.test_interval import FALSE_ALARM, coverage_is_within
-from verify.curvature.data import Batch, Examples, softmax_of_model
+from verify.curvature import METHODS, Batch, Examples, softmax_of_model, trace
 from verify.curvature.likelihood import Likelihood
-from verify.curvature.methods import METHODS, trace
 from verify.curvature.sampling import Sampling, Source, estimate_trace
 
 LEVEL = 0.95

@@ -10,18 +10,9 @@ from torch import Tensor, nn
 
 from synthetic.hmm.random import sticky_hmm
 from tests.verify.curvature.examples import EPS, filled, mlp, off_gamma, seeded, transformer, vectors
-from verify.curvature.data import (
-    Batch,
-    Examples,
-    LanguageData,
-    Population,
-    call_model,
-    n_examples,
-    select,
-    softmax_of_model,
-)
+from verify.curvature import Batch, Examples, LanguageData, Population, call_model, softmax_of_model, trace
+from verify.curvature.data import n_examples, select
 from verify.curvature.likelihood import REST, Likelihood, assign_blocks, cross_entropy
-from verify.curvature.methods import trace
 from verify.networks import Transformer, TransformerConfig
 
 HALF = torch.tensor([0.5, 0.5], dtype=torch.float64)

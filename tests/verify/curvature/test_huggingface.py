@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.verify.curvature.examples import filled, seeded
-from verify.curvature.data import Batch, Examples, LogProb
+from verify.curvature import Batch, Examples, trace
+from verify.curvature.data import LogProb
 from verify.curvature.fisher import exact_fisher
 from verify.curvature.huggingface import (
     IGNORED,
@@ -22,7 +23,6 @@ from verify.curvature.huggingface import (
 )
 from verify.curvature.hutchinson import exact_trace
 from verify.curvature.likelihood import Likelihood, cross_entropy
-from verify.curvature.methods import trace
 from verify.curvature.products import canary
 
 MASKED = 9

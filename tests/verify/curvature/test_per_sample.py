@@ -21,13 +21,12 @@ from tests.verify.curvature.examples import (
     transformer,
     vectors,
 )
-from verify.curvature.data import Batch
+from verify.curvature import Batch
 from verify.curvature.fisher import draw_directions
 from verify.curvature.likelihood import Likelihood
 from verify.curvature.per_example import looped_norms, mapped_norms
 from verify.curvature.per_sample import _RULES, PerSampleFisher, Uses
-from verify.networks import Transformer, TransformerConfig
-from verify.networks.lstm import Lstm, LstmConfig
+from verify.networks import Lstm, LstmConfig, Transformer, TransformerConfig
 
 SENTENCES = torch.randint(0, 5, (6, 4), generator=seeded(8))
 SENTENCES[0, :3] = 2  # a token three times in one sentence

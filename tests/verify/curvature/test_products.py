@@ -24,13 +24,12 @@ from tests.verify.curvature.examples import (
     transformer,
     vectors,
 )
-from verify.curvature.data import Batch, Examples
+from verify.curvature import Batch, Examples, SecondOrderError, trace
 from verify.curvature.hutchinson import exact_trace, hutchinson
 from verify.curvature.likelihood import Likelihood
-from verify.curvature.methods import trace
-from verify.curvature.products import CANARY_ROWS, HessianProducts, SecondOrderError, canary
+from verify.curvature.products import CANARY_ROWS, HessianProducts, canary
 from verify.curvature.pullback import pullbacks
-from verify.networks.lstm import Lstm, LstmConfig
+from verify.networks import Lstm, LstmConfig
 
 
 class _WrongTwice(torch.autograd.Function):

@@ -16,12 +16,7 @@ from torch import Tensor
 
 from verify.ensembles import EnsembleResult, Gradient, Sgd, arithmetic, compiled, kernels, run_ensemble
 from verify.ensembles.draws import SAMPLES, DrawTables, normals, philox
-from verify.models.brackets import BracketModel
-from verify.models.exact import exact_gradient
-from verify.models.model import FiniteModel
-from verify.models.pairs import PairModel
-from verify.models.product import ProductModel
-from verify.models.two_layer import TwoLayerModel
+from verify.models import BracketModel, FiniteModel, PairModel, ProductModel, TwoLayerModel, exact_gradient
 
 EPS = torch.finfo(torch.float64).eps
 ENGINES = ("compiled", "torch")

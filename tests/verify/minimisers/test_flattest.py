@@ -8,12 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from verify.minimisers.flattest import minimise_trace
-from verify.minimisers.retraction import NotOnManifoldError, random_minimiser, retract
-from verify.models.exact import exact_excess, trace_hessian
-from verify.models.model import FiniteModel
-from verify.models.pairs import PairModel
-from verify.models.product import ProductModel
+from verify.minimisers import NotOnManifoldError, minimise_trace, random_minimiser, retract
+from verify.models import FiniteModel, PairModel, ProductModel, exact_excess, trace_hessian
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -11,14 +11,19 @@ import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor
 
+from verify.minimisers import (
+    FlowError,
+    FlowResult,
+    NotOnManifoldError,
+    RankChangeError,
+    SlowFlow,
+    random_minimiser,
+    retract,
+    tangent_projection,
+    time_of_trace,
+)
 from verify.minimisers.dormand_prince import ERROR_WEIGHTS, STAGES, WEIGHTS
-from verify.minimisers.flow import FlowError, FlowResult, RankChangeError, SlowFlow
-from verify.minimisers.retraction import NotOnManifoldError, random_minimiser, retract, tangent_projection
-from verify.minimisers.trace_clock import time_of_trace
-from verify.models.brackets import BracketModel
-from verify.models.exact import exact_excess, trace_hessian
-from verify.models.pairs import PairModel
-from verify.models.product import ProductModel
+from verify.models import BracketModel, PairModel, ProductModel, exact_excess, trace_hessian
 
 QUARTER = 0.25
 ALPHA = 1.5

@@ -10,11 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from verify.models import exact
-from verify.models.brackets import BracketModel
-from verify.models.model import FiniteModel
-from verify.models.pairs import PairModel
-from verify.models.product import ProductModel
+from verify.models import BracketModel, FiniteModel, PairModel, ProductModel, exact
 
 EPS = torch.finfo(torch.float64).eps
 
