@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from theory.formula import Formula
-from theory.kernel.derivation import Derivation
+from theory.kernel import Derivation
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,24 @@
-"""A derivation as text for a terminal, as a LaTeX fragment, as HTML for a notebook, and as JSON."""
+"""A derivation as text for a terminal, as a LaTeX fragment, and as JSON."""
 
 from __future__ import annotations
 
-import html
 import textwrap
 from typing import Any
 
 import sympy as sp
 
-from theory.kernel.derivation import Derivation, Step
+from theory.kernel import Derivation
 from theory.kernel.notation import escaped, statement_latex
 from theory.kernel.premises import Premise
 
 WIDTH = 100
-_MARKS = {"hypothesis": "·", "definition": "·", "citation": "※", "conjecture": "?"}
 
 
 def as_text(derivation: Derivation) -> str:
     """Return a derivation as plain text: each step with its statement, its reason and how it was checked."""
     lines = [f"{derivation.claim}: {derivation.status}", ""]
     for number, step in enumerate(derivation.steps, 1):
-        lines.append(f"{number:>3}. {_mark(step)} {step.name} [{step.kind}]")
+        lines.append(f"{number:>3}. {step.mark} {step.name} [{step.kind}]")
         lines += _wrapped(_plain(step.statement), "       ")
         lines += _wrapped(step.because, "       because ", "       ")
         if step.uses:
@@ -82,29 +80,6 @@ def as_json(derivation: Derivation) -> dict[str, Any]:
             for step in derivation.steps
         ],
     }
-
-
-def as_html(derivation: Derivation) -> str:
-    """Return a derivation as an HTML table whose formulas a notebook typesets."""
-    rows = [
-        f"<tr><td>{_mark(step)}</td><td><b>{html.escape(step.name)}</b><br>{html.escape(step.kind)}</td>"
-        f"<td>{_formula(step)}<br>{html.escape(step.because)}</td>"
-        f"<td>{html.escape(step.evidence)}</td></tr>"
-        for step in derivation.steps
-    ]
-    head = "<tr><th></th><th>step</th><th>statement and reason</th><th>check</th></tr>"
-    title = f"{html.escape(derivation.claim)}: {html.escape(derivation.status)}"
-    return f"<table><caption>{title}</caption>{head}{''.join(rows)}</table>"
-
-
-def _formula(step: Step) -> str:
-    if isinstance(step.statement, str):
-        return html.escape(step.statement)
-    return f"$\\displaystyle {html.escape(step.latex())}$"
-
-
-def _mark(step: Step) -> str:
-    return "✓" if step.checked else _MARKS.get(step.kind, "✗")
 
 
 def _plain(statement: object) -> str:

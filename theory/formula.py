@@ -10,8 +10,7 @@ from typing import Any
 import mpmath
 import sympy as sp
 
-from theory.kernel.derivation import Step
-from theory.kernel.functions import logistic, logistic_slope
+from theory.kernel import Step, logistic, logistic_slope
 
 DIGITS = 30
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from theory.claim import Claim
+from theory import Claim
 
 _COLOURS = {"derived": "#d3f0d3", "derived given": "#d6e6f7", "conjecture": "#fdf0c4"}
 

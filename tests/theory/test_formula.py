@@ -7,10 +7,8 @@ import math
 import pytest
 import sympy as sp
 
-from theory.formula import Formula, Parameter, ParameterError
-from theory.kernel.derivation import Derivation, Step
-from theory.kernel.functions import logistic, logistic_slope
-from theory.kernel.inequality import Terms
+from theory import Formula, Parameter, ParameterError
+from theory.kernel import Derivation, Step, Terms, logistic, logistic_slope
 
 x = sp.Symbol("x", real=True)
 a = sp.Symbol("a", positive=True)

@@ -1,1 +1,33 @@
-"""The proof kernel: all that must be trusted, and nothing else."""
+"""The proof kernel: all that must be trusted, and nothing else.
+
+`Derivation` is a chain of steps, each checked as it is added; `Terms`, `Termwise` and `RootIsolation` are certificates
+of inequalities; `logistic` and `logistic_slope` are the functions that claims are written in.
+
+    derivation     what a step is, and the ledger of what has been checked
+    premises       what a step rests on, and what becomes of it when symbols are replaced
+    substitution   replacing symbols so that no Σ, limit or derivative captures one
+    normal_form    identities: an exact normal form of a difference
+    points         the second channel: exact values at random rational points
+    inequality     inequalities from terms of known sign, from roots isolated, from terms summed
+    structural     sums of earlier steps, induction along a recurrence
+    analysis       differential equations, limits, series, enumerations
+    dynamics       what may be said along a flow
+    domain, signs  where an expression is defined, and what is evidently positive
+    notation       how a derivation shows itself
+"""
+
+from theory.kernel.derivation import Derivation, Step
+from theory.kernel.failure import CheckFailedError
+from theory.kernel.functions import logistic, logistic_slope
+from theory.kernel.inequality import RootIsolation, Terms, Termwise
+
+__all__ = [
+    "CheckFailedError",
+    "Derivation",
+    "RootIsolation",
+    "Step",
+    "Terms",
+    "Termwise",
+    "logistic",
+    "logistic_slope",
+]

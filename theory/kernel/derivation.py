@@ -26,6 +26,7 @@ from theory.kernel.inequality import (
     check_terms,
     sample_inequality,
 )
+from theory.kernel.notation import html_table, statement_latex
 from theory.kernel.premises import Premise, check_values, combined, undischarged
 from theory.kernel.signs import Signs, gap, is_strict
 from theory.kernel.structural import Recurrence, check_induction, check_termwise, runs_with
@@ -35,6 +36,7 @@ __all__ = ["CheckFailedError", "Derivation", "RootIsolation", "Step", "Terms", "
 
 PREMISES = ("hypothesis", "definition")
 UNPROVED = ("citation", "conjecture")
+MARKS = {**dict.fromkeys(PREMISES, "·"), "citation": "※", "conjecture": "?"}
 _FIELDS = ("name", "kind", "statement", "because", "uses", "evidence", "equality", "premises")
 _LEDGER: weakref.WeakKeyDictionary[Step, tuple[object, ...]] = weakref.WeakKeyDictionary()
 _KEY = object()
@@ -94,14 +96,16 @@ class Step:
             getattr(self, field) is value for field, value in zip(_FIELDS, recorded, strict=True)
         )
 
+    @property
+    def mark(self) -> str:
+        """✓ checked, · premise, ※ cited, ? conjectured, ✗ none of these."""
+        return "✓" if self.checked else MARKS.get(self.kind, "✗")
+
     def __repr__(self) -> str:
-        mark = "✓" if self.checked else "·" if self.kind in PREMISES else "✗"
-        return f"{mark} {self.name} [{self.kind}]: {self.statement}  — {self.because}"
+        return f"{self.mark} {self.name} [{self.kind}]: {self.statement}  — {self.because}"
 
     def latex(self) -> str:
         """Return the statement in LaTeX."""
-        from theory.kernel.notation import statement_latex  # display builds on the kernel
-
         return statement_latex(self.statement)
 
     def _repr_latex_(self) -> str:
@@ -472,9 +476,9 @@ class Derivation:
         return frozenset(x.claim for x in self._imported).union(*(x.ancestry() for x in self._imported))
 
     def _repr_html_(self) -> str:
-        from theory.display import as_html  # display builds on the kernel
-
-        return as_html(self)
+        rows = [(s.mark, f"{s.name} [{s.kind}]", s._repr_latex_(), s.because, s.evidence) for s in self.steps]
+        head = ("", "step", "statement", "reason", "check")
+        return html_table(f"{self.claim}: {self.status}", head, rows)
 
     def _facts(self, given: Sequence[str]) -> list[sp.Basic]:
         """Statements of the given steps, conjunctions taken apart."""

@@ -1,8 +1,10 @@
-"""Statements and words in LaTeX."""
+"""How a derivation shows itself: statements and words in LaTeX, a table in HTML."""
 
 from __future__ import annotations
 
+import html
 import unicodedata
+from collections.abc import Iterable
 
 import sympy as sp
 
@@ -30,6 +32,16 @@ def statement_latex(statement: sp.Basic | str) -> str:
 def escaped(text: str) -> str:
     """Return text for LaTeX's text mode, in ASCII, so that every engine typesets it."""
     return "".join(_letter(letter) for letter in unicodedata.normalize("NFC", text))
+
+
+def html_table(caption: str, head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a table whose formulas, between dollar signs, a notebook typesets."""
+
+    def row(tag: str, cells: Iterable[str]) -> str:
+        return f"<tr>{''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in cells)}</tr>"
+
+    body = "".join(row("td", cells) for cells in rows)
+    return f"<table><caption>{html.escape(caption)}</caption>{row('th', head)}{body}</table>"
 
 
 def _letter(letter: str) -> str:

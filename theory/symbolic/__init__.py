@@ -1,1 +1,11 @@
-"""Derive the loss, Fisher matrix and flow of a small model of one's own."""
+"""A small model of one's own in symbols: its loss, minimisers, curvature, gradient noise and slow flow.
+
+model        `SymbolicModel`, and all that it derives
+definition   what defines one, and what is checked of it
+examples     the models of the claims, written so
+"""
+
+from theory.symbolic.definition import SymbolicModelError
+from theory.symbolic.model import SymbolicModel
+
+__all__ = ["SymbolicModel", "SymbolicModelError"]

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import sympy as sp
 
-from theory.kernel.functions import logistic
+from theory.kernel import logistic
 
 Values = Mapping[sp.Symbol, sp.Expr]
 

@@ -6,7 +6,7 @@ import itertools
 
 import sympy as sp
 
-from theory.kernel.functions import logistic
+from theory.kernel import logistic
 from theory.symbolic.model import SymbolicModel, SymbolicModelError
 
 alpha = sp.Symbol("alpha", real=True)

@@ -43,7 +43,7 @@ from functools import cached_property
 
 import sympy as sp
 
-from theory.kernel.functions import logistic, logistic_slope
+from theory.kernel import logistic, logistic_slope
 from theory.symbolic.definition import SymbolicDefinition, SymbolicModelError, Values
 
 __all__ = ["SymbolicModel", "SymbolicModelError"]

@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from theory.kernel.functions import logistic, logistic_slope
-from theory.symbolic.model import SymbolicModel
+from theory.kernel import logistic, logistic_slope
+from theory.symbolic import SymbolicModel
 from verify.models.model import FiniteModel
 
 Value = Tensor | float

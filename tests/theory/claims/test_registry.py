@@ -6,11 +6,9 @@ import networkx as nx
 import pytest
 import sympy as sp
 
-from theory import claims
-from theory.claim import Claim
+from theory import Claim, Formula, Parameter, claims
 from theory.claims import CLAIMS, RegistryError, dependency_graph, find, register
-from theory.formula import Formula, Parameter
-from theory.kernel.derivation import Derivation
+from theory.kernel import Derivation
 
 x = sp.Symbol("x", real=True)
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import sympy as sp
 
+from theory.kernel import CheckFailedError, Derivation, RootIsolation, Step, Terms, Termwise
 from theory.kernel import derivation as kernel
-from theory.kernel.derivation import CheckFailedError, Derivation, RootIsolation, Step, Terms, Termwise
 from theory.kernel.premises import Premise
 
 x, y, z, t, C = sp.symbols("x y z t C", real=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import sympy as sp
 
+from theory.kernel import CheckFailedError
 from theory.kernel.analysis import check_cases
-from theory.kernel.failure import CheckFailedError
 
 x, y = sp.symbols("x y", integer=True)
 signs = [{x: sp.Integer(a), y: sp.Integer(b)} for a in (-1, 1) for b in (-1, 1)]

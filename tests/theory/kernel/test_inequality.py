@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 import sympy as sp
 
-from theory.kernel.failure import CheckFailedError
-from theory.kernel.functions import logistic, logistic_slope
-from theory.kernel.inequality import RootIsolation, check_root_isolation, sample_inequality
+from theory.kernel import CheckFailedError, RootIsolation, logistic, logistic_slope
+from theory.kernel.inequality import check_root_isolation, sample_inequality
 from theory.kernel.signs import Signs, gap, is_strict
 
 x, y = sp.symbols("x y", real=True)

@@ -9,8 +9,8 @@ import sympy as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from theory.kernel import CheckFailedError
 from theory.kernel.domain import check_sums, conditions
-from theory.kernel.failure import CheckFailedError
 from theory.kernel.normal_form import remainder
 from theory.kernel.points import Evaluator, agree_at_random_points
 from theory.kernel.premises import Premise, is_generic, is_integer

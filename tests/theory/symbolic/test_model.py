@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import sympy as sp
 
-from theory.kernel.functions import logistic, logistic_slope
+from theory.kernel import logistic, logistic_slope
 from theory.kernel.normal_form import remainder
+from theory.symbolic import SymbolicModel, SymbolicModelError
 from theory.symbolic import model as symbolic_model
 from theory.symbolic.examples import alpha, bracket_model, pair_model, product_model
-from theory.symbolic.model import SymbolicModel, SymbolicModelError
 
 u, v, z = sp.symbols("u v z", real=True)
 slope = logistic_slope(alpha)

@@ -10,9 +10,9 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from theory.kernel.functions import logistic, logistic_slope
+from theory.kernel import logistic, logistic_slope
+from theory.symbolic import SymbolicModel
 from theory.symbolic.examples import alpha, bracket_model, pair_model, product_model
-from theory.symbolic.model import SymbolicModel
 from verify.ensembles import Sgd, run_ensemble
 from verify.minimisers import SlowFlow, random_minimiser
 from verify.models import (

@@ -19,14 +19,12 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory.claim import Claim
+from theory import Claim, Formula, Parameter
 from theory.claims.language_models import same_loss_different_transfer
 from theory.claims.transfer import transfer_bound, transfer_pairs
 from theory.claims.transfer.transfer_bound import d as dimension
 from theory.claims.transfer.transfer_bound import mse, n
-from theory.formula import Formula, Parameter
-from theory.kernel.derivation import Derivation
-from theory.kernel.inequality import Terms
+from theory.kernel import Derivation, Terms
 
 prob = sp.Symbol("P", positive=True)
 """σ(α), α > 0."""

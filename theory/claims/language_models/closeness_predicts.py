@@ -28,12 +28,10 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory.claim import Claim
+from theory import Claim, Formula, Parameter
 from theory.claims.noise import product_model
 from theory.claims.symmetry import trace_is_not_invariant
-from theory.formula import Formula, Parameter
-from theory.kernel.derivation import Derivation
-from theory.kernel.inequality import Terms, Termwise
+from theory.kernel import Derivation, Terms, Termwise
 
 i, k = sp.symbols("i k", integer=True, positive=True)
 dimension, events = sp.symbols("m K", integer=True, positive=True)

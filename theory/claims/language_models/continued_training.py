@@ -17,13 +17,11 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory.claim import Claim
+from theory import Claim, Formula, Parameter
 from theory.claims.language_models import same_loss_different_transfer
 from theory.claims.noise import plateau, slow_flow
 from theory.claims.noise.plateau import batch, eta
-from theory.formula import Formula, Parameter
-from theory.kernel.derivation import Derivation
-from theory.kernel.inequality import Terms
+from theory.kernel import Derivation, Terms
 
 tangential, p = sp.symbols("m p", integer=True, positive=True)
 slope = sp.Function("g", real=True)(p)

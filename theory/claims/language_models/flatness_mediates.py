@@ -21,12 +21,11 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory.claim import Claim
+from theory import Claim, Formula, Parameter
 from theory.claims.noise import plateau, slow_flow
 from theory.claims.noise.plateau import batch, beta, eta, h
 from theory.claims.noise.slow_flow import across, dimension, i, normal, over_normal, slope
-from theory.formula import Formula, Parameter
-from theory.kernel.derivation import Derivation
+from theory.kernel import Derivation
 
 curvature = slow_flow.h
 noise, total, penalty = sp.symbols("V trH lambda", positive=True)

@@ -18,11 +18,10 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory.claim import Claim
+from theory import Claim
 from theory.claims.language_models import same_loss_different_transfer
 from theory.claims.symmetry import trace_is_not_invariant
-from theory.kernel.derivation import Derivation
-from theory.kernel.inequality import Terms
+from theory.kernel import Derivation, Terms
 
 i = sp.Symbol("i", integer=True, positive=True)
 networks = sp.Symbol("N", integer=True, positive=True)

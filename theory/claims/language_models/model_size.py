@@ -18,11 +18,9 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory.claim import Claim
+from theory import Claim, Formula, Parameter
 from theory.claims.minima import flattest_brackets, flattest_pairs
-from theory.formula import Formula, Parameter
-from theory.kernel.derivation import Derivation
-from theory.kernel.inequality import Terms
+from theory.kernel import Derivation, Terms
 
 head, overlap, root = sp.symbols("a u t", positive=True)
 """A head |a|, a pre-activation w·z > 0 (where it is not, relu is 0), and t = c^{1/(k+1)}."""

@@ -23,12 +23,10 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory.claim import Claim
+from theory import Claim, Formula, Parameter
 from theory.claims.noise import noise_covariance, plateau, slow_flow
 from theory.claims.noise.plateau import batch, eta, h, stationary_variance
-from theory.formula import Formula, Parameter
-from theory.kernel.derivation import Derivation
-from theory.kernel.inequality import Terms
+from theory.kernel import Derivation, Terms
 
 y, tokens = sp.symbols("y c", integer=True, positive=True)
 model = sp.IndexedBase("p", positive=True)

@@ -20,14 +20,12 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory.claim import Claim
+from theory import Claim, Formula, Parameter
 from theory.claims.language_models import noise_lowers_trace
 from theory.claims.language_models.noise_lowers_trace import steps, variance
 from theory.claims.noise import plateau
 from theory.claims.noise.plateau import batch, curvature, eta, h, i, modes, stationary_variance
-from theory.formula import Formula, Parameter
-from theory.kernel.derivation import Derivation
-from theory.kernel.inequality import Terms
+from theory.kernel import Derivation, Terms
 
 time = sp.Symbol("s", positive=True)
 """s = ηt."""

@@ -23,13 +23,11 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory.claim import Claim
+from theory import Claim, Formula, Parameter
 from theory.claims.transfer import transfer_bound, transfer_pairs
 from theory.claims.transfer.transfer_bound import d as dimension
 from theory.claims.transfer.transfer_bound import mse, n
-from theory.formula import Formula, Parameter
-from theory.kernel.derivation import Derivation
-from theory.kernel.inequality import Terms
+from theory.kernel import Derivation, Terms
 
 signal, bound, psi = sp.symbols("s M psi", real=True)
 above, below = sp.symbols("u l", nonnegative=True)

@@ -14,9 +14,7 @@ from __future__ import annotations
 import sympy as sp
 
 from theory.claims.minima.bracket_language import T, alpha, b, j, magnitude, over_neurons, width
-from theory.kernel.derivation import Derivation
-from theory.kernel.functions import logistic_slope
-from theory.kernel.inequality import Terms, Termwise
+from theory.kernel import Derivation, Terms, Termwise, logistic_slope
 
 tangent = sp.Symbol("tau", nonnegative=True)
 theta = sp.Symbol("t", nonnegative=True)

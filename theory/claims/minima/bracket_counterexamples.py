@@ -18,9 +18,7 @@ from itertools import accumulate, product
 import sympy as sp
 
 from theory.claims.minima.bracket_language import D, T, alpha, gradient_bound, over_contexts, squared_gradient
-from theory.kernel.derivation import Derivation
-from theory.kernel.functions import logistic_slope
-from theory.kernel.inequality import Terms
+from theory.kernel import Derivation, Terms, logistic_slope
 
 kappa = sp.Symbol("kappa", positive=True)
 y = sp.Symbol("y", integer=True)

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory.kernel.derivation import Derivation
-from theory.kernel.inequality import Terms, Termwise
+from theory.kernel import Derivation, Terms, Termwise
 
 T = sp.Symbol("T", integer=True, even=True, positive=True)
 alpha = sp.Symbol("alpha", positive=True)

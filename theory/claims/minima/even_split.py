@@ -14,8 +14,7 @@ from functools import cache
 
 import sympy as sp
 
-from theory.kernel.derivation import Derivation
-from theory.kernel.inequality import Terms
+from theory.kernel import Derivation, Terms
 
 k, l, r = sp.symbols("k l r", integer=True, positive=True)  # noqa: E741 - the name used in the paper note
 odd = sp.Symbol("e", real=True)

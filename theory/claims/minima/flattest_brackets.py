@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory.claim import Claim
+from theory import Claim, Formula, Parameter
 from theory.claims.minima import bracket_angle
 from theory.claims.minima.bracket_counterexamples import biases, nested_words, shortest_words
 from theory.claims.minima.bracket_language import (
@@ -34,10 +34,7 @@ from theory.claims.minima.bracket_language import (
     squared_gradient,
     z,
 )
-from theory.formula import Formula, Parameter
-from theory.kernel.derivation import Derivation
-from theory.kernel.functions import logistic, logistic_slope
-from theory.kernel.inequality import Terms
+from theory.kernel import Derivation, Terms, logistic, logistic_slope
 
 root = sp.sqrt(T - 1)
 slope = logistic_slope(alpha)

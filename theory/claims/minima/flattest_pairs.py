@@ -21,15 +21,12 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory.claim import Claim
+from theory import Claim, Formula, Parameter
 from theory.claims.minima import even_split, pair_class, pair_language
 from theory.claims.minima.even_split import k, l, odd, r, third
 from theory.claims.minima.pair_class import MINUS, PLUS, h
 from theory.claims.minima.pair_language import alpha, d
-from theory.formula import Formula, Parameter
-from theory.kernel.derivation import Derivation
-from theory.kernel.functions import logistic_slope
-from theory.kernel.inequality import Terms
+from theory.kernel import Derivation, Terms, logistic_slope
 
 m = sp.Symbol("m", integer=True, positive=True)
 trace = sp.Symbol("T", real=True)

@@ -21,8 +21,7 @@ import sympy as sp
 
 from theory.claims.minima import pair_language
 from theory.claims.minima.pair_language import Neurons, alpha, d, i, j, n
-from theory.kernel.derivation import Derivation
-from theory.kernel.inequality import Terms, Termwise
+from theory.kernel import Derivation, Terms, Termwise
 
 h = alpha / 2
 third = sp.Rational(1, 3)

@@ -17,8 +17,7 @@ from functools import cache
 
 import sympy as sp
 
-from theory.kernel.derivation import Derivation
-from theory.kernel.functions import logistic, logistic_slope
+from theory.kernel import Derivation, logistic, logistic_slope
 
 d = sp.Symbol("d", integer=True, positive=True)
 m, n = (sp.Symbol(name, integer=True, nonnegative=True) for name in "mn")

@@ -18,15 +18,13 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory.claim import Claim
+from theory import Claim, Formula, Parameter
 from theory.claims.minima import flattest_pairs
 from theory.claims.minima.even_split import k, l
 from theory.claims.minima.pair_language import alpha
 from theory.claims.minima.pair_language import d as dimension
 from theory.claims.noise import slow_flow
-from theory.formula import Formula, Parameter
-from theory.kernel.derivation import Derivation
-from theory.kernel.inequality import Terms
+from theory.kernel import Derivation, Terms
 
 
 def derive() -> Derivation:

@@ -17,10 +17,8 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory.claim import Claim
-from theory.formula import Formula, Parameter
-from theory.kernel.derivation import Derivation
-from theory.kernel.functions import logistic
+from theory import Claim, Formula, Parameter
+from theory.kernel import Derivation, logistic
 
 s, t = sp.symbols("s t", real=True)
 x, y, i = sp.symbols("x y i", integer=True, positive=True)

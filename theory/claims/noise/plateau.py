@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory.claim import Claim
+from theory import Claim, Formula, Parameter
 from theory.claims.noise import noise_covariance
-from theory.formula import Formula, Parameter
-from theory.kernel.derivation import Derivation
-from theory.kernel.inequality import Terms
+from theory.kernel import Derivation, Terms
 
 eta, batch, h, trace = sp.symbols("eta B h trace", positive=True)
 modes = sp.Symbol("r", integer=True, positive=True)

@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory.claim import Claim
-from theory.formula import Formula, Parameter
-from theory.kernel.derivation import Derivation
-from theory.kernel.functions import logistic, logistic_slope
+from theory import Claim, Formula, Parameter
+from theory.kernel import Derivation, logistic, logistic_slope
 
 alpha = sp.Symbol("alpha", real=True)
 tau = sp.Symbol("tau", nonnegative=True)

@@ -19,12 +19,10 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory.claim import Claim
+from theory import Claim, Formula, Parameter
 from theory.claims.noise import noise_covariance, plateau
 from theory.claims.noise.plateau import batch, beta, eta
-from theory.formula import Formula, Parameter
-from theory.kernel.derivation import Derivation
-from theory.kernel.inequality import Terms
+from theory.kernel import Derivation, Terms
 
 s = sp.Symbol("s", real=True)
 i, j, k, p = sp.symbols("i j k p", integer=True, positive=True)

@@ -16,10 +16,8 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory.claim import Claim
-from theory.formula import Formula, Parameter
-from theory.kernel.derivation import Derivation
-from theory.kernel.inequality import Terms
+from theory import Claim, Formula, Parameter
+from theory.kernel import Derivation, Terms
 
 c = sp.Symbol("c", positive=True)
 s = sp.Symbol("s", real=True)

@@ -15,11 +15,9 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory.claim import Claim
+from theory import Claim, Formula, Parameter
 from theory.claims.minima.pair_language import over_signs
-from theory.formula import Formula, Parameter
-from theory.kernel.derivation import Derivation
-from theory.kernel.inequality import Terms, Termwise
+from theory.kernel import Derivation, Terms, Termwise
 
 n, d, dimension, pairs, draws = sp.symbols("n d nu N W", integer=True, positive=True)
 s, q, draw = sp.symbols("s q omega", integer=True, positive=True)

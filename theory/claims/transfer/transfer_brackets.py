@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory.claim import Claim
+from theory import Claim, Formula, Parameter
 from theory.claims.minima.bracket_language import T, i, j
 from theory.claims.minima.flattest_brackets import CLAIM as FLATTEST
-from theory.formula import Formula, Parameter
-from theory.kernel.derivation import Derivation
-from theory.kernel.inequality import Terms
+from theory.kernel import Derivation, Terms
 
 n = sp.Symbol("n", integer=True, nonnegative=True)
 
@@ -157,7 +155,7 @@ def _accuracy() -> Formula:
 CLAIM = Claim(
     id="transfer-brackets",
     place=2,
-    title="n labels suffice on the flattest bracket features, with probability 1 − 2^{−n}",
+    title="n labels suffice on the flattest bracket features, with probability 1 − 2⁻ⁿ",
     statement=r"\Pr[\text{minimum-norm head on } n \text{ labels is exact}] = 1 - 2^{-n}",
     hypotheses=(
         "features relu(w_j·x) of a flattest bracket net, T ≥ 4, any width m ≥ 2",

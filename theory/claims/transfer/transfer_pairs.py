@@ -14,12 +14,10 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory.claim import Claim
+from theory import Claim, Formula, Parameter
 from theory.claims.minima import flattest_pairs
 from theory.claims.minima.pair_language import over_signs
-from theory.formula import Formula, Parameter
-from theory.kernel.derivation import Derivation
-from theory.kernel.inequality import Terms
+from theory.kernel import Derivation, Terms
 
 n, k, l = sp.symbols("n k l", integer=True, positive=True)  # noqa: E741 - the name used in the paper note
 unit = sp.Symbol("j", integer=True, positive=True)

@@ -11,9 +11,7 @@ import sympy as sp
 from theory.claims.language_models.algorithm import CLAIM, label, lookup_mse, prob, seen_vector, spill, unseen_vector
 from theory.claims.transfer.transfer_bound import d as dimension
 from theory.claims.transfer.transfer_bound import n
-from theory.kernel.derivation import Derivation
-from theory.kernel.failure import CheckFailedError
-from theory.kernel.inequality import Terms
+from theory.kernel import CheckFailedError, Derivation, Terms
 
 
 def test_status_is_a_conjecture_whose_other_steps_are_checked() -> None:

@@ -20,9 +20,7 @@ from theory.claims.language_models.closeness_predicts import (
     sum_of_squares,
     weight,
 )
-from theory.kernel.derivation import Derivation
-from theory.kernel.failure import CheckFailedError
-from theory.kernel.inequality import Terms
+from theory.kernel import CheckFailedError, Derivation, Terms
 
 
 def test_status_is_a_conjecture_whose_other_steps_are_checked() -> None:

@@ -7,13 +7,11 @@ import math
 import pytest
 import sympy as sp
 
+from theory import ParameterError
 from theory.claims.language_models.continued_training import CLAIM, change, sinking, squares
 from theory.claims.noise import plateau
 from theory.claims.noise.plateau import batch, eta
-from theory.formula import ParameterError
-from theory.kernel.derivation import Derivation
-from theory.kernel.failure import CheckFailedError
-from theory.kernel.inequality import Terms
+from theory.kernel import CheckFailedError, Derivation, Terms
 
 
 def test_status_is_a_conjecture_whose_other_steps_are_checked() -> None:

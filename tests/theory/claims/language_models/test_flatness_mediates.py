@@ -5,13 +5,12 @@ from __future__ import annotations
 import pytest
 import sympy as sp
 
+from theory import ParameterError
 from theory.claims.language_models.flatness_mediates import CLAIM, isotropic, noise, sampled
 from theory.claims.noise import plateau
 from theory.claims.noise.plateau import batch, beta, eta, h
 from theory.claims.noise.slow_flow import dimension, normal
-from theory.formula import ParameterError
-from theory.kernel.derivation import Derivation
-from theory.kernel.failure import CheckFailedError
+from theory.kernel import CheckFailedError, Derivation
 
 
 def test_status_is_a_conjecture_whose_other_steps_are_checked() -> None:

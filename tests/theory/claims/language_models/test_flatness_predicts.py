@@ -11,9 +11,7 @@ from scipy.stats import spearmanr
 
 from theory.claims.language_models.flatness_predicts import CLAIM, covariance, i, networks, other, rank, scaled
 from theory.claims.symmetry import trace_is_not_invariant
-from theory.kernel.derivation import Derivation
-from theory.kernel.failure import CheckFailedError
-from theory.kernel.inequality import Terms
+from theory.kernel import CheckFailedError, Derivation, Terms
 
 
 def test_status_is_a_conjecture_whose_other_steps_are_checked() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
+from theory import ParameterError
 from theory.claims.language_models.model_size import (
     CLAIM,
     copies,
@@ -20,10 +21,7 @@ from theory.claims.language_models.model_size import (
     width,
 )
 from theory.claims.minima import flattest_brackets, flattest_pairs
-from theory.formula import ParameterError
-from theory.kernel.derivation import Derivation
-from theory.kernel.failure import CheckFailedError
-from theory.kernel.inequality import Terms
+from theory.kernel import CheckFailedError, Derivation, Terms
 
 
 def test_status_is_a_conjecture_whose_other_steps_are_checked() -> None:

@@ -7,6 +7,7 @@ import pytest
 import sympy as sp
 from scipy.integrate import quad
 
+from theory import ParameterError
 from theory.claims.language_models.noise_lowers_trace import (
     CLAIM,
     chi_square,
@@ -25,10 +26,7 @@ from theory.claims.language_models.noise_lowers_trace import steps as step_count
 from theory.claims.language_models.noise_lowers_trace import tau as slow_time
 from theory.claims.noise import plateau
 from theory.claims.noise.plateau import batch, eta, h, stationary_variance
-from theory.formula import ParameterError
-from theory.kernel.derivation import Derivation
-from theory.kernel.failure import CheckFailedError
-from theory.kernel.inequality import Terms
+from theory.kernel import CheckFailedError, Derivation, Terms
 
 
 def test_status_is_a_conjecture_whose_other_steps_are_checked() -> None:

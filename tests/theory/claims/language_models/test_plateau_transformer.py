@@ -12,9 +12,7 @@ from theory.claims.language_models.noise_lowers_trace import steps, variance
 from theory.claims.language_models.plateau_transformer import CLAIM, law, time
 from theory.claims.noise import plateau
 from theory.claims.noise.plateau import batch, eta, h
-from theory.kernel.derivation import Derivation
-from theory.kernel.failure import CheckFailedError
-from theory.kernel.inequality import Terms
+from theory.kernel import CheckFailedError, Derivation, Terms
 
 
 def test_status_is_a_conjecture_whose_other_steps_are_checked() -> None:

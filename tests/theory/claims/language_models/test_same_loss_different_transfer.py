@@ -24,9 +24,7 @@ from theory.claims.language_models.same_loss_different_transfer import (
 from theory.claims.language_models.same_loss_different_transfer import psi as left_out
 from theory.claims.transfer.transfer_bound import d as dimension
 from theory.claims.transfer.transfer_bound import n
-from theory.kernel.derivation import Derivation
-from theory.kernel.failure import CheckFailedError
-from theory.kernel.inequality import Terms
+from theory.kernel import CheckFailedError, Derivation, Terms
 
 
 def test_status_is_a_conjecture_whose_other_steps_are_checked() -> None:

@@ -16,9 +16,7 @@ from theory.claims.minima.bracket_angle import factor, growth, second, theta, to
 from theory.claims.minima.bracket_counterexamples import contexts
 from theory.claims.minima.bracket_language import T, magnitude
 from theory.claims.minima.flattest_brackets import CLAIM
-from theory.kernel.derivation import Derivation
-from theory.kernel.failure import CheckFailedError
-from theory.kernel.inequality import Terms
+from theory.kernel import CheckFailedError, Derivation, Terms
 
 
 def test_derivation_is_complete_and_rests_on_nothing_outside() -> None:

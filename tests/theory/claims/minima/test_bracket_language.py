@@ -27,9 +27,7 @@ from theory.claims.minima.bracket_language import (
     response,
     s,
 )
-from theory.kernel.derivation import Derivation
-from theory.kernel.failure import CheckFailedError
-from theory.kernel.inequality import Terms
+from theory.kernel import CheckFailedError, Derivation, Terms
 
 Weights = list[Fraction]
 

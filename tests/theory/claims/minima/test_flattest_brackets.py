@@ -9,14 +9,11 @@ import numpy as np
 import pytest
 import sympy as sp
 
+from theory import ParameterError
 from theory.claims.minima.bracket_counterexamples import biases, contexts, nested_words, shortest_words
 from theory.claims.minima.bracket_language import D, T, alpha, gradient_bound
 from theory.claims.minima.flattest_brackets import CLAIM, kappa, root
-from theory.formula import ParameterError
-from theory.kernel.derivation import Derivation
-from theory.kernel.failure import CheckFailedError
-from theory.kernel.functions import logistic
-from theory.kernel.inequality import Terms
+from theory.kernel import CheckFailedError, Derivation, Terms, logistic
 
 Vectors = np.ndarray
 

@@ -11,14 +11,12 @@ import pytest
 import sympy as sp
 from scipy.optimize import minimize
 
+from theory import ParameterError
 from theory.claims.minima import even_split, pair_class
 from theory.claims.minima.flattest_pairs import CLAIM
 from theory.claims.minima.pair_class import HEAD, MINUS, NORM, OVERLAP, PLUS, PRICE
 from theory.claims.minima.pair_language import d
-from theory.formula import ParameterError
-from theory.kernel.derivation import Derivation
-from theory.kernel.failure import CheckFailedError
-from theory.kernel.inequality import Terms
+from theory.kernel import CheckFailedError, Derivation, Terms
 
 
 def slope(alpha: float) -> float:

@@ -11,8 +11,7 @@ import sympy as sp
 
 from theory.claims.minima import pair_language
 from theory.claims.minima.pair_language import Neurons, alpha, d, i, n, over_signs
-from theory.kernel.derivation import Derivation
-from theory.kernel.failure import CheckFailedError
+from theory.kernel import CheckFailedError, Derivation
 
 
 def rational(rng: np.random.Generator, *shape: int) -> np.ndarray:

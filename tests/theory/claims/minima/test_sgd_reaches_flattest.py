@@ -10,9 +10,7 @@ import sympy as sp
 
 from theory.claims.minima import flattest_pairs
 from theory.claims.minima.sgd_reaches_flattest import CLAIM
-from theory.kernel.derivation import Derivation
-from theory.kernel.failure import CheckFailedError
-from theory.kernel.inequality import Terms
+from theory.kernel import CheckFailedError, Derivation, Terms
 
 
 def test_status_is_a_conjecture_whose_lemmas_are_checked() -> None:

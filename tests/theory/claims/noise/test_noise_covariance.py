@@ -9,10 +9,9 @@ from fractions import Fraction
 import pytest
 import sympy as sp
 
+from theory import ParameterError
 from theory.claims.noise.noise_covariance import CLAIM, cross_entropy, mean, over_tokens, s, softmax, t
-from theory.formula import ParameterError
-from theory.kernel.derivation import Derivation
-from theory.kernel.failure import CheckFailedError
+from theory.kernel import CheckFailedError, Derivation
 
 
 def test_status_is_derived_and_every_step_checked() -> None:

@@ -7,9 +7,7 @@ import pytest
 import sympy as sp
 
 from theory.claims.noise.plateau import CLAIM, batch, beta, eta, h, momentum_variance, stationary_variance
-from theory.kernel.derivation import Derivation
-from theory.kernel.failure import CheckFailedError
-from theory.kernel.inequality import Terms
+from theory.kernel import CheckFailedError, Derivation, Terms
 
 
 def test_status_is_derived() -> None:

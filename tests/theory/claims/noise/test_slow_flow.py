@@ -8,8 +8,7 @@ import sympy as sp
 
 from theory.claims.noise.plateau import batch
 from theory.claims.noise.slow_flow import CLAIM, bend, force, h, i, over_normal
-from theory.kernel.derivation import Derivation
-from theory.kernel.failure import CheckFailedError
+from theory.kernel import CheckFailedError, Derivation
 
 
 def test_status_names_its_citations() -> None:

@@ -7,11 +7,9 @@ import math
 import pytest
 import sympy as sp
 
+from theory import ParameterError
 from theory.claims.symmetry.trace_is_not_invariant import CLAIM, P, Q, R, c, curvature, i, jet, s, trace
-from theory.formula import ParameterError
-from theory.kernel.derivation import Derivation
-from theory.kernel.failure import CheckFailedError
-from theory.kernel.inequality import Terms
+from theory.kernel import CheckFailedError, Derivation, Terms
 
 
 def test_status_is_derived_and_rests_on_no_condition() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
+from theory import ParameterError
 from theory.claims.transfer.transfer_bound import (
     CLAIM,
     d,
@@ -23,10 +24,7 @@ from theory.claims.transfer.transfer_bound import (
     target,
     weight,
 )
-from theory.formula import ParameterError
-from theory.kernel.derivation import Derivation
-from theory.kernel.failure import CheckFailedError
-from theory.kernel.inequality import Terms
+from theory.kernel import CheckFailedError, Derivation, Terms
 
 
 def cube(size: int) -> np.ndarray:

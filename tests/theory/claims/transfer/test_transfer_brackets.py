@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 import sympy as sp
 
+from theory import ParameterError
 from theory.claims.minima.bracket_counterexamples import contexts
 from theory.claims.transfer.transfer_brackets import CLAIM, n
-from theory.formula import ParameterError
-from theory.kernel.derivation import Derivation
-from theory.kernel.failure import CheckFailedError
+from theory.kernel import CheckFailedError, Derivation
 
 
 def sequences(length: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 import sympy as sp
 
+from theory import ParameterError
 from theory.claims.transfer import transfer_pairs
 from theory.claims.transfer.transfer_pairs import CLAIM, features, head, k, n, unit
-from theory.formula import ParameterError
-from theory.kernel.derivation import Derivation
-from theory.kernel.failure import CheckFailedError
-from theory.kernel.inequality import Terms
+from theory.kernel import CheckFailedError, Derivation, Terms
 
 SIGNS = np.array(list(itertools.product((-1.0, 1.0), repeat=3)))
 
