@@ -59,12 +59,10 @@ class TransformerConfig(NetworkConfig):
 
     @property
     def mlp_width(self) -> int:
-        """Hidden units of an MLP."""
         return self.mlp_ratio * self.width
 
     @property
     def head_width(self) -> int:
-        """Features of one attention head."""
         return self.width // self.heads
 
 
