@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -30,15 +29,6 @@ ALPHA = 1.5
 CURVATURE = math.exp(-ALPHA) / (1 + math.exp(-ALPHA)) ** 2  # σ'(α)
 PRODUCT = ProductModel(ALPHA)
 STARTS = torch.stack([PRODUCT.on_manifold(delta) for delta in (8.0, -3.0, 0.5)])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Matrices here are small: threads only wait for each other, the more so on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def imbalance(theta: Tensor) -> Tensor:

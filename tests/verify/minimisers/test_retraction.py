@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tests.verify.models.examples import Opaque
 from verify.minimisers import (
     MinimiserConstraint,
     NotOnManifoldError,
@@ -24,15 +24,6 @@ from verify.minimisers.retraction import require_membership
 from verify.models import BracketModel, FiniteModel, PairModel, ProductModel, exact_excess, hessian, trace_hessian
 
 EPS = torch.finfo(torch.float64).eps
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Matrices here are small: threads only wait for each other, the more so on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Tokens(FiniteModel):
@@ -51,17 +42,6 @@ class Tokens(FiniteModel):
         u = theta[..., :6].reshape(*theta.shape[:-1], 2, 3)
         v = theta[..., 6:].reshape(*theta.shape[:-1], 3, 2)
         return contexts @ u.mT @ v.mT
-
-
-class Opaque(FiniteModel):
-    """A model stripped of its closed forms."""
-
-    def __init__(self, model: FiniteModel) -> None:
-        self.inner, self.name, self.layout = model, model.name, model.layout
-        self.contexts, self.context_prob, self.conditional = model.contexts, model.context_prob, model.conditional
-
-    def scores(self, theta: Tensor, contexts: Tensor) -> Tensor:
-        return self.inner.scores(theta, contexts)
 
 
 def near_truth(model: Tokens, n: int, spread: float) -> Tensor:
