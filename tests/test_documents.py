@@ -8,7 +8,7 @@ import pytest
 
 from theory.claims import CLAIMS
 from verify.cohorts.scale import SCALES
-from verify.settings import EVERY_CLAIM, SCALE_NAMES
+from verify.environment import EVERY_CLAIM, SCALE_NAMES
 from verify.trial.evidence import read
 from verify.trial.report import by_language, markdown, other_exams
 

@@ -1,5 +1,5 @@
-"""The names of `verify.settings` where they used to be."""
+"""The names of `verify.environment` where they used to be."""
 
-from verify.settings import PROFILES, Profile, Settings
+from verify.environment import PROFILES, Profile, Settings
 
 __all__ = ["PROFILES", "Profile", "Settings"]
