@@ -211,15 +211,24 @@ def _report(arguments: argparse.Namespace) -> int:
         files = [{item.claim: item for item in read(_evidence_file(file))} for file in arguments.file]
     except (OSError, ValueError) as error:
         return _usage_error(str(error))
-    if len(files) > 1 and not (arguments.languages or arguments.exams):
-        return _usage_error("only --languages and --exams show several files in one table; report them one by one")
+    if len(files) > 1 and not (arguments.languages or arguments.evaluations):
+        return _usage_error(
+            "only --languages and --evaluations show several files in one table; report them one by one"
+        )
     evidence = [found[claim] for claim in CLAIMS for found in files if claim in found]
     if arguments.json:
         _print_json("report", [item.as_json() for item in evidence])
     elif arguments.languages:
         print(report.by_language(evidence, CLAIMS, EVERY_CLAIM), end="")
-    elif arguments.exams:
-        print(report.other_exams(evidence), end="")
+    elif arguments.evaluations:
+        print(report.further_evaluations(evidence), end="")
+    elif arguments.figure:
+        from verify import plots
+
+        try:
+            plots.save(plots.forest(evidence), arguments.figure)
+        except (OSError, ValueError) as error:
+            return _usage_error(str(error))
     elif arguments.markdown:
         print(report.markdown(evidence), end="")
     else:
@@ -316,7 +325,10 @@ def parser() -> argparse.ArgumentParser:
         "--languages", action="store_true", help="print verdicts by language and scale, in Markdown, of several files"
     )
     form.add_argument(
-        "--exams", action="store_true", help="print what further exams found, in Markdown, in several files"
+        "--evaluations", action="store_true", help="print what further evaluations found, in Markdown, of several files"
+    )
+    form.add_argument(
+        "--figure", type=Path, metavar="OUT", help="draw it as a forest plot into a file, such as claims.svg"
     )
     cli_language.add_arguments(
         verb("language", _language, "show a language: sentences, entropy floor, picture; without NAME, list them")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from verify.statistics.intervals import MIN_GROUPS, checked_alpha
@@ -139,6 +140,14 @@ class Design:
             )
         if not (math.isfinite(self.target) and low <= self.target <= high):
             raise ValueError(f"expected a finite target in [{low}, {high}], got {self.target}; check the normalisation")
+
+    @property
+    def decides(self) -> tuple[str | int | float | None, ...]:
+        """Everything that decides: all but the words."""
+        return (
+            *(self.claim, self.bound, self.side, self.target, self.delta, self.delta_refute, self.systematic),
+            *(self.alpha, self.power, self.n, self.instances, self.spread),
+        )
 
     @property
     def domain(self) -> tuple[float, float]:
@@ -287,3 +296,8 @@ class Design:
                 f"{equivalence:.6g} for equivalence within {self.delta} and {refutation:.6g} for refuting a departure "
                 f"of {self.delta_refute}; use n ≥ required_n(), or wider margins"
             )
+
+
+def same_decisions(some: Sequence[Design], others: Sequence[Design]) -> bool:
+    """Whether designs decide alike, one by one; they may say so in other words."""
+    return [design.decides for design in some] == [design.decides for design in others]

@@ -7,12 +7,11 @@ from types import MappingProxyType
 
 from theory.claims import CLAIMS, Claim
 from verify.trial.design import Design
-from verify.trial.evidence import Evidence, Measurement
+from verify.trial.evidence import Evidence
+from verify.trial.measurement import Measurement, Networks, Reported
 
 WIDTH = 80
 MOST_DECIMALS = 5
-MEAN, HALF_WIDTH = ": mean difference", ": ±"
-"""What follows the name of a further exam in the parameters of a measurement."""
 _COLUMNS = (22, 9, 26, 13, 6)
 _PLACE = _COLUMNS[0] + 1 + _COLUMNS[1]
 """Width of a language with its scale, in place of the first two columns."""
@@ -62,11 +61,7 @@ def sign_only(m: Measurement, design: Design) -> bool:
 
 def _worded(item: Evidence, m: Measurement) -> str:
     """Write the verdict of a measurement, and where only its sign is shown that."""
-    return _loud(m.verdict) + SIGN_ONLY * sign_only(m, _design(item, m))
-
-
-def _design(item: Evidence, m: Measurement) -> Design:
-    return next(design for design in item.designs if design.statistic == m.statistic)
+    return _loud(m.verdict) + SIGN_ONLY * sign_only(m, item.design_of(m))
 
 
 def _row(cells: Sequence[str], columns: Sequence[int] = _COLUMNS) -> str:
@@ -119,17 +114,18 @@ def _by_language(item: Evidence, more: Sequence[Evidence]) -> list[str]:
     """Write every statistic with its verdict for each language; nothing for a claim that is not about languages."""
     lines = []
     for design in item.designs:
-        own = [(item, m, "") for m in _about_languages(item) if m.statistic == design.statistic]
-        own += [(other, m, "*") for other in more for m in _about_languages(other) if m.statistic == design.statistic]
+        # By place: evidence of other scales may word its designs otherwise.
+        own = [
+            (source, *found, star)
+            for source, star in ((item, ""), *((other, "*") for other in more))
+            for found in source.about_networks
+            if source.designs.index(source.design_of(found[0])) == item.designs.index(design)
+        ]
         lines += [f"  {design.statistic}"[:WIDTH]] * bool(own)
-        for source, m, star in own:
-            place = f"    {m.parameters['language']}, {m.parameters['scale']}"
+        for source, m, networks, star in own:
+            place = f"    {networks.language}, {networks.scale}"
             lines.append(f"{place:<{_PLACE}} " + _row((measured(m), _worded(source, m) + star), _COLUMNS[2:4]))
     return lines
-
-
-def _about_languages(item: Evidence) -> list[Measurement]:
-    return [m for m in item.measurements if "language" in m.parameters]
 
 
 def origin(item: Evidence) -> str:
@@ -173,11 +169,11 @@ def by_language(evidence: Iterable[Evidence], claims: Mapping[str, Claim], scale
     ]
     by_claim: dict[str, list[Evidence]] = {}
     for item in evidence:
-        if _about_languages(item) and item not in by_claim.setdefault(item.claim, []):
+        if item.about_networks and item not in by_claim.setdefault(item.claim, []):
             by_claim[item.claim].append(item)
     for claim, items in by_claim.items():
-        found = [_language_cells(item, m) for item in items for m in _about_languages(item)]
-        run = {m.parameters["scale"] for item in items for m in _about_languages(item)}
+        found = [_language_cells(item, *own) for item in items for own in item.about_networks]
+        run = {scale for item in items for scale in item.scales}
         found += [f" | {scale} | | | not run at this scale | |" for scale in scales if scale not in run]
         name = f"{_link(claim)} | {claims[claim].figure}"
         rows += [f"| {name if number == 0 else ' | '} | {cells}" for number, cells in enumerate(found)]
@@ -196,39 +192,37 @@ def _link(claim: str) -> str:
     return f"[`{claim}`]({claim.replace('-', '_')}.md)"
 
 
-def _language_cells(item: Evidence, m: Measurement) -> str:
-    sign = {"two": "", "lower": "≥ ", "upper": "≤ "}[_design(item, m).side]
+def _language_cells(item: Evidence, m: Measurement, networks: Networks) -> str:
+    sign = {"two": "", "lower": "≥ ", "upper": "≤ "}[item.design_of(m).side]
     return (
-        f"{m.statistic} | {m.parameters['language']}, {m.parameters['scale']} | {sign}{m.target:.3g} "
+        f"{m.statistic} | {networks.language}, {networks.scale} | {sign}{m.target:.3g} "
         f"| {measured(m)} | {_worded(item, m)} | {item.date[:10]}, {item.device} |"
     )
 
 
-def other_exams(evidence: Iterable[Evidence]) -> str:
-    """Return the table of differences in further exams, which have no verdict; nothing where none was measured."""
-    shown = [
-        (item, m) for item in evidence for m in item.measurements if any(key.endswith(MEAN) for key in m.parameters)
-    ]
-    exams = list(dict.fromkeys(key.removesuffix(MEAN) for _, m in shown for key in m.parameters if key.endswith(MEAN)))
-    if not exams:
+def further_evaluations(evidence: Iterable[Evidence]) -> str:
+    """Return the table of differences in further evaluations, without verdict; nothing where none was measured."""
+    shown = [(item, *found) for item in evidence for found in item.about_networks if found[1].evaluations]
+    names = list(dict.fromkeys(name for _, _, networks in shown for name in networks.evaluations))
+    if not names:
         return ""
     rows = [
-        f"| claim | difference | language, scale | {' | '.join(exams)} | evidence |",
-        "|---" * (4 + len(exams)) + "|",
+        f"| claim | difference | language, scale | {' | '.join(names)} | evidence |",
+        "|---" * (4 + len(names)) + "|",
     ]
-    for item, m in shown:
-        cells = " | ".join(_plus_minus(m, exam) for exam in exams)
+    for item, m, networks in shown:
+        cells = " | ".join(_plus_minus(networks.evaluations.get(name)) for name in names)
         rows.append(
             f"| {_link(item.claim)} | {m.statistic} "
-            f"| {m.parameters['language']}, {m.parameters['scale']} | {cells} | {item.date[:10]}, {item.device} |"
+            f"| {networks.language}, {networks.scale} | {cells} | {item.date[:10]}, {item.device} |"
         )
     return "\n".join(rows) + "\n"
 
 
-def _plus_minus(m: Measurement, exam: str) -> str:
-    """Write a difference with the half-width of its interval; nothing where that exam was not held."""
-    if exam + MEAN not in m.parameters:
+def _plus_minus(found: Reported | None) -> str:
+    """Write a difference with the half-width of its interval; nothing where it was not measured."""
+    if found is None:
         return ""
-    mean, half = (float(m.parameters[exam + part]) for part in (MEAN, HALF_WIDTH))
+    half = found.half_width or 0.0
     decimals = _decimals(half)
-    return f"{mean:z.{decimals}f} ± {half:.{decimals}f}"
+    return f"{found.value:z.{decimals}f} ± {half:.{decimals}f}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -20,8 +21,9 @@ from verify.statistics.intervals import Interval, Samples
 from verify.streams import stream_seed
 from verify.trial.budget import Budget
 from verify.trial.decision import InstanceResult, combine, decide
-from verify.trial.design import Design
-from verify.trial.evidence import ANY, ControlOutcome, Evidence, Measurement
+from verify.trial.design import Design, same_decisions
+from verify.trial.evidence import ANY, ControlOutcome, Evidence
+from verify.trial.measurement import Measurement, Networks, Parameters
 from verify.trial.settings import Profile, Settings
 
 BUDGET = Budget(tuple(CLAIMS))
@@ -152,9 +154,10 @@ class Trial:
         design: Design,
         measured: Samples | Interval,
         *,
-        parameters: Mapping[str, float | int | str],
-        prediction: float | None,
+        parameters: Parameters = MappingProxyType({}),
+        prediction: float | None = None,
         systematic: float = 0.0,
+        networks: Networks | None = None,
     ) -> InstanceResult:
         """Decide one instance by a declared design and record it.
 
@@ -164,10 +167,11 @@ class Trial:
             parameters: what was drawn for this instance.
             prediction: the claim's closed form there, from `claim.predict`.
             systematic: allowance estimated on this instance, such as an extrapolation remainder.
+            networks: what was measured, for a claim about trained networks.
         """
         result = self._decide(design, measured, systematic, len(self._results))
         self._results.append(result)
-        self._measurements.append(Measurement.of(result, parameters, prediction))
+        self._measurements.append(Measurement.of(result, parameters, prediction, networks))
         return result
 
     def control(
@@ -177,9 +181,10 @@ class Trial:
         design: Design,
         measured: Samples | Interval | float,
         *,
-        parameters: Mapping[str, float | int | str],
+        parameters: Parameters = MappingProxyType({}),
         prediction: float | None = None,
         systematic: float = 0.0,
+        networks: Networks | None = None,
     ) -> InstanceResult:
         """Decide a trial in which one hypothesis is broken; the design must refute it.
 
@@ -191,11 +196,12 @@ class Trial:
             parameters: as for `decide`.
             prediction: what the claim, wrongly applied, predicts.
             systematic: as for `decide`.
+            networks: as for `decide`.
         """
         if isinstance(measured, float):
             measured = Interval(measured, measured, measured, 0.0, design.n, design.bound)
         result = self._decide(design, measured, systematic, 10_000 + len(self._controls))
-        self._controls.append(ControlOutcome(name, broken, Measurement.of(result, parameters, prediction)))
+        self._controls.append(ControlOutcome(name, broken, Measurement.of(result, parameters, prediction, networks)))
         return result
 
     def _decide(self, design: Design, measured: Samples | Interval, systematic: float, place: int) -> InstanceResult:
@@ -209,7 +215,7 @@ class Trial:
         Raises:
             ValueError: it is of another claim or of other designs than were declared, or something was measured.
         """
-        if stored.claim != self.claim.id or stored.designs != self._designs or self._results:
+        if stored.claim != self.claim.id or not same_decisions(stored.designs, self._designs) or self._results:
             raise ValueError(
                 f"expected stored evidence of {self.claim.id} by the designs that were declared, and nothing measured, "
                 f"got evidence of {stored.claim} dated {stored.date}; measure again at profile {stored.profile}"
@@ -251,7 +257,7 @@ class Trial:
     def _expected(self) -> str:
         """Return the claim's verdict, unless it was measured at the scale of networks that was asked for."""
         asked = None if self.scale is None else self.scale.partition(":")[0]
-        measured = {m.parameters.get("scale") for m in self._measurements} - {None}
+        measured = {m.networks.scale for m in self._measurements if m.networks is not None}
         return ANY if asked in measured else self.claim.expected
 
 

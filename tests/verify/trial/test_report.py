@@ -9,7 +9,8 @@ from theory.claims import CLAIMS
 from verify.statistics.intervals import enclosure
 from verify.trial import report
 from verify.trial.decision import decide
-from verify.trial.evidence import ControlOutcome, Evidence, Measurement
+from verify.trial.evidence import ControlOutcome, Evidence
+from verify.trial.measurement import Measurement, Networks, Reported
 from verify.trial.report import WIDTH, markdown, measured, table
 
 
@@ -54,7 +55,7 @@ def test_markdown_has_a_row_for_each_claim() -> None:
 
 def by_language() -> Evidence:
     found = tuple(
-        replace(m, parameters={"language": language, "scale": "small"})
+        replace(m, networks=Networks(language=language, scale="small", replicates=46))
         for language, m in zip(("hmm", "pcfg"), [measurement(1.0, 0.01), measurement(1.5, 0.01)], strict=True)
     )
     design_ = replace(design(), instances=2)
@@ -77,7 +78,7 @@ def test_stored_evidence_is_starred_and_dated() -> None:
 
 def at_scale(scale: str) -> Evidence:
     item = by_language()
-    found = tuple(replace(m, parameters={**m.parameters, "scale": scale}) for m in item.measurements)
+    found = tuple(replace(m, networks=replace(networks, scale=scale)) for m, networks in item.about_networks)
     return replace(item, measurements=found, date="2026-02-02T00:00:00+00:00")
 
 
@@ -99,15 +100,20 @@ def test_verdicts_by_language_of_two_scales_are_one_claim() -> None:
     assert "paper | | | not run" in rows[-1]
 
 
-def test_other_exams_have_a_column_each_and_no_verdict() -> None:
+def test_further_evaluations_have_a_column_each_and_no_verdict() -> None:
     item = by_language()
-    shown = {"many labels: mean difference": 0.12345, "many labels: ±": 0.012, "fine-tuning: mean difference": -0.0001}
-    few, none = item.measurements
-    few = replace(few, parameters={**few.parameters, **shown, "fine-tuning: ±": 0.0004})
-    more = replace(
-        none, parameters={**none.parameters, "masked states: mean difference": 0.5, "masked states: ±": 0.02}
+    shown = (
+        {
+            "many labels": Reported(0.12345, 0.11145, 0.13545),
+            "fine-tuning": Reported(-0.0001, -0.0005, 0.0003),
+        },
+        {"masked states": Reported(0.5, 0.48, 0.52)},
     )
-    rows = report.other_exams([evidence(), replace(item, measurements=(few, more))]).strip().splitlines()
+    measured = tuple(
+        replace(m, networks=replace(networks, evaluations=own))
+        for (m, networks), own in zip(item.about_networks, shown, strict=True)
+    )
+    rows = report.further_evaluations([evidence(), replace(item, measurements=measured)]).strip().splitlines()
     assert len({row.count("|") for row in rows}) == 1
     assert rows[0].split(" | ")[3:6] == ["many labels", "fine-tuning", "masked states"]
     assert "| 0.123 ± 0.012 | -0.00010 ± 0.00040 |  |" in rows[2]
@@ -115,8 +121,8 @@ def test_other_exams_have_a_column_each_and_no_verdict() -> None:
     assert not any(verdict in "".join(rows).lower() for verdict in ("supported", "refuted", "inconclusive"))
 
 
-def test_without_other_exams_there_is_no_table_of_them() -> None:
-    assert report.other_exams([evidence(), by_language()]) == ""
+def test_without_further_evaluations_there_is_no_table_of_them() -> None:
+    assert report.further_evaluations([evidence(), by_language()]) == ""
 
 
 def test_verdicts_by_language_say_what_was_not_run() -> None:
@@ -138,10 +144,13 @@ def test_verdicts_by_language_show_the_figure_once_and_then_by_claim_what_would_
     ]
 
 
+NETWORKS = Networks(language="hmm", scale="small", replicates=46)
+
+
 def one_sided(estimate: float, error: float, side: str = "lower", delta: float = 1.0) -> Evidence:
     target = 1.0 if side == "lower" else -1.0
     declared = replace(design(target=target), side=side, delta=delta, instances=1)
-    found = Measurement.of(decide(declared, enclosure(estimate, error)), {"language": "hmm", "scale": "small"}, None)
+    found = Measurement.of(decide(declared, enclosure(estimate, error)), {}, None, NETWORKS)
     return replace(by_language(), measurements=(found,), designs=(declared,))
 
 

@@ -11,6 +11,7 @@ from verify.models.product import ProductModel
 from verify.statistics.intervals import enclosure
 from verify.trial.design import Design
 from verify.trial.evidence import ANY, UnexpectedOutcomeError, require_expected
+from verify.trial.measurement import Networks
 from verify.trial.settings import Settings
 from verify.trial.trial import BUDGET, DivergedError, Trial
 
@@ -38,9 +39,9 @@ def design(instances: int = 1) -> Design:
 def finished(estimate: float = 1.0, control: float = 2.0, asked: str | None = None, measured: str = "") -> Trial:
     trial = Trial(CLAIM, Settings(scale=asked))
     (declared,) = trial.declare([design()])
-    parameters = {"scale": measured} if measured else {}
-    trial.decide(declared, enclosure(estimate, 0.01), parameters=parameters, prediction=None)
-    trial.control("off", "nothing holds", declared, enclosure(control, 0.01), parameters={})
+    networks = Networks(language="hmm", scale=measured, replicates=46) if measured else None
+    trial.decide(declared, enclosure(estimate, 0.01), networks=networks)
+    trial.control("off", "nothing holds", declared, enclosure(control, 0.01))
     return trial
 
 
@@ -96,7 +97,7 @@ def test_a_missed_control_fails_and_is_named() -> None:
 def test_no_control_no_conclusion() -> None:
     trial = Trial(CLAIM, Settings())
     (declared,) = trial.declare([design()])
-    trial.decide(declared, enclosure(1.0, 0.01), parameters={}, prediction=None)
+    trial.decide(declared, enclosure(1.0, 0.01))
     with pytest.raises(ValueError, match="without a control"):
         trial.conclude()
 
@@ -104,10 +105,10 @@ def test_no_control_no_conclusion() -> None:
 def test_an_undecided_design_and_a_missing_instance_are_errors() -> None:
     trial = Trial(CLAIM, Settings())
     (declared,) = trial.declare([design(instances=2)])
-    trial.control("off", "nothing holds", declared, enclosure(2.0, 0.01), parameters={})
+    trial.control("off", "nothing holds", declared, enclosure(2.0, 0.01))
     with pytest.raises(ValueError, match="did not decide: value"):
         trial.conclude()
-    trial.decide(declared, enclosure(1.0, 0.01), parameters={}, prediction=None)
+    trial.decide(declared, enclosure(1.0, 0.01))
     with pytest.raises(ValueError, match="expected 2 declared instances"):
         trial.conclude()
 
@@ -128,7 +129,7 @@ def test_designs_are_declared_once_for_the_right_claim_within_the_budget() -> No
 def test_only_declared_designs_decide() -> None:
     trial = Trial(CLAIM, Settings())
     with pytest.raises(ValueError, match="not a declared design"):
-        trial.decide(design(), enclosure(1.0, 0.01), parameters={}, prediction=None)
+        trial.decide(design(), enclosure(1.0, 0.01))
 
 
 def test_streams_depend_on_root_seed_claim_and_purpose() -> None:

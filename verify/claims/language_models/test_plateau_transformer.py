@@ -8,13 +8,14 @@ from verify.cohorts.laboratory import trained
 from verify.cohorts.plateau.law import PlateauLaw, Protocol
 from verify.cohorts.scale import scale_of
 from verify.trial.design import Design
+from verify.trial.measurement import Networks, Reported
 from verify.trial.settings import Profile
 from verify.trial.stored import stored
 from verify.trial.trial import Trial
 
 CLAIM = "plateau-transformer"
 MARGIN = 0.2
-"""What 46 units decide with power 0.9 if they scatter by 0.14, and nearer to 1 than any of the controls.
+"""What 46 replicates decide with power 0.9 if they scatter by 0.14, and nearer to 1 than any of the controls.
 
 In pilots isotropic noise gave 0.01, the plateau without the rise 0.7; a batch taken for twice what it is gives 2.
 """
@@ -55,17 +56,11 @@ def test_plateau_transformer(trial: Trial) -> None:
         return
     for family, units, found in trained(trial, ["base"], _tried, SCALE):
         large, small = (found.added["sampled"] / found.predicted).mean(1).tolist()
-        parameters: dict[str, float | int | str] = {
-            "language": family,
-            "scale": SCALE,
-            "units": units,
-            "B": PROTOCOL.batch,
-            "replicas": PROTOCOL.replicas,
-            "ratio at the larger rate": round(large, 4),
-            "ratio at the smaller rate": round(small, 4),
-        }
+        parameters = {"B": PROTOCOL.batch, "replicas": PROTOCOL.runs}
+        beside = {"ratio at the larger rate": Reported(large), "ratio at the smaller rate": Reported(small)}
+        networks = Networks(language=family, scale=SCALE, replicates=units, beside=beside)
         systematic = found.context_error
-        trial.decide(design, found.ratio().numpy(), parameters=parameters, prediction=None, systematic=systematic)
+        trial.decide(design, found.ratio().numpy(), parameters=parameters, systematic=systematic, networks=networks)
         for name, broken, values in (
             (
                 "isotropic noise of the same norm",
@@ -83,7 +78,12 @@ def test_plateau_transformer(trial: Trial) -> None:
                 found.ratio(predicted=found.predicted / 2),
             ),
         ):
-            trial.control(name, broken, design, values.numpy(), parameters=parameters, systematic=systematic)
+            trial.control(
+                *(name, broken, design, values.numpy()),
+                parameters=parameters,
+                systematic=systematic,
+                networks=networks,
+            )
 
 
 def _tried(cohort: Cohort) -> tuple[str, int, PlateauLaw]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from verify.cohorts.cohort import Cohort
 from verify.cohorts.comparison import Comparison
 from verify.cohorts.designs import contrast
-from verify.cohorts.laboratory import recalled, trained
+from verify.cohorts.laboratory import from_stored, trained
 from verify.cohorts.scale import scale_of
-from verify.cohorts.verdicts import further_exams, record, record_control
+from verify.cohorts.verdicts import further_evaluations, record, record_control
 from verify.trial.design import Design
 from verify.trial.settings import Profile
 from verify.trial.trial import Trial
@@ -34,16 +34,21 @@ def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
 
 def test_same_loss_different_transfer(trial: Trial) -> None:
     (design,) = trial.declare(designs(trial.profile, trial.scale))
-    if recalled(trial):
+    if from_stored(trial):
         return
     compared = ["base", "plain", "adversarial"]
 
     def measure(cohort: Cohort) -> Comparison:
-        return Comparison.of(cohort, compared, accuracy=compared, examined=["base", "adversarial"])
+        return Comparison.of(cohort, compared, accuracy=compared, evaluated=["base", "adversarial"])
 
-    for arms in trained(trial, compared, measure):
-        shown = further_exams(arms, "base", "adversarial")
-        record(trial, design, arms, arms.gain("base", "adversarial"), **shown)
+    for comparison in trained(trial, compared, measure):
+        shown = further_evaluations(comparison, "base", "adversarial")
+        record(trial, design, comparison, comparison.gain("base", "adversarial"), evaluations=shown)
         record_control(
-            trial, "adversary of weight 0", "nothing acts on the features", design, arms, arms.gain("base", "plain")
+            trial,
+            "adversary of weight 0",
+            "nothing acts on the features",
+            design,
+            comparison,
+            comparison.gain("base", "plain"),
         )
