@@ -24,7 +24,7 @@ from theory.formula import ParameterError
 from theory.kernel.derivation import Derivation
 from verify.cli import language as cli_language
 from verify.cli import runs as cli_runs
-from verify.settings import PROFILES, SCALE_NAMES
+from verify.environment import PROFILES, SCALE_NAMES
 
 SCHEMA = 1
 
