@@ -226,7 +226,7 @@ def _report(arguments: argparse.Namespace) -> int:
     elif arguments.evaluations:
         print(report.further_evaluations(evidence), end="")
     elif arguments.figure:
-        from verify import plots
+        from verify.trial import plots
 
         try:
             plots.save(plots.forest(evidence), arguments.figure)
