@@ -18,8 +18,7 @@ import torch
 from theory.claims import CLAIMS
 from verify.claims import outlook
 from verify.cohorts.scale import SCALES, ScaleError, scale_of
-from verify.environment import DeviceError, require_device
-from verify.settings import PROFILES, Settings
+from verify.environment import PROFILES, DeviceError, Settings, require_device
 from verify.trial import report
 from verify.trial.budget import SUITE_FALSE_ALARM
 from verify.trial.decision import Verdict

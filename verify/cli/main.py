@@ -24,7 +24,7 @@ from theory.formula import ParameterError
 from theory.kernel.derivation import Derivation
 from verify.cli import language as cli_language
 from verify.cli import runs as cli_runs
-from verify.settings import PROFILES, SCALE_NAMES
+from verify.environment import PROFILES, SCALE_NAMES
 
 SCHEMA = 1
 
@@ -226,7 +226,7 @@ def _report(arguments: argparse.Namespace) -> int:
     elif arguments.evaluations:
         print(report.further_evaluations(evidence), end="")
     elif arguments.figure:
-        from verify import plots
+        from verify.trial import plots
 
         try:
             plots.save(plots.forest(evidence), arguments.figure)

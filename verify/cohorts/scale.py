@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from verify.cohorts.families import FAMILIES
-from verify.settings import Profile
+from verify.environment import Profile
 from verify.training.config import Precision
 
 EvaluationName = Literal["many labels", "masked states", "fine-tuning"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from verify.settings import PROFILES
+from verify.environment import PROFILES
 from verify.trial.evidence import Evidence, read
 
 FOLDER = Path(str(resources.files("verify") / "evidence"))

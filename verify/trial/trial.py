@@ -12,8 +12,7 @@ import torch
 
 from theory.claim import Claim
 from theory.claims import CLAIMS
-from verify.environment import hardware, versions
-from verify.settings import Profile, Settings
+from verify.environment import Profile, Settings, hardware, versions
 from verify.statistics.intervals import Interval, Samples
 from verify.streams import stream_seed
 from verify.trial.budget import Budget

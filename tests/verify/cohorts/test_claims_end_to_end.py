@@ -12,7 +12,7 @@ from verify.claims.language_models import test_closeness_predicts, test_plateau_
 from verify.cohorts import evaluations, laboratory, scale
 from verify.cohorts.plateau.law import Protocol
 from verify.downstream.fine_tune import FineTuning
-from verify.settings import Settings
+from verify.environment import Settings
 from verify.trial.design import Design
 from verify.trial.evidence import ANY, Evidence
 from verify.trial.trial import Trial

@@ -18,10 +18,10 @@ from verify.cohorts.conditions import anneal
 from verify.cohorts.phase import PIECE
 from verify.cohorts.plateau.law import Protocol, contexts_of, risen, spectra_of
 from verify.cohorts.scale import SCALES
+from verify.environment import Profile, Settings
 from verify.networks.network import Network
 from verify.runs.checkpointer import Checkpointer
 from verify.runs.store import RunStore
-from verify.settings import Profile, Settings
 from verify.training.excess import Reference
 from verify.training.labels import Labels
 from verify.training.trainer import Every, Trainer

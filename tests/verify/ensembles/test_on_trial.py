@@ -6,8 +6,8 @@ import torch
 from theory.claims import CLAIMS
 from verify.ensembles import Sgd
 from verify.ensembles.on_trial import DivergedError, ensemble
+from verify.environment import Settings
 from verify.models.product import ProductModel
-from verify.settings import Settings
 from verify.trial.trial import Trial
 
 CLAIM = CLAIMS["product-model"]

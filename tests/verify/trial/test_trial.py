@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from theory.claims import CLAIMS
-from verify.settings import Settings
+from verify.environment import Settings
 from verify.statistics.intervals import enclosure
 from verify.trial.design import Design
 from verify.trial.evidence import ANY, UnexpectedOutcomeError, require_expected

@@ -14,7 +14,7 @@ from verify.cohorts.scale import scale_of
 from verify.cohorts.transfer import Evaluation
 from verify.cohorts.verdicts import further_evaluations, mean, record, record_control
 from verify.downstream.baselines import conditional_features, random_code
-from verify.settings import Profile
+from verify.environment import Profile
 from verify.trial.design import Design
 from verify.trial.outlook import Outlook
 from verify.trial.trial import Trial

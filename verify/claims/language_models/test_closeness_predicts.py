@@ -17,7 +17,7 @@ from verify.cohorts.laboratory import trained
 from verify.cohorts.ranks import RANKED, correlations, dealt, pooled
 from verify.cohorts.scale import scale_of
 from verify.cohorts.verdicts import mean, record, record_control
-from verify.settings import Profile
+from verify.environment import Profile
 from verify.trial.design import Design
 from verify.trial.measurement import Reported
 from verify.trial.outlook import Outlook

@@ -8,7 +8,7 @@ from verify.cohorts.designs import contrast
 from verify.cohorts.laboratory import from_stored, trained
 from verify.cohorts.scale import scale_of
 from verify.cohorts.verdicts import before_the_anneal, further_evaluations, mean, record, record_control
-from verify.settings import Profile
+from verify.environment import Profile
 from verify.trial.design import Design
 from verify.trial.outlook import Outlook
 from verify.trial.trial import Trial

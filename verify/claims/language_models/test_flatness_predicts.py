@@ -15,7 +15,7 @@ from verify.cohorts.ranks import RANKED, correlations, dealt, mean_where_defined
 from verify.cohorts.scale import scale_of
 from verify.cohorts.sharpness import Sharpness
 from verify.cohorts.verdicts import record, record_control
-from verify.settings import Profile
+from verify.environment import Profile
 from verify.trial.design import Design
 from verify.trial.measurement import Reported
 from verify.trial.outlook import Outlook

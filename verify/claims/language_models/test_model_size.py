@@ -16,8 +16,8 @@ from verify.cohorts.laboratory import from_stored, trained
 from verify.cohorts.scale import scale_of
 from verify.cohorts.verdicts import mean, record, record_control
 from verify.downstream.baselines import random_projection
+from verify.environment import Profile
 from verify.networks.network import Network
-from verify.settings import Profile
 from verify.trial.design import Design
 from verify.trial.outlook import Outlook
 from verify.trial.trial import Trial

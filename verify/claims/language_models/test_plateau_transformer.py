@@ -7,7 +7,7 @@ from verify.cohorts.designs import equivalence
 from verify.cohorts.laboratory import trained
 from verify.cohorts.plateau.law import PlateauLaw, Protocol
 from verify.cohorts.scale import scale_of
-from verify.settings import Profile
+from verify.environment import Profile
 from verify.trial.design import Design
 from verify.trial.measurement import Networks, Reported
 from verify.trial.outlook import Outlook

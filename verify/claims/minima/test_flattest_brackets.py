@@ -14,11 +14,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from theory.claims import find
+from verify.environment import Profile
 from verify.minimisers.dictionary import DictionaryMinimum, bracket_dictionary_minimum, dictionary_minimum
 from verify.minimisers.retraction import random_minimiser
 from verify.models.brackets import BracketModel, bracket_contexts
 from verify.models.exact import fisher_trace, hessian
-from verify.settings import Profile
 from verify.statistics.intervals import Interval, enclosure
 from verify.trial.design import Design
 from verify.trial.outlook import Outlook

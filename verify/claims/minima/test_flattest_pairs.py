@@ -12,11 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from theory.claims import find
+from verify.environment import Profile
 from verify.minimisers.flattest import TraceMinimum, minimise_trace
 from verify.minimisers.retraction import random_minimiser
 from verify.models.exact import fisher_trace
 from verify.models.pairs import PairModel
-from verify.settings import Profile
 from verify.statistics.intervals import Interval, enclosure
 from verify.trial.design import Design
 from verify.trial.outlook import Outlook

@@ -16,12 +16,12 @@ from theory.claims import find
 from verify.downstream.minimum_norm import transfer_experiment
 from verify.ensembles import Gradient, Sgd
 from verify.ensembles.on_trial import ensemble
+from verify.environment import Profile
 from verify.minimisers.constraint import MinimiserConstraint
 from verify.minimisers.retraction import gauss_newton, random_minimiser
 from verify.models.brackets import BracketModel
 from verify.models.exact import exact_excess, fisher_trace
 from verify.models.pairs import PairModel
-from verify.settings import Profile
 from verify.statistics.intervals import Samples
 from verify.trial.design import Design
 from verify.trial.outlook import Outlook

@@ -12,13 +12,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from theory.claims import find
+from verify.environment import Profile
 from verify.minimisers.retraction import random_minimiser
 from verify.models.brackets import BracketModel
 from verify.models.exact import fisher, fisher_trace, hessian, label_noise_covariance, log_prob, log_prob_jacobian
 from verify.models.model import FiniteModel
 from verify.models.pairs import PairModel
 from verify.models.product import ProductModel
-from verify.settings import Profile
 from verify.trial.design import Design
 from verify.trial.outlook import Outlook
 from verify.trial.trial import BUDGET, Trial

@@ -15,13 +15,13 @@ from scipy.linalg import solve_discrete_lyapunov
 from theory.claims import find
 from verify.ensembles import Gradient, Sgd, run_ensemble
 from verify.ensembles.on_trial import DivergedError, ensemble
+from verify.environment import Profile
 from verify.minimisers.constraint import MinimiserConstraint
 from verify.minimisers.retraction import random_minimiser, retract
 from verify.models.exact import exact_excess, fisher_trace, hessian
 from verify.models.pairs import PairModel
 from verify.models.product import ProductModel
 from verify.models.two_layer import TwoLayerModel
-from verify.settings import Profile
 from verify.statistics.extrapolation import richardson
 from verify.trial.design import Design
 from verify.trial.outlook import Outlook

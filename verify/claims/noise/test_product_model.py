@@ -13,8 +13,8 @@ from jaxtyping import Float
 
 from verify.ensembles import Gradient, Sgd
 from verify.ensembles.on_trial import ensemble
+from verify.environment import Profile
 from verify.models.product import ProductModel
-from verify.settings import Profile
 from verify.statistics.extrapolation import richardson
 from verify.trial.design import Design
 from verify.trial.outlook import Outlook

@@ -14,13 +14,13 @@ from torch import Tensor
 from theory.claims import find
 from verify.ensembles import Sgd
 from verify.ensembles.on_trial import ensemble
+from verify.environment import Profile
 from verify.minimisers.constraint import MinimiserConstraint
 from verify.minimisers.flow import FlowResult, SlowFlow
 from verify.minimisers.retraction import random_minimiser, retract, tangent_projection
 from verify.minimisers.trace_clock import time_of_trace
 from verify.models.exact import fisher_trace
 from verify.models.pairs import PairModel
-from verify.settings import Profile
 from verify.statistics.extrapolation import richardson
 from verify.trial.design import Design
 from verify.trial.outlook import Outlook

@@ -16,6 +16,7 @@ from torch import Tensor
 from synthetic.hmm.random import block_hmm
 from theory.claims import find
 from verify.curvature.data import LanguageData, Population
+from verify.environment import Profile
 from verify.networks import Transformer, TransformerConfig
 from verify.networks.rescaling import (
     Factors,
@@ -26,7 +27,6 @@ from verify.networks.rescaling import (
     rescale,
     value_factors,
 )
-from verify.settings import Profile
 from verify.statistics.intervals import Interval, enclosure
 from verify.trial.design import Design
 from verify.trial.outlook import Outlook

@@ -15,9 +15,9 @@ from torch import Tensor
 from synthetic.closed_form.brackets import SumSignTask
 from theory.claims import find
 from verify.downstream.minimum_norm import transfer_experiment
+from verify.environment import Profile
 from verify.minimisers.retraction import random_minimiser
 from verify.models.brackets import BracketModel, bracket_contexts
-from verify.settings import Profile
 from verify.trial.design import Design
 from verify.trial.outlook import Outlook
 from verify.trial.trial import BUDGET, Trial

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from theory.claims import find
 from verify.downstream.minimum_norm import minimum_norm_head, transfer_experiment
+from verify.environment import Profile
 from verify.minimisers.flattest import minimise_trace
 from verify.minimisers.retraction import random_minimiser
 from verify.models.pairs import PairModel
-from verify.settings import Profile
 from verify.trial.design import Design
 from verify.trial.outlook import Outlook
 from verify.trial.trial import BUDGET, Trial
