@@ -1,6 +1,6 @@
 r"""Rank correlation of two measured quantities over runs that come in clusters, with a cluster bootstrap interval.
 
-Runs of one seed or one language resemble each other: the independent unit is the cluster. Resampling clusters with
+Runs of one seed or one language resemble each other: the independent replicate is the cluster. Resampling clusters with
 replacement gives cluster c the weight w_c, a multinomial count; weighted midranks and a weighted Pearson correlation
 are Spearman's ρ of the resampled runs, without a resampled table. With fewer than about 20 clusters the interval
 under-covers by up to twice its alpha (figures at `cluster_bootstrap`).

@@ -20,7 +20,7 @@ class Extrapolation:
     """Values extrapolated to η = 0.
 
     Attributes:
-        limits: one for each group: the independent units to be averaged.
+        limits: one for each group: the independent replicates to be averaged.
         remainder: |mean of (limits − limits of the next lower order)|, an estimate of the error of the lower order, and
             so above that of the higher order while the expansion converges; the `systematic` of a design.
     """

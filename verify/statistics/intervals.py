@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy import special
 
-Samples = Float[np.ndarray, "..."]  # one axis, `unit`; checked by `checked_samples`, also outside the tests
-"""Values of independent units."""
+Samples = Float[np.ndarray, "..."]  # one axis, `replicate`; checked by `checked_samples`, also outside the tests
+"""Values of independent replicates."""
 
 MIN_GROUPS = 16
 """Fewest group means a Student t interval accepts."""
@@ -28,7 +28,7 @@ class Interval:
     Attributes:
         estimate: the point estimate; low ≤ estimate ≤ high.
         alpha: two-sided error probability; 0 for a deterministic enclosure.
-        n: number of independent units behind it.
+        n: number of independent replicates behind it.
         method: name of the bound.
 
     Raises:
@@ -46,7 +46,7 @@ class Interval:
         if not all(map(math.isfinite, (self.low, self.estimate, self.high))):
             raise ValueError(
                 f"expected finite ends and estimate, got low = {self.low}, estimate = {self.estimate}, "
-                f"high = {self.high}; an unbounded interval shows nothing: use more units or a larger alpha"
+                f"high = {self.high}; an unbounded interval shows nothing: use more replicates or a larger alpha"
             )
         if not self.low <= self.estimate <= self.high:
             raise ValueError(
@@ -55,7 +55,7 @@ class Interval:
         if not 0 <= self.alpha < 1:
             raise ValueError(f"expected 0 ≤ alpha < 1, got {self.alpha}; alpha is the error probability, not the level")
         if self.n < 1:
-            raise ValueError(f"expected n ≥ 1, got {self.n}; n counts the independent units behind the interval")
+            raise ValueError(f"expected n ≥ 1, got {self.n}; n counts the independent replicates behind the interval")
 
     @property
     def half_width(self) -> float:
@@ -86,7 +86,7 @@ def checked_alpha(alpha: float) -> float:
     return alpha
 
 
-def checked_samples(samples: Samples, minimum: int) -> Float[np.ndarray, " unit"]:
+def checked_samples(samples: Samples, minimum: int) -> Float[np.ndarray, " replicate"]:
     """Return `samples` as a float64 vector of at least `minimum` finite values.
 
     Raises:
@@ -94,14 +94,16 @@ def checked_samples(samples: Samples, minimum: int) -> Float[np.ndarray, " unit"
     """
     x: Float[np.ndarray, "..."] = np.asarray(samples, dtype=np.float64)
     if x.ndim != 1:
-        raise ValueError(f"expected one axis (unit), got shape {x.shape}; reduce each unit to one number first")
+        raise ValueError(
+            f"expected one axis (replicate), got shape {x.shape}; reduce each replicate to one number first"
+        )
     if x.size < minimum:
-        raise ValueError(f"expected at least {minimum} samples, got {x.size}; run more independent units")
+        raise ValueError(f"expected at least {minimum} samples, got {x.size}; run more independent replicates")
     bad = np.flatnonzero(~np.isfinite(x))
     if bad.size:
         raise ValueError(
             f"expected finite samples, got {bad.size} NaN or infinite, the first at index {bad[0]}; "
-            "report a diverged unit as diverged, do not average it in nor drop it"
+            "report a diverged replicate as diverged, do not average it in nor drop it"
         )
     return x
 

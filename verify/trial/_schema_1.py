@@ -8,48 +8,47 @@ from typing import Any
 
 MEAN, HALF_WIDTH, ENDS, ACCURACY = ": mean difference", ": ±", (", low", ", high"), "accuracy, "
 """What told numbers about networks apart: parts of their names."""
-_WORDS = {
+_WORDS = {"probe": "head", "probes": "heads"}
+_WORDS_ON_NETWORKS = {
     "arms": "conditions",
     "exam": "evaluation",
     "mend": "recover",
     "mended": "recovered",
-    "probe": "head",
-    "probes": "heads",
     "unit": "replicate",
     "units": "replicates",
 }
 
 
 def upgraded(line: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a line of schema 1 as one of schema 2."""
+    """Return a line of schema 1 as one of schema 2.
+
+    Raises:
+        ValueError: a design is by a bound that is no longer there.
+    """
+    on_networks = any("language" in m["parameters"] for m in line["measurements"])
+    words = _WORDS | _WORDS_ON_NETWORKS if on_networks else _WORDS
+
+    def said(found: Mapping[str, Any], *keys: str) -> dict[str, str]:
+        return {key: re.sub(r"\w+", lambda word: words.get(word[0], word[0]), found[key]) for key in keys}
+
     designs = []
     for design in line["designs"]:
         if design.get("support") is not None:
-            raise ValueError(f"a design by the bound {design['bound']}, which is no longer had")
-        words = {key: in_todays_words(design[key]) for key in ("statistic", "prediction")}
-        designs.append({key: value for key, value in design.items() if key != "support"} | words)
-    controls = [
-        {
-            "name": in_todays_words(control["name"]),
-            "broken": in_todays_words(control["broken"]),
-            "measurement": _measurement(control["measurement"]),
-        }
-        for control in line["controls"]
-    ]
-    measurements = [_measurement(m) for m in line["measurements"]]
+            raise ValueError(f"a design by the bound {design['bound']}, which is no longer there")
+        kept = {key: value for key, value in design.items() if key != "support"}
+        designs.append(kept | said(design, "statistic", "prediction"))
+    measurements = [_measurement(m) | said(m, "statistic") for m in line["measurements"]]
+    controls = []
+    for control in line["controls"]:
+        measurement = _measurement(control["measurement"]) | said(control["measurement"], "statistic")
+        controls.append({**said(control, "name", "broken"), "measurement": measurement})
     return {**line, "designs": designs, "controls": controls, "measurements": measurements}
-
-
-def in_todays_words(text: str) -> str:
-    """Replace the words that were given up."""
-    return re.sub(r"\b\w+\b", lambda word: _WORDS.get(word[0], word[0]), text)
 
 
 def _measurement(found: Mapping[str, Any]) -> dict[str, Any]:
     parameters = dict(found["parameters"])
     networks = _networks(parameters) if "language" in parameters else None
-    statistic = in_todays_words(found["statistic"])
-    return {**found, "statistic": statistic, "parameters": parameters, "networks": networks}
+    return {**found, "parameters": parameters, "networks": networks}
 
 
 def _networks(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -62,7 +61,8 @@ def _networks(parameters: dict[str, Any]) -> dict[str, Any]:
         if key not in parameters or key.endswith((HALF_WIDTH, *ENDS)):
             continue
         value = float(parameters.pop(key))
-        name = in_todays_words(key.removeprefix(ACCURACY).removesuffix(MEAN))
+        name = key.removeprefix(ACCURACY).removesuffix(MEAN)
+        name = re.sub(r"\w+", lambda word: _WORDS_ON_NETWORKS.get(word[0], word[0]), name)
         group = "accuracies" if key.startswith(ACCURACY) else "evaluations" if key.endswith(MEAN) else "beside"
         half = parameters.pop(key.removesuffix(MEAN) + HALF_WIDTH, None)
         if half is None:

@@ -51,7 +51,7 @@ def measure(design: Design, samples: Samples) -> Interval:
 
     Args:
         design: the declared design.
-        samples: one value per unit, shape (unit,); zeros and ones for binomial.
+        samples: one value per replicate, shape (replicate,); zeros and ones for binomial.
 
     Raises:
         ValueError: if the samples do not suit the bound, or the bound takes no samples.
@@ -77,8 +77,8 @@ def _check_interval(design: Design, interval: Interval) -> None:
         )
     if interval.n != design.n:
         raise ValueError(
-            f"expected the declared n = {design.n} units, got {interval.n}; neither drop units nor add some after "
-            "looking: report diverged units, and declare another n beforehand"
+            f"expected the declared n = {design.n} replicates, got {interval.n}; neither drop any nor add some after "
+            "looking: report those that diverged, and declare another n beforehand"
         )
 
 
@@ -92,7 +92,7 @@ def decide(design: Design, measured: Samples | Interval, *, systematic: float = 
 
     Args:
         design: the declared design.
-        measured: samples of shape (unit,), or the interval of the declared bound.
+        measured: samples of shape (replicate,), or the interval of the declared bound.
         systematic: allowance estimated from this instance, such as the remainder of an extrapolation.
 
     Raises:

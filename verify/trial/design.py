@@ -10,7 +10,7 @@ from verify.statistics.intervals import MIN_GROUPS, checked_alpha
 from verify.trial.power import BinomialLaw, EnclosureLaw, SamplingLaw, StudentLaw, Thresholds
 
 MINIMUM_N: dict[str, int] = {"binomial": 1, "student-t": MIN_GROUPS, "enclosure": 1}
-"""Fewest units by the name of the bound."""
+"""Fewest replicates by the name of the bound."""
 _MAX_N = 1 << 30
 
 
@@ -35,12 +35,12 @@ class Design:
         delta_refute: smallest departure from the target that must be refuted with probability `power`.
         alpha: level for this design, over all its instances.
         power: probability wanted for `supported` when the claim holds, and for `refuted` at `delta_refute`.
-        n: independent units (replicas, groups, seeds) in each instance.
+        n: independent replicates (replicas, groups, seeds) in each instance.
         statistic: what is averaged, in words.
         bound: name of the interval.
         justification: why the bound holds here, and where `spread` and `systematic` come from.
         instances: randomly drawn instances; all must support, one refuted refutes.
-        spread: upper bound of one unit's standard deviation, used for planning only; for an enclosure its error
+        spread: upper bound of one replicate's standard deviation, used for planning only; for an enclosure its error
             bound; None for binomial, whose spread is known.
         side: "two", "lower" or "upper".
         systematic: allowance for a deterministic error of the statistic, such as an extrapolation remainder.
@@ -82,9 +82,11 @@ class Design:
         if self.instances < 1:
             raise ValueError(f"expected instances ≥ 1, got {self.instances}; draw at least one instance")
         if self.n < MINIMUM_N[self.bound]:
-            raise ValueError(f"expected n ≥ {MINIMUM_N[self.bound]} for {self.bound}, got {self.n}; use more units")
+            raise ValueError(
+                f"expected n ≥ {MINIMUM_N[self.bound]} for {self.bound}, got {self.n}; use more replicates"
+            )
         if self.bound == "enclosure" and self.n != 1:
-            raise ValueError(f"expected n = 1 for an enclosure, got {self.n}; a deterministic value is one unit")
+            raise ValueError(f"expected n = 1 for an enclosure, got {self.n}; a deterministic value is one replicate")
         self._check_law()
 
     def _check_words(self) -> None:
@@ -120,7 +122,7 @@ class Design:
 
     @property
     def domain(self) -> tuple[float, float]:
-        """Values the true mean of a unit can take."""
+        """Values the true mean of a replicate can take."""
         return (0.0, 1.0) if self.bound == "binomial" else (-math.inf, math.inf)
 
     @property

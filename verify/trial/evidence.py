@@ -32,7 +32,6 @@ class ControlOutcome:
 
     @property
     def caught(self) -> bool:
-        """Whether the check failed, as it must."""
         return self.measurement.verdict == Verdict.REFUTED
 
 

@@ -28,7 +28,6 @@ class Reported:
 
     @property
     def half_width(self) -> float | None:
-        """(high − low)/2."""
         return None if self.low is None or self.high is None else (self.high - self.low) / 2
 
 
@@ -58,7 +57,6 @@ class Networks:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Networks:
-        """Rebuild what was written."""
         named = {
             group: {name: Reported(**own) for name, own in found[group].items()}
             for group in ("accuracies", "evaluations", "beside")
@@ -98,7 +96,6 @@ class Measurement:
     def of(
         cls, result: InstanceResult, parameters: Parameters, prediction: float | None, networks: Networks | None = None
     ) -> Measurement:
-        """Describe a decided instance."""
         interval = result.interval
         return cls(
             statistic=result.design.statistic,
@@ -115,6 +112,5 @@ class Measurement:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Measurement:
-        """Rebuild what was written."""
         networks = None if found["networks"] is None else Networks.from_json(found["networks"])
         return cls(**{**found, "networks": networks})

@@ -1,8 +1,8 @@
-"""Probabilities that an interval refutes, or shows equivalence, given the true mean of its units.
+"""Probabilities that an interval refutes, or shows equivalence, given the true mean of its replicates.
 
 Every law answers two questions about the random interval [low, high] it will produce: `refute`, the probability
 that low > c_hi or high < c_lo, and `support`, the probability that it is not refuted and e_lo < low, high < e_hi.
-Exact for the binomial and, with Gaussian units, for Student t; a lower bound for an enclosure.
+Exact for the binomial and, with Gaussian replicates, for Student t; a lower bound for an enclosure.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ _WEIGHTS = np.exp(-(_Z**2) / 2) / np.exp(-(_Z**2) / 2).sum()
 
 @dataclass(frozen=True)
 class StudentLaw:
-    """Intervals x̄ ± t S/√n of n Gaussian units with standard deviation `spread`, t Student's quantile at α.
+    """Intervals x̄ ± t S/√n of n Gaussian replicates with standard deviation `spread`, t Student's quantile at α.
 
     x̄ and S are independent and (n−1) S²/spread² is χ²: the probability is a Gaussian one, averaged over S as a
     function of a Gaussian variable z (the quantile of S at Φ(z)).

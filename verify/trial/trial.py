@@ -137,7 +137,7 @@ class Trial:
 
         Args:
             design: one of the declared designs.
-            measured: one value for each unit, or the interval of the declared bound.
+            measured: one value for each replicate, or the interval of the declared bound.
             parameters: what was drawn for this instance.
             prediction: the claim's closed form there, from `claim.predict`.
             systematic: allowance estimated on this instance, such as an extrapolation remainder.

@@ -123,7 +123,7 @@ def test_power_of_the_pipeline_is_the_planned_one(name: str) -> None:
 
 
 def test_mutant_a_large_p_value_is_no_support() -> None:
-    """Few noisy units never refute the truth, and never support it either."""
+    """Few noisy replicates never refute the truth, and never support it either."""
     noisy = dataclasses.replace(DESIGN, n=16, spread=4.0)
     seen = verdicts(noisy, 1.0, 100, 6)
     assert Verdict.SUPPORTED not in seen
@@ -175,9 +175,9 @@ def test_error_decide() -> None:
         decide(DESIGN, enclosure(1.0, 0.1))
     with pytest.raises(ValueError, match=r"expected level 0.01 or smaller, got 0.02"):
         decide(DESIGN, Interval(1.0, 0.9, 1.1, 0.02, 24, "student-t"))
-    with pytest.raises(ValueError, match="expected the declared n = 24 units, got 23"):
+    with pytest.raises(ValueError, match="expected the declared n = 24 replicates, got 23"):
         decide(DESIGN, x[1:])
-    with pytest.raises(ValueError, match="expected the declared n = 24 units, got 25"):
+    with pytest.raises(ValueError, match="expected the declared n = 24 replicates, got 25"):
         decide(DESIGN, np.append(x, 0.0))
     with pytest.raises(ValueError, match="expected zeros and ones for binomial"):
         decide(BERNOULLI, np.full(300, 0.5))

@@ -126,7 +126,6 @@ class Instance:
 
     @property
     def parameters(self) -> dict[str, float | int | str]:
-        """What identifies the instance in the evidence."""
         return {"T": self.T, "loss": "squared"} if self.squared else {"T": self.T, "alpha": self.alpha}
 
     @property
@@ -136,7 +135,6 @@ class Instance:
         return claim.predict("squared", T=self.T) if self.squared else claim.predict(T=self.T, alpha=abs(self.alpha))
 
     def minimum(self, directions: Float[Tensor, "direction feature"]) -> DictionaryMinimum:
-        """The least trace over networks with the given directions."""
         if not self.squared:
             return bracket_dictionary_minimum(self.T, self.alpha, directions)
         z = bracket_contexts(self.T, nested=False)

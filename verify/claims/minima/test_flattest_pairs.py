@@ -101,12 +101,10 @@ class Instance:
 
     @property
     def model(self) -> PairModel:
-        """The model."""
         return PairModel(self.d, self.m, self.alpha)
 
     @property
     def parameters(self) -> dict[str, float | int | str]:
-        """What identifies the instance in the evidence."""
         return {"d": self.d, "m": self.m, "alpha": self.alpha}
 
     @property

@@ -127,7 +127,7 @@ def designs(profile: Profile) -> tuple[Design, ...]:
             spread=0.014,
             systematic=0.01,
             justification=(
-                "A unit is the mean over 8 nets and 32 draws of 4 labelled contexts each. On exact features the "
+                "A replicate is the mean over 8 nets and 32 draws of 4 labelled contexts each. On exact features the "
                 "accuracy is 1, or 1/2 with probability 1/8: standard deviation 0.165, over 0.9375 and √256 that is "
                 "0.011, skewness -2.3/√256 = -0.14; 0.014 leaves room for nets that differ. What is left of other "
                 "features lets a probe guess at a class it has not seen: up to 0.01."
@@ -144,7 +144,6 @@ class Instance:
 
     @property
     def parameters(self) -> dict[str, float | int | str]:
-        """What identifies the instance in the evidence."""
         size = {"d": self.model.d} if isinstance(self.model, PairModel) else {"T": self.model.T}
         return {**size, "m": self.model.m, "alpha": self.model.alpha}
 

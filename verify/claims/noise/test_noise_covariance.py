@@ -52,8 +52,8 @@ def designs(profile: Profile) -> tuple[Design, ...]:
     """Return the designs: covariance over H on Γ, and over H plus the gap off Γ."""
     size, delta = SIZES[profile], DELTA[profile]
     justification = (
-        f"A unit is the mean over a group of {size.batches} independent batches of gᵀH⁺g/r, with g the deviation of a "
-        "batch gradient from ∇L and H⁺ a fixed matrix. At B = 1 and α ≤ 2 a single value has a standard deviation "
+        f"A replicate is the mean over a group of {size.batches} independent batches of gᵀH⁺g/r, with g the deviation "
+        "of a batch gradient from ∇L and H⁺ a fixed matrix. At B = 1 and α ≤ 2 a single value has a standard deviation "
         "below 3 times its mean, the rarest token giving e^α; means over thousands of them are near normal. Off Γ "
         "the matrix that is inverted is the exact covariance, predicted as H plus the gap."
     )

@@ -85,9 +85,9 @@ def designs(profile: Profile) -> tuple[Design, ...]:
             spread=0.024 * math.sqrt(640 / size.replicas),
             systematic=0.01,
             justification=(
-                "A unit is the mean over a group of replicas at 24 times. Off Γ the replicas are near Gaussian, so one "
-                "excess has the relative variance 2/r, r = (Σh)²/Σh² the effective rank of H; with 640/r replicas at "
-                "24 times 1/ηh apart, h = Σh²/Σh, a group has a standard deviation of 0.013; the weights of the "
+                "A replicate is the mean over a group of replicas at 24 times. Off Γ the replicas are near Gaussian: "
+                "one excess has the relative variance 2/r, r = (Σh)²/Σh² the effective rank of H; with 640/r replicas "
+                "at 24 times 1/ηh apart, h = Σh²/Σh, a group has a standard deviation of 0.013; the weights of the "
                 "extrapolation make 0.021 of it, 0.024 leaves room for the drift; fewer replicas scale it. The mean of "
                 "thousands of squares has a skewness below 0.1. The planned systematic error is a cubic remainder, "
                 "(Var f)³/48 at Var f ≤ 0.48, and what was left of the start."
@@ -114,12 +114,10 @@ class Instance:
 
     @property
     def parameters(self) -> dict[str, float | int | str]:
-        """What identifies the instance in the evidence."""
         run = {"B": self.batch_size, "beta": self.momentum, "trace": float(self.spectrum.sum())}
         return {"model": self.model.name, **dict(self.names), **run}
 
     def predict(self, eta: float, trace: float) -> float:
-        """The plateau."""
         options = {"eta": eta, "B": self.batch_size, "trace": trace}
         if self.momentum == 0:
             return find(CLAIM).predict(**options)

@@ -62,7 +62,7 @@ def designs(profile: Profile) -> tuple[Design, ...]:
             spread=0.14 / math.sqrt(size.replicas),
             systematic=0.005,
             justification=(
-                "A unit is the mean over a group of 256 or more independent replicas, near normal. One replica's "
+                "A replicate is the mean over a group of 256 or more independent replicas, near normal. One replica's "
                 "ratio is the product of 1 − η²g² over k = τB/η² steps; its logarithm has variance τη² Var(g²) B at "
                 "most (1 − 2p)² η² ≤ (0.64 η)² for σ'τ ≤ 1 and |α| ≤ 1.5. The fixed weights of the extrapolation turn "
                 "0.64 η, even if fully correlated over the rates, into 0.107; 0.14 leaves room for the residual off Γ. "
@@ -88,7 +88,6 @@ class Instance:
 
     @property
     def parameters(self) -> dict[str, float | int | str]:
-        """What identifies the instance in the evidence."""
         return {"alpha": self.alpha, "u": self.u, "B": self.batch_size, "tau": self.tau}
 
 

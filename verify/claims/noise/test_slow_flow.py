@@ -52,7 +52,7 @@ steps, and the less time the fall takes, the less noise it gathers.
 SPREAD, SPREAD_WIDE = 0.1, 0.2
 """Planned standard deviation of one replica's extrapolated constant over its prediction."""
 GROUPS, QUIET_REPLICAS = 64, 4
-"""Groups of replicas, the units of the designs; replicas in a group of a run without noise."""
+"""Groups of replicas, the replicates of the designs; replicas in a group of a run without noise."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def designs(profile: Profile) -> tuple[Design, ...]:
     """Return the designs: the constant to 1% at B = 1, β = 0, and to 5% with batches and momentum."""
     size = SIZES[profile]
     justification = (
-        "A unit is the mean of tr H over a group of independent replicas, extrapolated to η = 0 and turned into a "
+        "A replicate is the mean of tr H over a group of independent replicas, extrapolated to η = 0 and turned into a "
         "constant by the flow. Along Γ iterates spread by O(√η), the martingale part of Φ(θ_k). In pilots at other "
         "root seeds, ten to twelve instances each, one replica's extrapolant had a standard deviation of 0.03 to 0.09 "
         f"of the constant at the headline's rates and 0.05 to 0.19 at the others; {SPREAD} and {SPREAD_WIDE} are "
@@ -125,7 +125,6 @@ class Instance:
 
     @property
     def parameters(self) -> dict[str, float | int | str]:
-        """What identifies the instance in the evidence."""
         return {
             "d": self.model.d,
             "m": self.model.m,

@@ -124,7 +124,6 @@ class Instance:
 
     @property
     def parameters(self) -> dict[str, float | int | str]:
-        """What identifies the instance in the evidence."""
         return {"seed": self.seed, "scaling": self.scaling, "c": self.c, "activation": self.activation}
 
     def network(self) -> Transformer:

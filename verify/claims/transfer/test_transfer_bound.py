@@ -69,9 +69,9 @@ def designs(profile: Profile) -> tuple[Design, ...]:
             bound="student-t",
             spread=0.15,
             side="lower",
-            justification="A unit is the mean over 16 draws of 40 squared Gaussian neurons, 16 or more heads each. "
-            "In trials on all d and n drawn here, with other seeds, the error over the bound of one head had a spread "
-            "of 0.53 or less for typical neurons, 1.4 for the worst, and its mean given the neurons 0.31 or less, "
+            justification="A replicate is the mean over 16 draws of 40 squared Gaussian neurons, 16 or more heads "
+            "each. In trials on all d and n drawn here, with other seeds, the error over the bound of one head had a "
+            "spread of 0.53 or less for typical neurons, 1.4 for the worst, and its mean given the neurons 0.31 or less, "
             "skewed to the right; the mean over 16 draws has √(0.31²/16 + 0.6²/256) < 0.09 and is near normal.",
         ),
         Design(
@@ -87,7 +87,7 @@ def designs(profile: Profile) -> tuple[Design, ...]:
             statistic="(1 − MSE) C(d,2)/rank, all pairs as features",
             bound="student-t",
             spread=energy,
-            justification="A unit is the mean over 4096 or more heads of a number in [0, C(d, 2)] with mean 1, "
+            justification="A replicate is the mean over 4096 or more heads of a number in [0, C(d, 2)] with mean 1, "
             "whose variance is below C(d, 2) ≤ 21, near normal. The least-norm head is the projection on the span "
             "of the kernel functions, and given the rank every pair has the same expected share of it.",
         ),
@@ -103,17 +103,14 @@ class Instance:
 
     @cached_property
     def contexts(self) -> Float[Tensor, "context feature"]:
-        """All contexts."""
         return PairModel(self.d, 1, 1.0).contexts
 
     @property
     def parameters(self) -> dict[str, float | int | str]:
-        """What identifies the instance in the evidence."""
         return {"d": self.d, "n": self.n}
 
     @property
     def prediction(self) -> float:
-        """The bound."""
         return find(CLAIM).predict(n=self.n, d=self.d)
 
     def gaussian(self, generator: torch.Generator) -> Float[Tensor, "context feature"]:
