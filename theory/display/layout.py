@@ -52,13 +52,13 @@ class Layout:
 
     def lines(self, statement: sp.Basic, step: int) -> list[str]:
         """Return a statement, preceded by the definitions of what it abbreviates for the first time."""
-        relations = _relations(statement)
+        relations = relations_of(statement)
         if all(map(self._fits, relations)):
             return self._joined(relations)
         where = {name: number for _, name, number in self.known}
         for expr, name, _ in self.known:
             relations = _named(relations, expr, name)
-        relations, new = self._abbreviated(relations)
+        relations, new = self.abbreviated(relations)
         self.known += [(expr, name, step) for _, name, expr in new]
         shown = [side for _, *sides in (*relations, *new) for side in sides if side is not None]
         sources: dict[int, list[str]] = {}
@@ -69,7 +69,7 @@ class Layout:
         told = [line for text in told for line in textwrap.wrap(text, self.width)]
         return told + self._joined(new, "let ") + self._joined(relations)
 
-    def _abbreviated(self, relations: list[Relation]) -> tuple[list[Relation], list[Relation]]:
+    def abbreviated(self, relations: list[Relation]) -> tuple[list[Relation], list[Relation]]:
         """Name parts until all fits, then put back what need not be named; return relations and definitions."""
         new: list[Relation] = []
         while (long := [r for r in (*relations, *new) if not self._fits(r)]) and (chosen := self._choose(long, new)):
@@ -138,20 +138,22 @@ class Layout:
         return sp.Function(name)(*arguments) if arguments else sp.Symbol(name)
 
     def _joined(self, relations: Iterable[Relation], first: str = "") -> list[str]:
-        """Stack rows; a blank line keeps apart those of more than one line."""
+        """Stack rows; a blank line keeps apart what takes more than one."""
         found: list[str] = []
-        tall = False
-        for row in (row for relation in relations for row in self._rows(relation, first)):
-            if found and found[-1] and (tall or row.height() > 1):
-                found.append("")
-            tall = row.height() > 1
-            found += lines_of(row, self.width)
-        return [*found, ""] if first and tall else found
+        apart = False
+        for rows in (self._rows(relation, first) for relation in relations):
+            for row in rows:
+                tall = row.height() > 1
+                found += [""] * bool(found and (apart or tall)) + lines_of(row, self.width)
+                apart = tall
+            apart = apart or len(rows) > 1
+        return [*found, ""] if first and apart else found
 
 
-def _relations(statement: sp.Basic) -> list[Relation]:
+def relations_of(statement: sp.Basic) -> list[Relation]:
+    """Take a statement apart into relations: their operator and sides; one without operator has only a left side."""
     if isinstance(statement, sp.And):
-        return [relation for part in statement.args for relation in _relations(part)]
+        return [relation for part in statement.args for relation in relations_of(part)]
     if isinstance(statement, sp.Rel):
         return [(statement.rel_op, statement.lhs, statement.rhs)]
     return [("", statement, None)]

@@ -26,7 +26,7 @@ _RAISED = {
     "alpha": "ᵅ",
     "-": "⁻",
 }
-_ENDINGS = {"_plus": "₊", "_minus": "₋", "_star": "⋆"}
+_MARKS = {"plus": "₊", "minus": "₋", "star": "⋆"}
 _RELATIONS = {"==": "=", ">=": "≥", "<=": "≤", "!=": "≠"}
 
 
@@ -79,14 +79,28 @@ def _script(expr: sp.Expr, letters: dict[str, str]) -> str | None:
     return "".join(letters[letter] for letter in text) if all(letter in letters for letter in text) else None
 
 
+def _named(name: str) -> str:
+    """Write a name with its subscript; a word stays on the line, and trH is the trace of H."""
+    letter, _, below = name.partition("_")
+    before, trace, matrix = letter.partition("tr")
+    shown = f"{before}{trace} {matrix}" if trace and matrix.isupper() else pretty_symbol(letter)
+    if not below:
+        return shown
+    lowered = _script(sp.Symbol(below), _LOWERED) if len(below) < 3 or below in sub else None
+    return shown + (_MARKS.get(below) or lowered or f"_{pretty_symbol(below)}")
+
+
+def _place(factor: sp.Expr) -> int:
+    """Place of a factor in a product: numbers, what has a name, what has brackets, sums."""
+    base = factor.args[0] if isinstance(factor, sp.Pow) else factor
+    if isinstance(factor, sp.Sum) or factor.is_number:
+        return 0 if factor.is_number else 3
+    return 1 if isinstance(base, sp.Symbol | sp.Indexed) else 2
+
+
 class _Printer(PrettyPrinter):  # type: ignore[misc]  # sympy is untyped
     def _print_Symbol(self, symbol: sp.Symbol, bold_name: bool = False) -> prettyForm:
-        name = symbol.name
-        for ending, mark in _ENDINGS.items():
-            if name.endswith(ending):
-                return prettyForm(pretty_symbol(name.removesuffix(ending)) + mark)
-        before, trace, matrix = name.partition("tr")
-        return prettyForm(f"{before}{trace} {matrix}" if matrix.isupper() else pretty_symbol(name))
+        return prettyForm(_named(symbol.name))
 
     def _print_Dummy(self, symbol: sp.Dummy) -> prettyForm:
         return self._print_Symbol(symbol)
@@ -130,9 +144,7 @@ class _Printer(PrettyPrinter):  # type: ignore[misc]  # sympy is untyped
     def _juxtaposed(self, factors: Sequence[sp.Expr]) -> prettyForm:
         if len(factors) < 2:
             return self._print(factors[0]) if factors else prettyForm("1")
-        kinds = ((sp.Symbol, 1), (sp.Indexed, 1), (sp.Sum, 3))
-        rank = {f: 0 if f.is_number else next((r for kind, r in kinds if isinstance(f, kind)), 2) for f in factors}
-        ordered = sorted(factors, key=rank.__getitem__)
+        ordered = sorted(factors, key=_place)
         return self._beside_each_other([], ordered)
 
     def _beside_each_other(self, front: Sequence[prettyForm], factors: Sequence[sp.Expr]) -> prettyForm:
@@ -185,7 +197,7 @@ class _Printer(PrettyPrinter):  # type: ignore[misc]  # sympy is untyped
         return beside(sign, " ", self._closed(expr), binding=prettyForm.MUL)
 
     def _print_Indexed(self, entry: sp.Indexed) -> prettyForm:
-        base = pretty_symbol(str(entry.base.label))
+        base = _named(str(entry.base.label))
         indices = [str(self._print(index)) for index in entry.indices]
         lowered = [_script(index, _LOWERED) for index in entry.indices]
         if all(lowered) and base[-1] not in sub.values():
@@ -196,7 +208,7 @@ class _Printer(PrettyPrinter):  # type: ignore[misc]  # sympy is untyped
     def _print_Derivative(self, slope: sp.Derivative) -> prettyForm:
         of = slope.expr
         if isinstance(of, AppliedUndef) and len(of.args) == 1 and slope.derivative_count <= 3:
-            return self._applied(pretty_symbol(of.func.__name__) + "′″‴"[int(slope.derivative_count) - 1], of.args)
+            return self._applied(_named(of.func.__name__) + "′″‴"[int(slope.derivative_count) - 1], of.args)
         form = self._print(of)
         signs = ""
         for variable, count in slope.variable_count:
@@ -210,7 +222,7 @@ class _Printer(PrettyPrinter):  # type: ignore[misc]  # sympy is untyped
 
     def _print_Function(self, call: sp.Expr, **_: object) -> prettyForm:
         own = {logistic: "σ", logistic_slope: "σ′"}
-        return self._applied(own.get(call.func) or pretty_symbol(call.func.__name__), call.args)
+        return self._applied(own.get(call.func) or _named(call.func.__name__), call.args)
 
     def _print_Max(self, call: sp.Expr) -> prettyForm:
         return self._applied("max", call.args)

@@ -19,9 +19,9 @@ def as_text(derivation: Derivation, width: int | None = None) -> str:
     """Return a derivation as plain text: each step with its statement, its reason and how it was checked.
 
     Args:
-        width: of a line, in characters, 40 at least; by default that of the terminal, or 80.
+        width: of a line, in characters, 60 at least; by default that of the terminal, or 80.
     """
-    width = max(width or shutil.get_terminal_size().columns, 40)
+    width = max(width or shutil.get_terminal_size().columns, 60)
     shown = [formula for step in derivation.steps for formula in (step.statement, *step.equality)]
     layout = Layout.of(shown, width - len(INDENT) - 2)
     found: dict[sp.Basic, int] = {}
@@ -54,6 +54,7 @@ def _equality(step: Step, number: int, layout: Layout, found: dict[sp.Basic, int
     if not step.equality:
         return []
     if step.kind == "lemma":
+        found.update(dict.fromkeys(step.equality, number))
         return [f"{INDENT}equality only as there"]
     earlier = sorted({found[factor] for factor in step.equality if factor in found})
     new = [factor for factor in step.equality if factor not in found]
