@@ -13,14 +13,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from verify.cohorts.conditions import CONDITIONS, Condition, Size, anneal
-from verify.cohorts.evaluations import EVALUATIONS
+from verify.cohorts.evaluations import EVALUATIONS, Evaluation
 from verify.cohorts.families import FAMILIES
 from verify.cohorts.measurement import Found, Measurement
 from verify.cohorts.path import Path, Point
 from verify.cohorts.phase import Phase
 from verify.cohorts.scale import EvaluationName, Scale
 from verify.cohorts.sharpness import Sharpness, sharpness
-from verify.cohorts.transfer import Evaluation
 from verify.downstream.features import unmasked_states
 from verify.networks.network import Network
 from verify.runs.checkpointer import Work, at_once, complete

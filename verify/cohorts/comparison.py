@@ -12,10 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from verify.cohorts.cohort import Cohort
+from verify.cohorts.evaluations import by_halves, mean_accuracy
 from verify.cohorts.path import Point, match
 from verify.cohorts.scale import EvaluationName
 from verify.cohorts.sharpness import Sharpness
-from verify.cohorts.transfer import by_halves, mean_accuracy
 from verify.training.excess import log_ratio_error
 
 ERRORS = 2.0

@@ -13,7 +13,6 @@ from verify.training.adversary import Adversary
 from verify.training.config import Training
 from verify.training.labels import Labels
 from verify.training.optimisers import SGD, AdamW
-from verify.training.schedules import Schedule
 from verify.training.trace_penalty import TracePenalty
 
 Size = Literal["large", "small"]
@@ -47,7 +46,7 @@ def _pretraining(scale: Scale, size: Size, stream: str) -> Condition:
         batch=scale.batch,
         labels="soft",
         optimiser=AdamW(),
-        schedule=Schedule("linear", steps=scale.pretraining),
+        decay=scale.pretraining,
         precision=scale.precision,
     )
     return Condition(None, size, training, scale.pretraining, stream, anneals=True)
@@ -69,7 +68,7 @@ def _intervention(scale: Scale, *, trace: float | None = None, adversary: Advers
         batch=scale.batch,
         labels="soft",
         optimiser=AdamW(),
-        schedule=Schedule("linear", steps=scale.intervention),
+        decay=scale.intervention,
         trace_penalty=None if trace is None else TracePenalty(trace, examples=scale.trace_examples),
         adversary=adversary,
     )
@@ -83,7 +82,7 @@ def anneal(scale: Scale) -> Training:
         batch=scale.batch,
         labels="soft",
         optimiser=AdamW(),
-        schedule=Schedule("linear", steps=scale.anneal),
+        decay=scale.anneal,
     )
 
 

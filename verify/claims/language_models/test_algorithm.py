@@ -9,9 +9,9 @@ from torch import Tensor
 from verify.cohorts.cohort import Cohort
 from verify.cohorts.comparison import Comparison, Contrast
 from verify.cohorts.designs import contrast
+from verify.cohorts.evaluations import Evaluation
 from verify.cohorts.laboratory import from_stored, trained
 from verify.cohorts.scale import scale_of
-from verify.cohorts.transfer import Evaluation
 from verify.cohorts.verdicts import further_evaluations, mean, record, record_control
 from verify.downstream.baselines import conditional_features, random_code
 from verify.trial.design import Design
