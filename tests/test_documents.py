@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from theory.claims import CLAIMS
-from verify.cli.main import EVERY_CLAIM
 from verify.cohorts.scale import SCALES
+from verify.settings import EVERY_CLAIM, SCALE_NAMES
 from verify.trial.evidence import read
 from verify.trial.report import by_language, further_evaluations, markdown
 
 ROOT = Path(__file__).parents[1]
 EVIDENCE = ROOT / "verify" / "evidence" / "default-cpu.jsonl"
 STORED = (EVIDENCE, *(EVIDENCE.with_name(f"{scale}-cpu.jsonl") for scale in ("long", "medium")))
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("paper_notes/**/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("paper_notes/**/*.md"), *ROOT.glob("synthetic/**/*.md")])
 
 
 def page_of(claim: str) -> str:
@@ -31,18 +31,18 @@ def test_the_status_table_of_the_readme_is_generated_from_the_stored_evidence() 
 
 
 def test_the_page_of_empirical_claims_is_generated_from_the_stored_evidence() -> None:
-    text = (ROOT / "paper_notes" / "language_models" / "empirical.md").read_text(encoding="utf-8")
+    text = (ROOT / "paper_notes" / "language_models" / "tables.md").read_text(encoding="utf-8")
     shown = re.search(r"<!-- table: .*? -->\n(.*?)<!-- end of table -->", text, re.DOTALL)
     assert shown is not None
     files = [{item.claim: item for item in read(path)} for path in STORED]
     evidence = [found[claim] for claim in CLAIMS for found in files if claim in found]
-    assert set(EVERY_CLAIM) == SCALES.keys() - {"long"}
+    assert tuple(SCALES) == SCALE_NAMES
     assert shown[1] == by_language(evidence, CLAIMS, EVERY_CLAIM)
 
 
-def test_the_table_of_other_exams_is_generated_from_the_stored_evidence() -> None:
-    text = (ROOT / "paper_notes" / "language_models" / "empirical.md").read_text(encoding="utf-8")
-    shown = re.search(r"<!-- other exams: .*? -->\n(.*?)<!-- end of other exams -->", text, re.DOTALL)
+def test_the_table_of_further_evaluations_is_generated_from_the_stored_evidence() -> None:
+    text = (ROOT / "paper_notes" / "language_models" / "tables.md").read_text(encoding="utf-8")
+    shown = re.search(r"<!-- further evaluations: .*? -->\n(.*?)<!-- end of further evaluations -->", text, re.DOTALL)
     assert shown is not None
     files = [{item.claim: item for item in read(path)} for path in STORED]
     assert shown[1] == further_evaluations([found[claim] for claim in CLAIMS for found in files if claim in found])
@@ -108,6 +108,22 @@ def test_the_figure_of_a_claim_is_marked_for_what_it_is_and_stands_on_its_page(c
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?://)([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    named = r"`((?:theory|synthetic|verify|tests|paper_notes|benchmarks)/[\w/.-]+)`"
+    for path in re.findall(named, page.read_text(encoding="utf-8")):
+        assert "some_claim" in path or (ROOT / path).exists(), f"{page.name} names {path}"
+
+
+def test_the_readme_is_short_and_begins_with_what_was_found() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    words = re.sub(r"<!-- table.*?<!-- end of table -->", "", text, flags=re.DOTALL).split()
+    assert len(words) <= 800
+    assert 0 < text.index("**What was found.**") < text.index("](paper_notes/claims.svg)") < text.index("<!-- table")
 
 
 @pytest.mark.parametrize("module", ["theory", "synthetic", "verify"])

@@ -58,7 +58,7 @@ SOURCES = (
 """What a condition becomes the source of these decides: a stored one is found again only while they are unchanged."""
 
 
-MEASURES = ("verify.downstream",)
+MEASURES = ("verify.curvature", "verify.downstream")
 """What a measurement finds is decided by the source of these besides."""
 
 
@@ -236,7 +236,7 @@ class Cohort:
         """
         if self._store is None:
             return at_once(build())
-        return complete(self._store, self._key(configuration, sources), build, require_finite=False)
+        return complete(self._store, self._key(configuration, sources), build)
 
     def _key(self, configuration: Mapping[str, Any], sources: Sequence[str] = SOURCES) -> RunKey:
         """Return what determines a run; the sampled contexts tell languages that are read from files."""
@@ -296,9 +296,9 @@ class Cohort:
 
         def measure() -> Found:
             placed = network.copy().to(self._device)
-            return sharpness(placed, self.reference, self.seeds("sharpness"), probes=probes).tensors()
+            return sharpness(placed, self.reference, self.seeds("sharpness"), batches=probes).tensors()
 
-        return Sharpness.of(self.measured("sharpness", network, measure, probes=probes), probes)
+        return Sharpness.of(self.measured("sharpness", network, measure, probes=probes))
 
     @cached_property
     def accuracy_slope(self) -> float:

@@ -17,6 +17,7 @@ from verify.cohorts.scale import SCALES
 from verify.cohorts.sharpness import part_of, sharpness
 from verify.cohorts.together import train_together
 from verify.cohorts.transfer import Evaluation, by_halves
+from verify.curvature.interval import interval_of
 
 TINY = replace(
     SCALES["small"],
@@ -181,11 +182,11 @@ def test_parts_of_a_network_add_up_to_its_trace(family: str, parts: int) -> None
         part_of("convolution.weight")
 
 
-def test_unbiased_the_mean_of_probes_is_the_trace_of_the_fisher_matrix(cohort: Cohort) -> None:
+def test_unbiased_the_mean_of_batches_is_the_trace_of_the_fisher_matrix(cohort: Cohort) -> None:
     # Enumeration: every context of the reference and every label, explicit gradients.
     network, reference = cohort.initial("small", "pretraining").double(), cohort.reference
     network.fast = False
-    found = sharpness(network, reference, [1, 2, 3], probes=400, contexts=64)
+    found = sharpness(network, reference, [1, 2, 3], batches=400, contexts=64)
     for member in range(3):
         own = network.member(member)
         own.fast = False
@@ -200,9 +201,8 @@ def test_unbiased_the_mean_of_probes_is_the_trace_of_the_fisher_matrix(cohort: C
                 invariant += scale * float(
                     sum((leaf.detach() * part).square().sum() for leaf, part in zip(leaves, parts, strict=True))
                 )
-        # A probe's variance is at most twice the squared trace (rank one) plus that of the contexts: 5 standard errors.
-        assert abs(float(found.trace[member]) / trace - 1) < 5 * (3 / 400) ** 0.5
-        assert abs(float(found.invariant[member]) / invariant - 1) < 5 * (3 / 400) ** 0.5
+        for batches, expected in ((found.traces, trace), (found.invariants, invariant)):
+            assert interval_of(batches[:, member], 1e-6).contains(expected)
 
 
 def test_labels_as_features_answer_every_class_that_a_draw_has_shown(cohort: Cohort) -> None:
