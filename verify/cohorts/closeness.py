@@ -19,10 +19,8 @@ from synthetic.combinators.mixture import Mixture
 from synthetic.language import Language
 from verify.cohorts.cohort import Cohort
 from verify.cohorts.phase import Phase
-from verify.networks.network import Network
-from verify.runs.checkpointer import at_once
-from verify.runs.failures import RecordedFailureError
-from verify.runs.keys import tensors_digest
+from verify.networks import Network
+from verify.runs import RecordedFailureError, at_once, tensors_digest
 from verify.training.config import Training
 from verify.training.diverged import AllDivergedError
 from verify.training.excess import Reference, excess_loss
@@ -112,7 +110,6 @@ def end_of(
     steps: int,
     seeds: Sequence[int],
     *,
-    device: str = "cpu",
     cohort: Cohort | None = None,
 ) -> End:
     """Train the members of a stack on a task and return where they end.
@@ -123,13 +120,14 @@ def end_of(
         training: how.
         steps: for how long.
         seeds: one per member; the same ones give trainings on several tasks the same random numbers.
-        device: where to train.
-        cohort: whose members they are: its store keeps the training and resumes it, and it can be stopped.
+        cohort: whose members they are: its store keeps the training and resumes it, and it can be stopped; None for
+            a training on the CPU that is not kept.
 
     Raises:
         TaskDivergedError: a member diverged.
         KeyboardInterrupt: the cohort was stopped.
     """
+    device = "cpu" if cohort is None else cohort.device
     start = FlatParameters(network, DTYPES[training.precision], "cpu").theta.detach().double()
 
     def excess(theta: Tensor) -> Float[Tensor, " member"]:
@@ -139,7 +137,7 @@ def end_of(
     def build() -> Phase:
         trainer = Trainer(network, task.languages, training, seeds, table=task.tables, device=device)
         stopped = threading.Event() if cohort is None else cohort.stopped
-        return Phase(trainer, steps, None, lambda trainer: excess(trainer.theta), stopped)
+        return Phase(trainer, steps, stopped)
 
     configuration = {
         "work": "training on one task",

@@ -66,9 +66,9 @@ def fine_tune(
     """Train a copy of the network and a new linear head on labelled inputs by cross-entropy; the network is unchanged.
 
     The members of a stack do not influence each other: the loss is their sum, Adam acts entry by entry. They share one
-    task and its batches, or have a task each, with the stack in front, and batches from a generator each. The head reads
-    the final states of all positions side by side, divided by the root mean square that they have at the start, so that
-    the learning rate means the same for features of any scale.
+    task and its batches, or have a task each, with the stack in front, and batches from a generator each. The head
+    reads the final states of all positions side by side, divided by the root mean square that they have at the start,
+    so that the learning rate means the same for features of any scale.
 
     Raises:
         DivergedRunError: a loss is not finite; the message names the step.

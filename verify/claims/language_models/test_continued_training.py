@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from verify.cohorts.cohort import Cohort
+from verify.cohorts.bench import Bench
 from verify.cohorts.comparison import Comparison
 from verify.cohorts.designs import contrast
 from verify.cohorts.laboratory import from_stored, trained
@@ -39,9 +39,9 @@ def test_continued_training(trial: Trial) -> None:
     converged = scale_of(trial.profile, trial.scale).converged
     compared = [converged, "sampled", "soft"]
 
-    def measure(cohort: Cohort) -> Comparison:
+    def measure(bench: Bench) -> Comparison:
         two = compared[:2]
-        return Comparison.of(cohort, compared, accuracy=compared, traces=two, evaluated=two, raw=two)
+        return Comparison.of(bench, compared, accuracy=compared, traces=two, evaluated=two, raw=two)
 
     for comparison in trained(trial, compared, measure):
         fall = mean(comparison.log_trace_ratio("sampled", converged).values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from verify.cohorts.cohort import Cohort
+from verify.cohorts.bench import Bench
 from verify.cohorts.comparison import Comparison
 from verify.cohorts.designs import contrast
 from verify.cohorts.laboratory import from_stored, trained
@@ -49,12 +49,12 @@ def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
     )
 
 
-def further_recoveries(cohort: Cohort, names: Sequence[str]) -> dict[str, Reported]:
+def further_recoveries(bench: Bench, names: Sequence[str]) -> dict[str, Reported]:
     """Return what further recoveries gain and do to tr F: each matched apart, so that it moves no decided contrast."""
     isotropic = f"{RECOVERED}isotropic"
     shown = {}
     for name in names:
-        comparison = Comparison.of(cohort, ["adversarial", isotropic, name])
+        comparison = Comparison.of(bench, ["adversarial", isotropic, name])
         short = name.removeprefix(RECOVERED)
         shown[f"gain by {short}"] = mean(comparison.gain(name, "adversarial").values)
         shown[f"ln(tr F, {short} ÷ isotropic)"] = mean(comparison.log_trace_ratio(name, isotropic).values)
@@ -71,11 +71,11 @@ def test_flatness_mediates(trial: Trial) -> None:
     pushed = ["flat", "sharp"]
     forced, freed = ["base", "plain", *pushed], ["adversarial", *recovered]
 
-    def measure(cohort: Cohort) -> tuple[Comparison, Comparison, dict[str, Reported]]:
+    def measure(bench: Bench) -> tuple[Comparison, Comparison, dict[str, Reported]]:
         return (
-            Comparison.of(cohort, forced, accuracy=forced, traces=pushed, evaluated=pushed, raw=pushed),
-            Comparison.of(cohort, freed, accuracy=freed, traces=[sampled, isotropic], raw=[sampled, isotropic]),
-            further_recoveries(cohort, further),
+            Comparison.of(bench, forced, accuracy=forced, traces=pushed, evaluated=pushed, raw=pushed),
+            Comparison.of(bench, freed, accuracy=freed, traces=[sampled, isotropic], raw=[sampled, isotropic]),
+            further_recoveries(bench, further),
         )
 
     for comparison, recovery, others in trained(trial, [*forced, *freed, *further], measure):

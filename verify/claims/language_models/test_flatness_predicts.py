@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from verify.cohorts.cohort import Cohort
+from verify.cohorts.bench import Bench
 from verify.cohorts.comparison import Comparison, Contrast
 from verify.cohorts.designs import contrast
 from verify.cohorts.laboratory import from_stored, trained
@@ -48,8 +48,8 @@ def test_flatness_predicts(trial: Trial) -> None:
         return
     measures: dict[Design, Callable[[Sharpness], Tensor]] = {raw: lambda s: s.trace, invariant: lambda s: s.invariant}
 
-    def measured(cohort: Cohort) -> tuple[Comparison, Tensor]:
-        comparison = Comparison.of(cohort, RANKED, traces=RANKED)
+    def measured(bench: Bench) -> tuple[Comparison, Tensor]:
+        comparison = Comparison.of(bench, RANKED, traces=RANKED)
         return comparison, torch.stack([comparison.halves(name) for name in RANKED], 1)
 
     for comparison, halves in trained(trial, RANKED, measured):

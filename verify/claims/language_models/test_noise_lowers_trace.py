@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from verify.cohorts.cohort import Cohort
+from verify.cohorts.bench import Bench
 from verify.cohorts.comparison import Comparison
 from verify.cohorts.designs import contrast
 from verify.cohorts.laboratory import from_stored, trained
@@ -40,8 +40,8 @@ def test_noise_lowers_trace(trial: Trial) -> None:
         return
     compared = ["sampled", "soft", "isotropic"]
 
-    def measure(cohort: Cohort) -> Comparison:
-        return Comparison.of(cohort, compared, traces=compared, raw=compared[:2])
+    def measure(bench: Bench) -> Comparison:
+        return Comparison.of(bench, compared, traces=compared, raw=compared[:2])
 
     for comparison in trained(trial, ["base", *compared], measure):
         raw = before_the_anneal(comparison, "sampled", "soft")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from verify.cohorts.cohort import Cohort
+from verify.cohorts.bench import Bench
 from verify.cohorts.designs import equivalence
 from verify.cohorts.laboratory import trained
 from verify.cohorts.plateau.law import PlateauLaw, Protocol
@@ -86,5 +86,6 @@ def test_plateau_transformer(trial: Trial) -> None:
             )
 
 
-def _tried(cohort: Cohort) -> tuple[str, int, PlateauLaw]:
+def _tried(bench: Bench) -> tuple[str, int, PlateauLaw]:
+    cohort = bench.cohort
     return cohort.family.name, cohort.scale.members, PlateauLaw.of(cohort, PROTOCOL)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from verify.cohorts.cohort import Cohort
+from verify.cohorts.bench import Bench
 from verify.cohorts.comparison import Comparison
 from verify.cohorts.designs import contrast
 from verify.cohorts.laboratory import from_stored, trained
@@ -38,8 +38,8 @@ def test_same_loss_different_transfer(trial: Trial) -> None:
         return
     compared = ["base", "plain", "adversarial"]
 
-    def measure(cohort: Cohort) -> Comparison:
-        return Comparison.of(cohort, compared, accuracy=compared, evaluated=["base", "adversarial"])
+    def measure(bench: Bench) -> Comparison:
+        return Comparison.of(bench, compared, accuracy=compared, evaluated=["base", "adversarial"])
 
     for comparison in trained(trial, compared, measure):
         shown = further_evaluations(comparison, "base", "adversarial")
