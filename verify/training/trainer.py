@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,18 +17,6 @@ from verify.training.diverged import AllDivergedError, Divergence, ResumeError
 from verify.training.objective import DTYPES, Objective
 from verify.training.parameters import FlatParameters, members_of, network_at, per_member
 from verify.training.tables import ContextTable, tables_of
-
-
-@dataclass(frozen=True)
-class Every:
-    """A measurement made whenever the number of finished steps is a multiple of `steps`, 0 included."""
-
-    steps: int
-    call: Callable[[Trainer], None]
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"expected a measurement every steps >= 1, got {self.steps}")
 
 
 class Trainer:
@@ -124,20 +111,14 @@ class Trainer:
         """Return a copy of the network as it is, in float64."""
         return network_at(self.network, self.theta, dtype=torch.float64)
 
-    def run(self, until: int, hooks: Sequence[Every] = ()) -> None:
-        """Train until `until` steps are finished; hooks are called after the steps they ask for, and at step 0.
+    def run(self, until: int) -> None:
+        """Train until `until` steps are finished.
 
         Raises:
             AllDivergedError: no member is left; the message says how each ended.
         """
-        if self.step == 0 < until:
-            for hook in hooks:
-                hook.call(self)
         while self.step < until:
             self._advance()
-            for hook in hooks:
-                if self.step % hook.steps == 0:
-                    hook.call(self)
         self._require_alive()
 
     def _advance(self) -> None:

@@ -38,18 +38,6 @@ def test_property_gradients_come_in_the_order_of_the_parameters() -> None:
     assert not bool(at_states[:, -head:].any()), "the head has no part in the states"
 
 
-def test_enumeration_which_parameters_are_matrices() -> None:
-    for seeds in (3, [3, 4]):
-        flat = FlatParameters(small_network(LANGUAGE, seeds), torch.float32, "cpu")
-        found = 0
-        for name, parameter in flat.network.named_parameters():
-            size = parameter.numel() // len(flat.theta)
-            expected = name.endswith("weight") or name in {"token", "position"}
-            assert bool((flat.is_matrix[found : found + size] == expected).all()), name
-            found += size
-        assert found == flat.theta.shape[1] == len(flat.is_matrix)
-
-
 def test_property_shared_parameters_stay_shared() -> None:
     config = TransformerConfig(3, 4, width=4, layers=1, heads=1, tied=True)
     network = Transformer(config, (2,), [stream(0), stream(1)])
