@@ -19,19 +19,14 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from synthetic.catalogue.ready_made import find
-from synthetic.hmm.random import sticky_hmm
-from synthetic.language import Language
-from verify.cohorts.families import FAMILIES
-from verify.cohorts.scale import SCALES
-from verify.networks.transformer import Transformer, TransformerConfig
-from verify.training.config import Training
+from synthetic import Language
+from synthetic.catalogue import find
+from synthetic.hmm import sticky_hmm
+from verify.cohorts import FAMILIES, SCALES
+from verify.networks import Transformer, TransformerConfig
+from verify.training import FlatParameters, TracePenalty, Trainer, Training, table_if_small
 from verify.training.data import ExampleStream
 from verify.training.labels import cross_entropy
-from verify.training.parameters import FlatParameters
-from verify.training.tables import table_if_small
-from verify.training.trace_penalty import TracePenalty
-from verify.training.trainer import Trainer
 
 TARGET, SAMPLING_TARGET = 250, 0.1
 ROUNDS = 5

@@ -16,7 +16,7 @@ from verify.cohorts.path import Point
 from verify.cohorts.phase import Found
 from verify.cohorts.scale import EvaluationName
 from verify.cohorts.sharpness import Sharpness, sharpness
-from verify.downstream.features import unmasked_states
+from verify.downstream import unmasked_states
 from verify.networks import Network
 from verify.training.excess import divergences
 

@@ -15,19 +15,24 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from synthetic.combinators.mixture import Mixture
-from synthetic.language import Language
+from synthetic import Language
+from synthetic.combinators import Mixture
 from verify.cohorts.cohort import Cohort
 from verify.cohorts.phase import Phase
 from verify.networks import Network
 from verify.runs import RecordedFailureError, at_once, tensors_digest
-from verify.training.config import Training
-from verify.training.diverged import AllDivergedError
-from verify.training.excess import Reference, excess_loss
+from verify.training import (
+    AllDivergedError,
+    ContextTable,
+    FlatParameters,
+    Reference,
+    Trainer,
+    Training,
+    context_table,
+    excess_loss,
+    network_at,
+)
 from verify.training.objective import DTYPES
-from verify.training.parameters import FlatParameters, network_at
-from verify.training.tables import ContextTable, context_table
-from verify.training.trainer import Trainer
 
 
 class TaskDivergedError(RuntimeError):

@@ -18,11 +18,7 @@ from verify.cohorts.scale import Scale
 from verify.networks import Network
 from verify.runs import RecordedFailureError, RunKey, RunResult, RunStore, Work, at_once, complete, tensors_digest
 from verify.streams import stream_seed
-from verify.training.config import Training
-from verify.training.diverged import AllDivergedError
-from verify.training.excess import Reference, excess_loss
-from verify.training.parameters import network_at
-from verify.training.trainer import Trainer
+from verify.training import AllDivergedError, Reference, Trainer, Training, excess_loss, network_at
 
 NOT_TRAINED = (
     "families",

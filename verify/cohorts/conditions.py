@@ -9,11 +9,8 @@ from typing import Literal
 
 from verify.cohorts.families import Family
 from verify.cohorts.scale import Scale
-from verify.training.adversary import Adversary
-from verify.training.config import Training
+from verify.training import SGD, AdamW, Adversary, TracePenalty, Training
 from verify.training.labels import Labels
-from verify.training.optimisers import SGD, AdamW
-from verify.training.trace_penalty import TracePenalty
 
 Size = Literal["large", "small"]
 

@@ -10,12 +10,10 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from synthetic.tasks import DownstreamTask
+from synthetic import DownstreamTask
 from verify.cohorts.scale import EvaluationName
-from verify.downstream.features import every_masked_state, unmasked_states
-from verify.downstream.fine_tune import FineTuning, fine_tune
-from verify.downstream.ridge import fit_ridge
-from verify.networks.network import Network
+from verify.downstream import FineTuning, every_masked_state, fine_tune, fit_ridge, unmasked_states
+from verify.networks import Network
 from verify.training.adversary import task_draw
 
 

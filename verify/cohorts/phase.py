@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from verify.runs import State
-from verify.training.trainer import Trainer
+from verify.training import Trainer
 
 PIECE = 16
 """Steps between two looks at whether to stop or to save."""

@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from verify.curvature.data import Batch, call_model
+from verify.curvature import Batch, call_model
 from verify.curvature.fisher import scores
 from verify.curvature.likelihood import Likelihood
-from verify.networks.network import Network
-from verify.training.excess import Reference
+from verify.networks import Network
+from verify.training import Reference
 
 PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from synthetic.language import Language
+from synthetic import Language
 from verify.streams import stream_seed
 
 LOG_FLOOR = 1e-6

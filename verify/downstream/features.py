@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from synthetic.tokens import MASK, PAD
+from synthetic import MASK, PAD
 from verify.training.adversary import concatenated
 
 CHUNK = 1024

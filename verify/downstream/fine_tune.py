@@ -11,7 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from verify.downstream.features import CHUNK
-from verify.runs.failures import DivergedRunError
+from verify.runs import DivergedRunError
 from verify.training.adversary import concatenated
 
 

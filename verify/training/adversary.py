@@ -13,8 +13,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from synthetic.tasks import DownstreamTask
-from synthetic.tokens import PAD
+from synthetic import PAD, DownstreamTask
 from verify.training.batches import Draw
 
 CAP = 2.0

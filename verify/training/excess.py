@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from synthetic.language import Language
+from synthetic import Language
 from verify.models.divergence import kl_divergence
-from verify.networks.network import Network
+from verify.networks import Network
 from verify.training.tables import ContextTable
 
 CHUNK_ENTRIES = 2**22

@@ -9,8 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from synthetic.language import Language
-from synthetic.tasks import DownstreamTask
+from synthetic import DownstreamTask, Language
 from verify.training.adversary import CAP, Adversary, concatenated, task_draw, validation_loss
 from verify.training.batches import BatchStream, generator_states, generators, restore_generators
 from verify.training.config import ConfigurationError, Training

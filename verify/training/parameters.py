@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from verify.networks.network import Network
+from verify.networks import Network
 
 
 def members_of(network: Network) -> int:

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from synthetic.language import Language
-from verify.networks.network import Network
+from synthetic import Language
+from verify.networks import Network
 from verify.training.config import Training
 from verify.training.diverged import AllDivergedError, Divergence, ResumeError
 from verify.training.objective import DTYPES, Objective

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthetic.closed_form.brackets import BracketLanguage
-from synthetic.tokens import PAD
+from synthetic import PAD
+from synthetic.closed_form import BracketLanguage
 from tests.verify.training.examples import EPS, central_difference, stream
 from verify.training.adversary import concatenated, task_draw, validation_loss
 

@@ -11,11 +11,7 @@ import pytest
 import torch
 
 from tests.verify.training.examples import reconsidered
-from verify.training import objective
-from verify.training.adversary import Adversary
-from verify.training.config import ConfigurationError, Training
-from verify.training.optimisers import SGD
-from verify.training.trace_penalty import TracePenalty
+from verify.training import SGD, Adversary, ConfigurationError, TracePenalty, Training, objective
 
 
 def test_the_json_form_has_every_field_and_tells_optimisers_apart() -> None:

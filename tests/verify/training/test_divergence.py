@@ -10,8 +10,7 @@ import torch
 
 from tests.verify.training.examples import assert_same_tensors
 from tests.verify.training.trainers import PLAIN, trainer
-from verify.training.diverged import AllDivergedError
-from verify.training.optimisers import SGD, AdamW
+from verify.training import SGD, AdamW, AllDivergedError
 
 
 @pytest.mark.parametrize(("rate", "optimiser"), [(1e3, SGD()), (1e30, SGD(0.9)), (1e30, AdamW())])

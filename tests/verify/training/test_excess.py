@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from tests.verify.training.examples import EPS, small_language, small_network, stream
-from verify.networks.network import Network
-from verify.training import excess
-from verify.training.excess import Reference, divergences, excess_loss, log_ratio_error
-from verify.training.tables import context_table
+from verify.networks import Network
+from verify.training import Reference, context_table, excess, excess_loss
+from verify.training.excess import divergences, log_ratio_error
 
 LANGUAGE = small_language()
 TABLE = context_table(LANGUAGE)

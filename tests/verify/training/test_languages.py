@@ -7,14 +7,20 @@ import torch
 
 from synthetic.hmm import HMM
 from tests.verify.training.examples import EPS, small_language, small_network, stream
-from verify.training.adversary import Adversary
+from verify.training import (
+    SGD,
+    Adversary,
+    ConfigurationError,
+    ContextTable,
+    Reference,
+    Trainer,
+    Training,
+    context_table,
+    excess_loss,
+)
 from verify.training.batches import BatchStream
-from verify.training.config import ConfigurationError, Training
 from verify.training.data import ExampleStream
-from verify.training.excess import Reference, excess_loss
-from verify.training.optimisers import SGD
-from verify.training.tables import ContextTable, context_table, tables_of
-from verify.training.trainer import Trainer
+from verify.training.tables import tables_of
 
 SEEDS = [5, 6, 7]
 LANGUAGES = [small_language(seed=seed) for seed in (1, 2, 3)]

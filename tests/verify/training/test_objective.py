@@ -10,16 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthetic.closed_form.brackets import BracketLanguage
+from synthetic.closed_form import BracketLanguage
 from tests.verify.training.examples import central_difference, stream
-from verify.networks.transformer import Transformer, TransformerConfig
+from verify.networks import Transformer, TransformerConfig
+from verify.training import Adversary, ConfigurationError, FlatParameters, TracePenalty, Training, context_table
 from verify.training import objective as objectives
-from verify.training.adversary import Adversary
-from verify.training.config import ConfigurationError, Training
 from verify.training.objective import Objective
-from verify.training.parameters import FlatParameters
-from verify.training.tables import context_table
-from verify.training.trace_penalty import TracePenalty
 
 LANGUAGE = BracketLanguage(4, 1.5)
 TABLE = context_table(LANGUAGE)

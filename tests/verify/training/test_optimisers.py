@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from verify.training.optimisers import SGD, AdamW
+from verify.training import SGD, AdamW
 
 STEPS, RATES = 40, (0.05, 0.002)
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from tests.verify.training.examples import small_language, small_network, stream
-from verify.networks.transformer import Transformer, TransformerConfig
-from verify.training.parameters import FlatParameters, members_of, network_at, per_member
+from verify.networks import Transformer, TransformerConfig
+from verify.training import FlatParameters, network_at
+from verify.training.parameters import members_of, per_member
 
 LANGUAGE = small_language()
 CONTEXTS = LANGUAGE.enumerate_contexts().contexts

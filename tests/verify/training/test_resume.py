@@ -8,15 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from synthetic.closed_form.brackets import BracketLanguage
+from synthetic.closed_form import BracketLanguage
 from tests.verify.training.examples import assert_same_tensors
 from tests.verify.training.trainers import LANGUAGE, PLAIN, SEEDS, TABLE, trainer
-from verify.networks.transformer import Transformer, TransformerConfig
-from verify.training.adversary import Adversary
-from verify.training.diverged import ResumeError
-from verify.training.optimisers import AdamW
-from verify.training.trace_penalty import TracePenalty
-from verify.training.trainer import Trainer
+from verify.networks import Transformer, TransformerConfig
+from verify.training import AdamW, Adversary, ResumeError, TracePenalty, Trainer
 
 ALL_TERMS = replace(
     PLAIN,

@@ -10,13 +10,10 @@ import torch
 
 from tests.verify.training.examples import EPS, small_network
 from tests.verify.training.trainers import LANGUAGE, PLAIN, SEEDS, TABLE, trainer
-from verify.networks.transformer import Transformer, TransformerConfig
-from verify.training.adversary import Adversary
-from verify.training.config import ConfigurationError, Training
+from verify.networks import Transformer, TransformerConfig
+from verify.training import SGD, Adversary, ConfigurationError, Trainer, Training
 from verify.training.data import ExampleStream
 from verify.training.labels import cross_entropy
-from verify.training.optimisers import SGD
-from verify.training.trainer import Trainer
 
 
 def test_cross_library_the_whole_loop() -> None:

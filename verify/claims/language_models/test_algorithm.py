@@ -6,14 +6,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from verify.cohorts.bench import Bench
-from verify.cohorts.comparison import Comparison, Contrast
-from verify.cohorts.designs import contrast
-from verify.cohorts.evaluations import Evaluation
-from verify.cohorts.laboratory import from_stored, trained
-from verify.cohorts.scale import scale_of
-from verify.cohorts.verdicts import further_evaluations, mean, record, record_control
-from verify.downstream.baselines import conditional_features, random_code
+from verify.cohorts import (
+    Bench,
+    Comparison,
+    Contrast,
+    Evaluation,
+    contrast,
+    from_stored,
+    further_evaluations,
+    mean,
+    record,
+    record_control,
+    scale_of,
+    trained,
+)
+from verify.downstream import conditional_features, random_code
 from verify.trial.design import Design
 from verify.trial.settings import Profile
 from verify.trial.trial import Trial

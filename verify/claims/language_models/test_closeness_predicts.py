@@ -7,16 +7,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from verify.cohorts.bench import Bench
+from verify.cohorts import (
+    Bench,
+    Comparison,
+    Contrast,
+    anneal,
+    contrast,
+    mean,
+    record,
+    record_control,
+    scale_of,
+    trained,
+)
 from verify.cohorts.closeness import Task, end_of
-from verify.cohorts.comparison import Comparison, Contrast
-from verify.cohorts.conditions import anneal
-from verify.cohorts.designs import contrast
 from verify.cohorts.families import MIXTURES
-from verify.cohorts.laboratory import trained
 from verify.cohorts.ranks import RANKED, correlations, dealt, pooled
-from verify.cohorts.scale import scale_of
-from verify.cohorts.verdicts import mean, record, record_control
 from verify.trial.design import Design
 from verify.trial.measurement import Reported
 from verify.trial.settings import Profile

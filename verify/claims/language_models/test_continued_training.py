@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from verify.cohorts.bench import Bench
-from verify.cohorts.comparison import Comparison
-from verify.cohorts.designs import contrast
-from verify.cohorts.laboratory import from_stored, trained
-from verify.cohorts.scale import scale_of
-from verify.cohorts.verdicts import before_the_anneal, further_evaluations, mean, record, record_control
+from verify.cohorts import (
+    Bench,
+    Comparison,
+    before_the_anneal,
+    contrast,
+    from_stored,
+    further_evaluations,
+    mean,
+    record,
+    record_control,
+    scale_of,
+    trained,
+)
 from verify.trial.design import Design
 from verify.trial.settings import Profile
 from verify.trial.trial import Trial

@@ -7,14 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from verify.cohorts.bench import Bench
-from verify.cohorts.comparison import Comparison, Contrast
-from verify.cohorts.designs import contrast
-from verify.cohorts.laboratory import from_stored, trained
+from verify.cohorts import Bench, Comparison, Contrast, contrast, from_stored, record, record_control, scale_of, trained
 from verify.cohorts.ranks import RANKED, correlations, dealt, mean_where_defined, pooled, reliability, without_ranks
-from verify.cohorts.scale import scale_of
 from verify.cohorts.sharpness import Sharpness
-from verify.cohorts.verdicts import record, record_control
 from verify.trial.design import Design
 from verify.trial.measurement import Reported
 from verify.trial.settings import Profile

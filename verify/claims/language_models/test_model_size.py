@@ -8,15 +8,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from verify.cohorts.bench import Bench
-from verify.cohorts.comparison import Comparison, Contrast
+from verify.cohorts import (
+    Bench,
+    Comparison,
+    Contrast,
+    contrast,
+    from_stored,
+    mean,
+    record,
+    record_control,
+    scale_of,
+    trained,
+)
 from verify.cohorts.conditions import Size
-from verify.cohorts.designs import contrast
-from verify.cohorts.laboratory import from_stored, trained
-from verify.cohorts.scale import scale_of
-from verify.cohorts.verdicts import mean, record, record_control
-from verify.downstream.baselines import random_projection
-from verify.networks.network import Network
+from verify.downstream import random_projection
+from verify.networks import Network
 from verify.trial.design import Design
 from verify.trial.settings import Profile
 from verify.trial.trial import Trial

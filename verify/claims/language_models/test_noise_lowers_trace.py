@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 
-from verify.cohorts.bench import Bench
-from verify.cohorts.comparison import Comparison
-from verify.cohorts.designs import contrast
-from verify.cohorts.laboratory import from_stored, trained
-from verify.cohorts.scale import scale_of
-from verify.cohorts.verdicts import before_the_anneal, record, record_control
+from verify.cohorts import (
+    Bench,
+    Comparison,
+    before_the_anneal,
+    contrast,
+    from_stored,
+    record,
+    record_control,
+    scale_of,
+    trained,
+)
 from verify.trial.design import Design
 from verify.trial.settings import Profile
 from verify.trial.trial import Trial

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from verify.cohorts.bench import Bench
-from verify.cohorts.designs import equivalence
-from verify.cohorts.laboratory import trained
-from verify.cohorts.plateau.law import PlateauLaw, Protocol
-from verify.cohorts.scale import scale_of
+from verify.cohorts import Bench, equivalence, scale_of, trained
+from verify.cohorts.plateau import PlateauLaw, Protocol
 from verify.trial.design import Design
 from verify.trial.measurement import Networks, Reported
 from verify.trial.settings import Profile

@@ -25,13 +25,8 @@ from verify.cohorts.phase import Found, Phase
 from verify.cohorts.plateau.spectrum import fisher_spectrum, systematic_sample
 from verify.networks import Network
 from verify.runs import RecordedFailureError, tensors_digest
-from verify.training.config import Training
-from verify.training.diverged import AllDivergedError
-from verify.training.excess import Reference, excess_loss
+from verify.training import SGD, AllDivergedError, FlatParameters, Reference, Trainer, Training, excess_loss, network_at
 from verify.training.labels import Labels
-from verify.training.optimisers import SGD
-from verify.training.parameters import FlatParameters, network_at
-from verify.training.trainer import Trainer
 
 _FORMULA = find("plateau-transformer").formula()
 _LAW: Callable[..., Tensor] = sp.lambdify([own.symbol for own in _FORMULA.parameters], _FORMULA.expression, "numpy")
