@@ -90,7 +90,9 @@ def main() -> None:
             f"  {after:6.2%} after {arguments.seconds:g} s",
             flush=True,
         )
-    house = Transformer(TransformerConfig.sized("800k", TOKENS, LENGTH), (), [torch.Generator().manual_seed(SEED)])
+    house = Transformer(
+        TransformerConfig(TOKENS, LENGTH, width=WIDTH, layers=4, heads=8), (), [torch.Generator().manual_seed(SEED)]
+    )
     train(house, data, arguments.steps, generator)
     for name, network in (("layers of torch", model), ("transformer of the house", house)):
         start = time.perf_counter()

@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 
 from theory.claims import CLAIMS
+from verify.claims import outlooks
 from verify.cohorts.scale import SCALES
-from verify.settings import EVERY_CLAIM, SCALE_NAMES
+from verify.environment import SCALE_NAMES
 from verify.trial.evidence import read
-from verify.trial.report import by_language, further_evaluations, markdown
+from verify.trial.report import by_language, further_evaluations, solvable_models, trained_networks
 
 ROOT = Path(__file__).parents[1]
 EVIDENCE = ROOT / "verify" / "evidence" / "default-cpu.jsonl"
 STORED = (EVIDENCE, *(EVIDENCE.with_name(f"{scale}-cpu.jsonl") for scale in ("long", "medium")))
+OUTLOOKS = outlooks()
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("paper_notes/**/*.md"), *ROOT.glob("synthetic/**/*.md")])
 
 
@@ -22,12 +24,12 @@ def page_of(claim: str) -> str:
     return (ROOT / "paper_notes" / CLAIMS[claim].chapter / f"{CLAIMS[claim].module}.md").read_text(encoding="utf-8")
 
 
-def test_the_status_table_of_the_readme_is_generated_from_the_stored_evidence() -> None:
+def test_the_tables_of_the_readme_are_generated_from_the_stored_evidence() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = re.search(r"<!-- table: .*? -->\n(.*?)<!-- end of table -->", text, re.DOTALL)
-    assert shown is not None
-    evidence = {item.claim: item for item in read(EVIDENCE)}
-    assert shown[1] == markdown([evidence[claim] for claim in CLAIMS])
+    found = {item.claim: item for item in read(EVIDENCE)}
+    evidence = [found[claim] for claim in CLAIMS]
+    shown = re.findall(r"<!-- table: .*? -->\n(.*?)<!-- end of table -->", text, re.DOTALL)
+    assert shown == [solvable_models(evidence, OUTLOOKS), trained_networks(evidence, OUTLOOKS)]
 
 
 def test_the_page_of_empirical_claims_is_generated_from_the_stored_evidence() -> None:
@@ -37,7 +39,7 @@ def test_the_page_of_empirical_claims_is_generated_from_the_stored_evidence() ->
     files = [{item.claim: item for item in read(path)} for path in STORED]
     evidence = [found[claim] for claim in CLAIMS for found in files if claim in found]
     assert tuple(SCALES) == SCALE_NAMES
-    assert shown[1] == by_language(evidence, CLAIMS, EVERY_CLAIM)
+    assert shown[1] == by_language(evidence, OUTLOOKS)
 
 
 def test_the_table_of_further_evaluations_is_generated_from_the_stored_evidence() -> None:
@@ -61,7 +63,7 @@ def test_stored_evidence_covers_every_claim_with_every_control_caught() -> None:
     assert evidence.keys() == CLAIMS.keys()
     for item in evidence.values():
         assert item.profile == "default"
-        assert item.verdict == CLAIMS[item.claim].expected
+        assert item.verdict == OUTLOOKS[item.claim].expected
         assert item.status == CLAIMS[item.claim].status
         assert all(control.caught for control in item.controls)
 
@@ -85,20 +87,21 @@ def test_the_page_of_a_claim_says_what_would_change_the_verdict(claim: str) -> N
     assert told is not None
     words = " ".join(told[1].split())
     assert len(words.split()) > 5
-    assert CLAIMS[claim].would_change in words
+    assert OUTLOOKS[claim].would_change in words
 
 
 def test_a_claim_about_languages_and_no_other_has_a_figure_of_its_source_and_a_way_to_change_its_verdict() -> None:
     for item in read(EVIDENCE):
-        claim, about_languages = CLAIMS[item.claim], bool(item.about_networks)
-        assert bool(claim.figure) == about_languages
-        assert claim.would_change.endswith(".") == about_languages
-        assert "|" not in claim.figure + claim.would_change + claim.source
+        outlook, about_languages = OUTLOOKS[item.claim], bool(item.about_networks)
+        assert bool(outlook.figure) == about_languages
+        assert outlook.would_change.endswith(".") == about_languages
+        assert outlook.finding.endswith(".")
+        assert "|" not in outlook.finding + outlook.figure + outlook.would_change + CLAIMS[item.claim].source
 
 
-@pytest.mark.parametrize("claim", [claim.id for claim in CLAIMS.values() if claim.figure])
+@pytest.mark.parametrize("claim", [claim for claim in CLAIMS if OUTLOOKS[claim].figure])
 def test_the_figure_of_a_claim_is_marked_for_what_it_is_and_stands_on_its_page(claim: str) -> None:
-    figure = CLAIMS[claim].figure
+    figure = OUTLOOKS[claim].figure
     assert figure.endswith("second-hand") or ("none known" in figure and "ours" in figure)
     numbers = set(re.findall(r"\d+(?:\.\d+)?", figure))
     assert numbers <= set(re.findall(r"\d+(?:\.\d+)?", page_of(claim)))

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,15 @@ from theory.formula import ParameterError
 from theory.kernel.derivation import Derivation
 from verify.cli import language as cli_language
 from verify.cli import runs as cli_runs
-from verify.settings import EVERY_CLAIM, PROFILES, SCALE_NAMES
+from verify.environment import PROFILES, SCALE_NAMES
 
 SCHEMA = 1
 
 
 def _describe(claim: Claim) -> dict[str, Any]:
+    # Imported here: the list for people needs no torch.
+    from verify.claims import outlook
+
     return {
         "id": claim.id,
         "title": claim.title,
@@ -36,10 +40,8 @@ def _describe(claim: Claim) -> dict[str, Any]:
         "hypotheses": list(claim.hypotheses),
         "uses": list(claim.uses),
         "source": claim.source,
-        "figure": claim.figure,
-        "would_change": claim.would_change,
         "status": claim.status,
-        "expected": claim.expected,
+        **asdict(outlook(claim)),
         "formulas": {
             variant: {
                 "quantity": claim.formula(variant).quantity,
@@ -204,6 +206,7 @@ def _graph(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
+    from verify.claims import outlooks
     from verify.trial import report
     from verify.trial.evidence import read
 
@@ -219,18 +222,18 @@ def _report(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json("report", [item.as_json() for item in evidence])
     elif arguments.languages:
-        print(report.by_language(evidence, CLAIMS, EVERY_CLAIM), end="")
+        print(report.by_language(evidence, outlooks({item.claim for item in evidence})), end="")
     elif arguments.evaluations:
         print(report.further_evaluations(evidence), end="")
     elif arguments.figure:
-        from verify import plots
+        from verify.trial import plots
 
         try:
             plots.save(plots.forest(evidence), arguments.figure)
         except (OSError, ValueError) as error:
             return _usage_error(str(error))
     elif arguments.markdown:
-        print(report.markdown(evidence), end="")
+        print(report.markdown(evidence, outlooks({item.claim for item in evidence})), end="")
     else:
         print("\n".join(report.table(evidence)))
     return 0

@@ -52,7 +52,7 @@ def from_stored(trial: Trial) -> bool:
     """Conclude a trial with the stored evidence of the default run, if it is at `quick` and no scale was asked for."""
     if trial.profile != "quick" or trial.scale is not None:
         return False
-    trial.recall(stored(trial.claim.id))
+    trial.use_stored(stored(trial.claim.id))
     return True
 
 

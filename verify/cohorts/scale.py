@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import Literal
 
 from verify.cohorts.families import FAMILIES
+from verify.environment import Profile
 from verify.training.config import Precision
-from verify.trial.settings import Profile
 
 EvaluationName = Literal["many labels", "masked states", "fine-tuning"]
 Recovery = Literal["adam"]

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from verify.curvature import Batch, call_model
+from verify.curvature.data import Labelled, call_model
 from verify.curvature.fisher import scores
 from verify.curvature.likelihood import Likelihood
 from verify.networks import Network
@@ -110,7 +110,7 @@ def sharpness(
             torch.multinomial(weight, contexts, replacement=True, generator=generator)
             for weight, generator in zip(reference.weight, generators, strict=True)
         ]
-        batch = Batch(reference.contexts[rows, torch.stack(drawn)].to(theta[0].device))
+        batch = Labelled(reference.contexts[rows, torch.stack(drawn)].to(theta[0].device))
         for n, parts in scores(likelihood, batch, 1, generators, "signs"):
             traces.append(likelihood.squared_norms(parts) / n)
             invariants.append(likelihood.squared_norms(parts, theta).sum(-1) / n)

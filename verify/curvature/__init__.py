@@ -9,7 +9,7 @@
 - `huggingface`: likelihoods and data of masked and causal language models
 """
 
-from verify.curvature.data import Batch, Data, Examples, LanguageData, Population, call_model, softmax_of_model
+from verify.curvature.data import Data, Examples, Labelled, LanguageData, Population, call_model, softmax_of_model
 from verify.curvature.estimate import TraceEstimate
 from verify.curvature.interval import hall_interval
 from verify.curvature.methods import METHODS, trace
@@ -17,9 +17,9 @@ from verify.curvature.products import SecondOrderError
 
 __all__ = [
     "METHODS",
-    "Batch",
     "Data",
     "Examples",
+    "Labelled",
     "LanguageData",
     "Population",
     "SecondOrderError",

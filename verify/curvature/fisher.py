@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from verify.curvature.data import Batch, n_examples, select
+from verify.curvature.data import Labelled, n_examples, select
 from verify.curvature.likelihood import Likelihood, random_signs
 from verify.curvature.pullback import pullbacks
 
@@ -33,7 +33,7 @@ ENTRIES = 2**24
 
 
 def scores(
-    likelihood: Likelihood, batch: Batch, probes: int, generator: Generators, directions: Directions = "labels"
+    likelihood: Likelihood, batch: Labelled, probes: int, generator: Generators, directions: Directions = "labels"
 ) -> Iterator[tuple[int, tuple[Tensor | None, ...]]]:
     """Yield, `probes` times, the number of rows and Σ_rows Jᵀv for each parameter; None where it is not used."""
     log_p = likelihood.rows(batch.inputs)
@@ -60,7 +60,7 @@ def draw_directions(
 
 def small_batch_fisher(
     likelihood: Likelihood,
-    batch: Batch,
+    batch: Labelled,
     probes: int,
     generator: Generators,
     *,
@@ -77,7 +77,7 @@ def small_batch_fisher(
 
 
 def exact_fisher(
-    likelihood: Likelihood, batch: Batch, scale: Sequence[Tensor] | None = None
+    likelihood: Likelihood, batch: Labelled, scale: Sequence[Tensor] | None = None
 ) -> Float[Tensor, " tensor"]:
     """Return Σ_x w_x Σ_y p_θ ‖scale ⊙ ∂log p_θ(y|x)/∂θ‖² of each parameter tensor, scale 1 where None. Exact.
 

@@ -9,13 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from verify.curvature.data import Batch
+from verify.curvature.data import Labelled
 from verify.curvature.likelihood import Likelihood, random_signs
 from verify.curvature.products import HessianProducts
 
 
 def hutchinson(
-    likelihood: Likelihood, batch: Batch, probes: int, generator: torch.Generator
+    likelihood: Likelihood, batch: Labelled, probes: int, generator: torch.Generator
 ) -> Float[Tensor, "probe tensor"]:
     """Return unbiased estimates of the trace of each diagonal block of H, one for each probe on one batch."""
     products = HessianProducts(likelihood, batch)
@@ -26,7 +26,7 @@ def hutchinson(
     return torch.cat(found)
 
 
-def exact_trace(likelihood: Likelihood, batch: Batch) -> Float[Tensor, " tensor"]:
+def exact_trace(likelihood: Likelihood, batch: Labelled) -> Float[Tensor, " tensor"]:
     """Return the trace of each diagonal block of H of the loss on a batch: e_iᵀHe_i for every i. Exact."""
     products = HessianProducts(likelihood, batch)
     n, diagonal = likelihood.n_parameters, []

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from verify.curvature.data import Batch, Inputs, LogProb, call_model
+from verify.curvature.data import Inputs, Labelled, LogProb, call_model
 
 Blocks = Mapping[str, str | Sequence[str]]
 """Name of a block ↦ prefix, or prefixes, of the names of its parameters."""
@@ -57,7 +57,6 @@ class Likelihood:
 
     @cached_property
     def n_parameters(self) -> int:
-        """Their number P."""
         return sum(value.numel() for value in self.parameters.values())
 
     def rows(self, inputs: Inputs) -> Float[Tensor, "*stack row token"]:
@@ -144,7 +143,7 @@ def assign_blocks(names: Sequence[str], blocks: Blocks | None) -> dict[str, list
     return found
 
 
-def cross_entropy(log_p: Float[Tensor, "row token"], batch: Batch) -> Float[Tensor, ""]:
+def cross_entropy(log_p: Float[Tensor, "row token"], batch: Labelled) -> Float[Tensor, ""]:
     """Return −Σ_x w_x Σ_y p*(y|x) log p_θ(y|x) in nats, or −Σ_x w_x log p_θ(y_x|x) where only targets are known.
 
     Raises:
@@ -158,7 +157,7 @@ def cross_entropy(log_p: Float[Tensor, "row token"], batch: Batch) -> Float[Tens
     return -(weight @ log_p.gather(1, targets_of(batch)[:, None].to(log_p.device))[:, 0])
 
 
-def targets_of(batch: Batch) -> Tensor:
+def targets_of(batch: Labelled) -> Tensor:
     """Return the targets of a batch.
 
     Raises:

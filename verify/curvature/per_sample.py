@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from verify.curvature.data import Batch, Inputs, n_examples, select
+from verify.curvature.data import Inputs, Labelled, n_examples, select
 from verify.curvature.fisher import draw_directions
 from verify.curvature.joint_attention import opened_attention
 from verify.curvature.likelihood import Likelihood
@@ -159,7 +159,7 @@ class PerSampleFisher:
         self.mapped = True
 
     def __call__(
-        self, likelihood: Likelihood, batch: Batch, probes: int, generator: torch.Generator
+        self, likelihood: Likelihood, batch: Labelled, probes: int, generator: torch.Generator
     ) -> Float[Tensor, "probe tensor"]:
         """Return `probes` estimates on one batch: the mean of ‖s_b‖² over its examples."""
         if self.by_rule is None:

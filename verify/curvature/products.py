@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from verify.curvature.data import Batch, Inputs, n_examples, select
+from verify.curvature.data import Inputs, Labelled, n_examples, select
 from verify.curvature.likelihood import Likelihood, cross_entropy
 from verify.curvature.pullback import pullbacks
 
@@ -36,7 +36,7 @@ class HessianProducts:
         SecondOrderError: the model's gradient cannot be differentiated.
     """
 
-    def __init__(self, likelihood: Likelihood, batch: Batch) -> None:
+    def __init__(self, likelihood: Likelihood, batch: Labelled) -> None:
         self._parameters = list(likelihood.parameters.values())
         self.likelihood = likelihood
         with sdpa_kernel(SDPBackend.MATH):
@@ -56,7 +56,6 @@ class HessianProducts:
 
     @property
     def at_once(self) -> int:
-        """How many vectors are multiplied together."""
         return max(1, ENTRIES // self.likelihood.n_parameters)
 
     def _products(self, vectors: Tensor) -> Tensor:
@@ -81,7 +80,7 @@ def _missing(error: RuntimeError) -> SecondOrderError:
     )
 
 
-def canary(likelihood: Likelihood, batch: Batch, generator: torch.Generator) -> float:
+def canary(likelihood: Likelihood, batch: Labelled, generator: torch.Generator) -> float:
     r"""Compare Hv of the cross-entropy with differences of gradients, on a float64 copy, tensor by tensor.
 
     Along a random v, D(h) = (g(θ + hv) − g(θ − hv))/2h errs by h²/6 of a third derivative, estimated by
@@ -129,7 +128,7 @@ def canary(likelihood: Likelihood, batch: Batch, generator: torch.Generator) -> 
     return worst / size if size > 0 else 0.0
 
 
-def _head(batch: Batch) -> Batch:
+def _head(batch: Labelled) -> Labelled:
     """Return the first examples of a batch in float64, all of them where rows and examples do not correspond."""
     known = batch.log_conditional
     n = n_examples(batch.inputs)
@@ -137,8 +136,8 @@ def _head(batch: Batch) -> Batch:
     index = torch.arange(min(n, CANARY_ROWS) if rows == n else n)
     inputs = _double(select(batch.inputs, index))
     if rows != n:
-        return Batch(inputs, known, batch.targets, batch.weight)
-    return Batch(
+        return Labelled(inputs, known, batch.targets, batch.weight)
+    return Labelled(
         inputs,
         None if known is None else known[: len(index)],
         None if batch.targets is None else batch.targets[: len(index)],

@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from verify.curvature.data import Batch, Data, Population
+from verify.curvature.data import Data, Labelled, Population
 from verify.curvature.estimate import Measures, TraceEstimate
 from verify.curvature.interval import MIN_UNITS, interval_of, units_needed
 from verify.curvature.likelihood import Blocks, Likelihood, assign_blocks
 from verify.statistics.intervals import Interval, checked_alpha, enclosure
 
-Observe = Callable[[Likelihood, Batch, int, torch.Generator], Tensor]
+Observe = Callable[[Likelihood, Labelled, int, torch.Generator], Tensor]
 """(likelihood, batch, probes, generator) ↦ estimates of the trace of each parameter tensor, (probe, tensor)."""
 
 MAX_UNITS = 1_000_000
@@ -136,7 +136,7 @@ def estimate_trace(
 def finite_sum(
     likelihood: Likelihood,
     population: Population,
-    compute: Callable[[Likelihood, Batch], Tensor],
+    compute: Callable[[Likelihood, Labelled], Tensor],
     blocks: Blocks | None,
     generator: torch.Generator,
     *,

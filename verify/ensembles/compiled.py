@@ -17,8 +17,7 @@ from verify.ensembles.arithmetic import sigmoid_constants
 from verify.ensembles.draws import DrawTables, seed_words
 from verify.ensembles.lanes import BYTES
 from verify.ensembles.options import DivergedReplica, Sgd
-from verify.models.model import FiniteModel
-from verify.models.two_layer import TwoLayerModel
+from verify.models import FiniteModel, TwoLayerModel
 
 Array = npt.NDArray[Any]
 

@@ -7,8 +7,7 @@ from torch import Tensor
 
 from verify.ensembles.draws import SAMPLES, DrawTables, normals, philox
 from verify.ensembles.options import DivergedReplica, Sgd
-from verify.models.model import FiniteModel
-from verify.models.two_layer import TwoLayerModel
+from verify.models import FiniteModel, TwoLayerModel
 
 CHECKED_STEPS = 64
 """Steps between two looks for a parameter that is not finite."""

@@ -13,6 +13,8 @@ _WORDS = {
     "exam": "evaluation",
     "mend": "recover",
     "mended": "recovered",
+    "probe": "head",
+    "probes": "heads",
     "unit": "replicate",
     "units": "replicates",
 }

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set
 from types import MappingProxyType
 
-from theory.claims import CLAIMS, Claim
+from theory.claims import CLAIMS
 from verify.trial.design import Design
 from verify.trial.evidence import Evidence
 from verify.trial.measurement import Measurement, Networks, Reported
+from verify.trial.outlook import Outlook
 
 WIDTH = 80
 MOST_DECIMALS = 5
 _COLUMNS = (22, 9, 26, 13, 6)
 _PLACE = _COLUMNS[0] + 1 + _COLUMNS[1]
 """Width of a language with its scale, in place of the first two columns."""
-SIGN_ONLY = " (sign)"
-"""What follows `supported` where the sign is shown and the estimate is smaller than claimed."""
+POSITIVE, NEGATIVE = "> 0", "< 0"
+"""Verdicts in place of `supported` by a design that can show the sign only."""
+_SIGN_ONLY = "the margin δ is as large as the effect, so that only its sign is shown"
 _HEADER = ("claim", "predicted", "measured [interval]", "verdict", "caught")
 
 
@@ -31,10 +33,9 @@ def measured(m: Measurement) -> str:
     return f"{m.estimate:z.{decimals}f} [{m.low:z.{decimals}f}, {m.high:z.{decimals}f}]"
 
 
-def predicted(evidence: Evidence) -> str:
-    """Write the target of the headline, with ≥ or ≤ for a one-sided claim."""
-    sign = {"two": "", "lower": "≥ ", "upper": "≤ "}[evidence.headline_design.side]
-    return f"{sign}{evidence.headline.target:.4g}"
+def predicted(design: Design) -> str:
+    """Write the target of a design, with ≥ or ≤ if it is one-sided."""
+    return f"{ {'two': '', 'lower': '≥ ', 'upper': '≤ '}[design.side] }{design.target:.4g}"
 
 
 def controls(evidence: Evidence) -> str:
@@ -42,26 +43,16 @@ def controls(evidence: Evidence) -> str:
     return f"{sum(control.caught for control in evidence.controls)}/{len(evidence.controls)}"
 
 
-def _verdict(evidence: Evidence) -> str:
-    return _loud(evidence.verdict)
+def worded(verdict: str, design: Design) -> str:
+    """Write a verdict: loud if it is not `supported`, and "> 0" or "< 0" where that shows no more than the sign.
 
-
-def _loud(verdict: str) -> str:
-    return verdict if verdict == "supported" else verdict.upper()
-
-
-def sign_only(m: Measurement, design: Design) -> bool:
-    """Whether a claim is supported by its sign alone: its margin reaches to 0 and the estimate misses its target.
-
-    The verdict is as declared: an effect of the claimed sign that is not shown to be smaller than claimed.
+    So it does where the margin is as large as the effect that is claimed.
     """
-    misses = {"two": False, "lower": m.estimate < m.target, "upper": m.estimate > m.target}[design.side]
-    return m.verdict == "supported" and misses and design.delta == abs(design.target)
-
-
-def _worded(item: Evidence, m: Measurement) -> str:
-    """Write the verdict of a measurement, and where only its sign is shown that."""
-    return _loud(m.verdict) + SIGN_ONLY * sign_only(m, item.design_of(m))
+    if verdict == "supported" and design.side == "lower" and design.delta == design.target:
+        return POSITIVE
+    if verdict == "supported" and design.side == "upper" and design.delta == -design.target:
+        return NEGATIVE
+    return verdict if verdict == "supported" else verdict.upper()
 
 
 def _row(cells: Sequence[str], columns: Sequence[int] = _COLUMNS) -> str:
@@ -85,29 +76,36 @@ def table(
     """
     lines = [_row(_HEADER), "-" * WIDTH]
     origins: dict[str, None] = {}
+    shown: list[Evidence] = []
     for item in evidence:
         star = "*" if item.claim in stored else ""
         name = item.claim
         if len(name) > _COLUMNS[0]:
             lines.append(name)
             name = ""
-        lines.append(_row((name, predicted(item), measured(item.headline), _verdict(item) + star, controls(item))))
+        design = item.headline_design
+        verdict = worded(item.verdict, design) + star
+        lines.append(_row((name, predicted(design), measured(item.headline), verdict, controls(item))))
         more = elsewhere.get(item.claim, ())
-        lines += _by_language(item, more) or [_statistic(item)]
+        shown += [item, *more]
+        lines += _by_language(item, more) or [_statistic(design, f" (worst of {design.instances})")]
         origins |= dict.fromkeys(origin(found) for found in ([item] if star else []) + list(more))
     lines += [_row((claim, "", "", "no verdict", "")) for claim in unfinished]
-    if any(line.rstrip("*").endswith(SIGN_ONLY) for line in lines):
-        lines.append(f"{SIGN_ONLY.strip()}: of the claimed sign, by an estimate that is smaller than claimed")
+    lines += _legend(shown)
     return [*lines, *(f"* {text}" for text in origins)]
 
 
-def _statistic(item: Evidence) -> str:
-    """Write what the headline is about."""
-    instances = item.headline_design.instances
-    note = f"  {item.headline_design.statistic}"
-    suffix = f" (worst of {instances})" if instances > 1 else ""
-    room = WIDTH - len(suffix)
-    return (note if len(note) <= room else note[: room - 1] + "…") + suffix
+def _legend(items: Iterable[Evidence]) -> list[str]:
+    """Explain the verdicts on networks that are signs, if there are any."""
+    words = {worded(m.verdict, item.design_of(m)) for item in items for m, _ in item.about_networks}
+    return [f"{sign}: {_SIGN_ONLY}" for sign in (POSITIVE, NEGATIVE) if sign in words]
+
+
+def _statistic(design: Design, note: str = "") -> str:
+    """Write what a design is about, and its margin."""
+    suffix = f"{note if design.instances > 1 else ''}, δ = {design.delta:.4g}"
+    line, room = f"  {design.statistic}", WIDTH - len(suffix)
+    return (line if len(line) <= room else line[: room - 1] + "…") + suffix
 
 
 def _by_language(item: Evidence, more: Sequence[Evidence]) -> list[str]:
@@ -121,10 +119,13 @@ def _by_language(item: Evidence, more: Sequence[Evidence]) -> list[str]:
             for found in source.about_networks
             if source.designs.index(source.design_of(found[0])) == item.designs.index(design)
         ]
-        lines += [f"  {design.statistic}"[:WIDTH]] * bool(own)
+        lines += [_statistic(design)] * bool(own)
         for source, m, networks, star in own:
             place = f"    {networks.language}, {networks.scale}"
-            lines.append(f"{place:<{_PLACE}} " + _row((measured(m), _worded(source, m) + star), _COLUMNS[2:4]))
+            lines.append(
+                f"{place:<{_PLACE}} "
+                + _row((measured(m), worded(m.verdict, source.design_of(m)) + star), _COLUMNS[2:4])
+            )
     return lines
 
 
@@ -136,22 +137,39 @@ def origin(item: Evidence) -> str:
     ]
 
 
-def markdown(evidence: Iterable[Evidence]) -> str:
-    """Return the status table of the README: one row for each claim, generated from evidence and never typed."""
+def markdown(evidence: Iterable[Evidence], outlooks: Mapping[str, Outlook]) -> str:
+    """Return the two tables of the README: solvable models, then trained networks; generated and never typed."""
+    items = list(evidence)
+    return f"{solvable_models(items, outlooks)}\n{trained_networks(items, outlooks)}"
+
+
+def solvable_models(evidence: Iterable[Evidence], outlooks: Mapping[str, Outlook]) -> str:
+    """Return a row for each claim about models that can be solved."""
+    return _claims([item for item in evidence if not item.about_networks], outlooks)
+
+
+def trained_networks(evidence: Iterable[Evidence], outlooks: Mapping[str, Outlook]) -> str:
+    """Return a row for each claim about trained networks, by the language that decides."""
+    return _claims([item for item in evidence if item.about_networks], outlooks)
+
+
+def _claims(evidence: Sequence[Evidence], outlooks: Mapping[str, Outlook]) -> str:
     rows = [
-        "| claim | derivation | statistic | predicted | measured [interval] | verdict | controls caught |",
+        "| claim | in plain words | predicted | margin δ | measured [interval] | verdict | controls caught |",
         "|---|---|---|---|---|---|---|",
     ]
-    rows += [
-        f"| [`{e.claim}`](paper_notes/{CLAIMS[e.claim].chapter}/{CLAIMS[e.claim].module}.md) | {e.status} "
-        f"| {e.headline_design.statistic} "
-        f"| {predicted(e)} | {measured(e.headline)} | {_verdict(e)} | {controls(e)} |"
-        for e in evidence
-    ]
+    for item in evidence:
+        claim, design, networks = CLAIMS[item.claim], item.headline_design, item.headline.networks
+        place = "" if networks is None else f" ({networks.language}, {networks.scale})"
+        rows.append(
+            f"| [{claim.title}](paper_notes/{claim.chapter}/{claim.module}.md) | {outlooks[item.claim].finding} "
+            f"| {predicted(design)} | {design.delta:.4g} | {measured(item.headline)}{place} "
+            f"| {worded(item.verdict, design)} | {controls(item)} |"
+        )
     return "\n".join(rows) + "\n"
 
 
-def by_language(evidence: Iterable[Evidence], claims: Mapping[str, Claim], scales: Sequence[str]) -> str:
+def by_language(evidence: Iterable[Evidence], outlooks: Mapping[str, Outlook]) -> str:
     """Return verdicts by language and scale, then by claim what would change them.
 
     The first table is claim × source's figure × language × scale × verdict, a row for each measurement of a language;
@@ -159,44 +177,37 @@ def by_language(evidence: Iterable[Evidence], claims: Mapping[str, Claim], scale
 
     Args:
         evidence: of claims about languages, which may have several, at different scales; others have no row.
-        claims: by id; they say what their source reports and what would change the verdict.
-        scales: all there are; a claim that was not run at one of them gets a row that says so.
+        outlooks: of these claims; they say what the source reports and what would change the verdict.
     """
     rows = [
-        "| claim | its source's figure | statistic | language, scale | claimed | measured [interval] | verdict "
-        "| evidence |",
-        "|---|---|---|---|---|---|---|---|",
+        "| claim | its source's figure | statistic | language, scale | claimed | margin δ | measured [interval] "
+        "| verdict | evidence |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     by_claim: dict[str, list[Evidence]] = {}
     for item in evidence:
         if item.about_networks and item not in by_claim.setdefault(item.claim, []):
             by_claim[item.claim].append(item)
     for claim, items in by_claim.items():
-        found = [_language_cells(item, *own) for item in items for own in item.about_networks]
-        run = {scale for item in items for scale in item.scales}
-        found += [f" | {scale} | | | not run at this scale | |" for scale in scales if scale not in run]
-        name = f"{_link(claim)} | {claims[claim].figure}"
-        rows += [f"| {name if number == 0 else ' | '} | {cells}" for number, cells in enumerate(found)]
-    if any(SIGN_ONLY in row for row in rows):
-        rows += [
-            "",
-            f"`supported{SIGN_ONLY}`: the interval lies on the claimed side of 0 and reaches the claimed size, but the "
-            "estimate is smaller. `supported` alone: the estimate is of the claimed size too.",
-        ]
+        name = f"{_link(claim)} | {outlooks[claim].figure}"
+        for number, cells in enumerate(_language_cells(item, *own) for item in items for own in item.about_networks):
+            rows.append(f"| {name if number == 0 else ' | '} | {cells}")
+    for line in _legend(item for items in by_claim.values() for item in items):
+        rows += ["", f"{line}."]
     rows += ["", "| claim | from | what would change the verdict |", "|---|---|---|"]
-    rows += [f"| {_link(claim)} | {claims[claim].source} | {claims[claim].would_change} |" for claim in by_claim]
+    rows += [f"| {_link(claim)} | {CLAIMS[claim].source} | {outlooks[claim].would_change} |" for claim in by_claim]
     return "\n".join(rows) + "\n"
 
 
 def _link(claim: str) -> str:
-    return f"[`{claim}`]({claim.replace('-', '_')}.md)"
+    return f"[`{claim}`]({CLAIMS[claim].module}.md)"
 
 
 def _language_cells(item: Evidence, m: Measurement, networks: Networks) -> str:
-    sign = {"two": "", "lower": "≥ ", "upper": "≤ "}[item.design_of(m).side]
+    design = item.design_of(m)
     return (
-        f"{m.statistic} | {networks.language}, {networks.scale} | {sign}{m.target:.3g} "
-        f"| {measured(m)} | {_worded(item, m)} | {item.date[:10]}, {item.device} |"
+        f"{m.statistic} | {networks.language}, {networks.scale} | {predicted(design)} | {design.delta:.4g} "
+        f"| {measured(m)} | {worded(m.verdict, design)} | {item.date[:10]}, {item.device} |"
     )
 
 

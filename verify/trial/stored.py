@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
+from verify.environment import PROFILES
 from verify.trial.evidence import Evidence, read
-from verify.trial.settings import PROFILES
 
 FOLDER = Path(str(resources.files("verify") / "evidence"))
 

@@ -12,9 +12,9 @@ from verify.claims.language_models import test_closeness_predicts, test_plateau_
 from verify.cohorts import evaluations, laboratory, scale
 from verify.cohorts.plateau import Protocol
 from verify.downstream import FineTuning
+from verify.environment import Settings
 from verify.trial.design import Design
 from verify.trial.evidence import ANY, Evidence
-from verify.trial.settings import Settings
 from verify.trial.trial import Trial
 
 EMPIRICAL = (
@@ -147,7 +147,7 @@ def test_the_plateau_law_is_tried_on_the_small_networks_and_taken_from_the_store
     for profile in ("quick", "default"):
         later = Trial(CLAIMS["plateau-transformer"], Settings(profile))
         test_plateau_transformer.test_plateau_transformer(later)
-        assert later.recalled
+        assert later.uses_stored
         assert later.conclude() is evidence
 
 
@@ -168,5 +168,5 @@ def test_closeness_is_tried_on_small_networks_of_mixtures_and_taken_from_the_sto
     for profile in ("quick", "default"):
         later = Trial(CLAIMS["closeness-predicts"], Settings(profile))
         test_closeness_predicts.test_closeness_predicts(later)
-        assert later.recalled
+        assert later.uses_stored
         assert later.conclude() is evidence

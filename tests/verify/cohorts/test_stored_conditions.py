@@ -16,11 +16,11 @@ from verify.cohorts.closeness import End, Task, TaskDivergedError, end_of
 from verify.cohorts.phase import PIECE
 from verify.cohorts.plateau import Protocol
 from verify.cohorts.plateau.law import contexts_of, risen, spectra_of
+from verify.environment import Profile, Settings
 from verify.networks import Network
 from verify.runs import Checkpointer, RunStore
 from verify.training import Reference, Trainer
 from verify.training.labels import Labels
-from verify.trial.settings import Profile, Settings
 from verify.trial.trial import Trial
 
 T = TypeVar("T")

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from verify.curvature.data import Batch, LogProb, Population, call_model
-from verify.curvature.estimate import TraceEstimate
+from verify.curvature import Labelled, Population, TraceEstimate, call_model
+from verify.curvature.data import LogProb
 from verify.curvature.likelihood import Likelihood
 from verify.networks import Transformer, TransformerConfig
 
@@ -63,7 +63,7 @@ class Drawn:
     def __init__(self, population: Population) -> None:
         self.population = population
 
-    def draw(self, n: int, generator: torch.Generator) -> Batch:
+    def draw(self, n: int, generator: torch.Generator) -> Labelled:
         return self.population.draw(n, generator)
 
 

@@ -25,9 +25,8 @@ from tests.verify.curvature.examples import (
     vectors,
 )
 from tests.verify.curvature.test_interval import FALSE_ALARM, coverage_is_within
-from verify.curvature.data import Batch, Examples, softmax_of_model
+from verify.curvature import METHODS, Examples, Labelled, softmax_of_model, trace
 from verify.curvature.likelihood import Likelihood
-from verify.curvature.methods import METHODS, trace
 from verify.curvature.sampling import Sampling, Source, estimate_trace
 
 LEVEL = 0.95
@@ -62,19 +61,19 @@ FEATURES = torch.tensor([[0.5], [-1.0], [2.0]], dtype=torch.float64)
 class Uniform:
     """The three features, equally likely; their labels are the model's business."""
 
-    def draw(self, n: int, generator: torch.Generator) -> Batch:
-        return Batch(FEATURES[torch.randint(3, (n,), generator=generator)])
+    def draw(self, n: int, generator: torch.Generator) -> Labelled:
+        return Labelled(FEATURES[torch.randint(3, (n,), generator=generator)])
 
 
-class Labelled(Uniform):
+class OnGamma(Uniform):
     """The same with the model's own conditionals, so that H = F."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
 
-    def draw(self, n: int, generator: torch.Generator) -> Batch:
+    def draw(self, n: int, generator: torch.Generator) -> Labelled:
         inputs = super().draw(n, generator).inputs
-        return Batch(inputs, lambda: self.model(inputs).detach())
+        return Labelled(inputs, lambda: self.model(inputs).detach())
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -94,7 +93,7 @@ def test_rate_first_order_intervals_cover(method: str) -> None:
 def test_rate_coverage_after_stopping_and_the_error_that_is_reached() -> None:
     """Both stages as every method takes them, on units whose law is known: χ²₄/4, the trace of rank four, mean 1."""
 
-    def observe(likelihood: Likelihood, batch: Batch, probes: int, generator: torch.Generator) -> torch.Tensor:
+    def observe(likelihood: Likelihood, batch: Labelled, probes: int, generator: torch.Generator) -> torch.Tensor:
         return torch.randn(probes, 4, generator=generator, dtype=torch.float64).square().mean(-1, keepdim=True)
 
     population = on_gamma(Coin(1.2), FEATURES)
@@ -113,7 +112,7 @@ def test_rate_hutchinson_covers_on_drawn_data(monkeypatch: pytest.MonkeyPatch) -
     model = Coin(1.2)
     p = torch.sigmoid(1.2 * FEATURES[:, 0])
     expected = float((p * (1 - p) * FEATURES[:, 0] ** 2).mean())
-    data, generator, hits, runs = Labelled(model), seeded(21), 0, 120
+    data, generator, hits, runs = OnGamma(model), seeded(21), 0, 120
     monkeypatch.setattr("verify.curvature.methods.canary", lambda *arguments: 0.0)  # its own tests; most of the time
     for _ in range(runs):
         found = trace(model, data, "hutchinson", generator=generator, batches=32, batch_size=2, probes=4)

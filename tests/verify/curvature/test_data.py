@@ -10,18 +10,9 @@ from torch import Tensor, nn
 
 from synthetic.hmm.random import sticky_hmm
 from tests.verify.curvature.examples import EPS, filled, mlp, off_gamma, seeded, transformer, vectors
-from verify.curvature.data import (
-    Batch,
-    Examples,
-    LanguageData,
-    Population,
-    call_model,
-    n_examples,
-    select,
-    softmax_of_model,
-)
+from verify.curvature import Examples, Labelled, LanguageData, Population, call_model, softmax_of_model, trace
+from verify.curvature.data import n_examples, select
 from verify.curvature.likelihood import REST, Likelihood, assign_blocks, cross_entropy
-from verify.curvature.methods import trace
 from verify.networks import Transformer, TransformerConfig
 
 HALF = torch.tensor([0.5, 0.5], dtype=torch.float64)
@@ -107,12 +98,12 @@ def test_examples_need_a_target_each(n: int, targets: Tensor | None) -> None:
 def test_closed_form_cross_entropy() -> None:
     log_p = torch.log(torch.tensor([[0.25, 0.75], [0.5, 0.5]], dtype=torch.float64))
     certain = torch.tensor([[0.0, 1.0], [0.5, 0.5]], dtype=torch.float64).log()
-    given = Batch(vectors(2), certain)
+    given = Labelled(vectors(2), certain)
     entropy = -(0.5 * math.log(0.75) + 0.5 * math.log(0.5))
     assert float(cross_entropy(log_p, given)) == pytest.approx(entropy, rel=16 * EPS)
-    weighted = Batch(vectors(2), certain, weight=torch.tensor([1.0, 0.0], dtype=torch.float64))
+    weighted = Labelled(vectors(2), certain, weight=torch.tensor([1.0, 0.0], dtype=torch.float64))
     assert float(cross_entropy(log_p, weighted)) == pytest.approx(-math.log(0.75), rel=16 * EPS)
-    labelled = Batch(vectors(2), targets=torch.tensor([0, 1]))
+    labelled = Labelled(vectors(2), targets=torch.tensor([0, 1]))
     expected = -0.5 * (math.log(0.25) + math.log(0.5))
     assert float(cross_entropy(log_p, labelled)) == pytest.approx(expected, rel=16 * EPS)
 
@@ -124,7 +115,7 @@ def test_property_p_star_is_computed_once_and_only_if_asked() -> None:
         asked.append(1)
         return torch.zeros(2, 1)
 
-    batch = Batch(vectors(2), compute)
+    batch = Labelled(vectors(2), compute)
     assert not asked
     for _ in range(3):
         assert batch.log_conditional is not None

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.verify.curvature.examples import filled, seeded
-from verify.curvature.data import Batch, Examples, LogProb
+from verify.curvature import Examples, Labelled, trace
+from verify.curvature.data import LogProb
 from verify.curvature.fisher import exact_fisher
 from verify.curvature.huggingface import (
     IGNORED,
@@ -22,7 +23,6 @@ from verify.curvature.huggingface import (
 )
 from verify.curvature.hutchinson import exact_trace
 from verify.curvature.likelihood import Likelihood, cross_entropy
-from verify.curvature.methods import trace
 from verify.curvature.products import canary
 
 MASKED = 9
@@ -109,7 +109,7 @@ def test_cross_library_hugging_face_models(case: Callable[[Any], tuple[nn.Module
     assert data.targets is not None
     assert not isinstance(data.inputs, Tensor)
     aligned = nn.functional.pad(data.targets, (4 - data.targets.shape[1], 0), value=IGNORED)
-    whole = Batch(data.inputs, targets=data.targets[data.targets != IGNORED])
+    whole = Labelled(data.inputs, targets=data.targets[data.targets != IGNORED])
     likelihood = Likelihood(model, log_prob)
     ours, theirs = cross_entropy(likelihood.rows(whole.inputs), whole), model(**data.inputs, labels=aligned).loss
     assert float(ours.detach()) == pytest.approx(float(theirs.detach()), rel=256 * 2.0**-23)  # theirs in float32

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from verify.curvature.interval import MIN_UNITS, _inverse, hall_interval, units_needed
+from verify.curvature import hall_interval
+from verify.curvature.interval import MIN_UNITS, _inverse, units_needed
 from verify.statistics.intervals import Interval, Samples, student_t_interval
 
 Law = Callable[[np.random.Generator, int], Samples]

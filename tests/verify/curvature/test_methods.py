@@ -28,7 +28,7 @@ from tests.verify.curvature.examples import (
     transformer,
     vectors,
 )
-from verify.curvature import METHODS, Batch, Data, Examples, Population, softmax_of_model, trace
+from verify.curvature import METHODS, Data, Examples, Labelled, Population, softmax_of_model, trace
 from verify.curvature.fisher import Generators, small_batch_fisher
 from verify.curvature.likelihood import Likelihood
 from verify.curvature.methods import EXACT_LIMIT
@@ -132,7 +132,7 @@ def test_closed_form_members_of_a_stack_are_estimated_as_if_alone() -> None:
     inputs = torch.stack([CONTEXTS, CONTEXTS.flip(0)])
 
     def found(likelihood: Likelihood, inputs: Tensor, generator: Generators) -> Tensor:
-        return small_batch_fisher(likelihood, Batch(inputs), 3, generator, directions="signs")
+        return small_batch_fisher(likelihood, Labelled(inputs), 3, generator, directions="signs")
 
     together = found(Likelihood(stack, stack=(2,)), inputs, [seeded(5), seeded(6)])
     for k in range(2):

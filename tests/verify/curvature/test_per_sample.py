@@ -21,13 +21,12 @@ from tests.verify.curvature.examples import (
     transformer,
     vectors,
 )
-from verify.curvature.data import Batch
+from verify.curvature import Labelled
 from verify.curvature.fisher import draw_directions
 from verify.curvature.likelihood import Likelihood
 from verify.curvature.per_example import looped_norms, mapped_norms
 from verify.curvature.per_sample import _RULES, PerSampleFisher, Uses
-from verify.networks import Transformer, TransformerConfig
-from verify.networks.lstm import Lstm, LstmConfig
+from verify.networks import Lstm, LstmConfig, Transformer, TransformerConfig
 
 SENTENCES = torch.randint(0, 5, (6, 4), generator=seeded(8))
 SENTENCES[0, :3] = 2  # a token three times in one sentence
@@ -216,7 +215,7 @@ def test_closed_form_norms_are_those_of_explicit_scores(name: str) -> None:
     make, inputs, formed, mapped = CASES[name]
     likelihood = Likelihood(filled(make()))
     observe = PerSampleFisher(likelihood)
-    batch = Batch(inputs)
+    batch = Labelled(inputs)
     observe(likelihood, batch, 1, seeded())  # the trial
     assert observe.by_rule is not None
     assert set(likelihood.parameters) - observe.by_rule == (set(likelihood.parameters) if formed is None else formed)
@@ -255,7 +254,7 @@ def test_mutant_a_wrong_map_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("verify.curvature.per_sample.mapped_norms", wrong)
     likelihood = Likelihood(filled(Tied()))
     observe = PerSampleFisher(likelihood)
-    observe(likelihood, Batch(vectors(4)), 1, seeded())
+    observe(likelihood, Labelled(vectors(4)), 1, seeded())
     assert not observe.mapped
 
 
@@ -267,7 +266,7 @@ def test_mutant_a_wrong_rule_is_not_used(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(_RULES, nn.functional.layer_norm, rule)
     likelihood = Likelihood(filled(Reader(nn.LayerNorm(6))))
     observe = PerSampleFisher(likelihood)
-    observe(likelihood, Batch(SENTENCES), 1, seeded())
+    observe(likelihood, Labelled(SENTENCES), 1, seeded())
     assert observe.by_rule is not None
     assert set(likelihood.parameters) - observe.by_rule == INNER
 
@@ -275,7 +274,7 @@ def test_mutant_a_wrong_rule_is_not_used(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_mutant_parts_that_overlap_are_not_taken_for_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """The trial sees what the count of uses would have stopped before."""
     likelihood = Likelihood(filled(Parts(overlap=1)))
-    batch = Batch(SENTENCES)
+    batch = Labelled(SENTENCES)
     monkeypatch.setattr("verify.curvature.per_sample._apart", lambda parameter, parts: True)
     observe = PerSampleFisher(likelihood)
     observe(likelihood, batch, 1, seeded())
@@ -286,10 +285,10 @@ def test_property_a_later_batch_that_selects_unevenly_is_formed() -> None:
     """One position of each example in the trial, then two of one and none of another: as many rows as examples."""
     likelihood = Likelihood(filled(Selecting(nn.Linear(6, 6))))
     observe = PerSampleFisher(likelihood)
-    observe(likelihood, Batch(ONCE), 1, seeded())
+    observe(likelihood, Labelled(ONCE), 1, seeded())
     assert set(observe.by_rule or ()) == set(likelihood.parameters)
     uneven = torch.tensor([[2, 0, 1, 3], [4, 2, 2, 1], [0, 2, 0, 1]])
-    found = observe(likelihood, Batch(uneven), 1, seeded(1))[0]
+    found = observe(likelihood, Labelled(uneven), 1, seeded(1))[0]
     v = draw_directions(likelihood.model(uneven).detach(), seeded(1), "labels")
     right = explicit(likelihood, uneven, v)
     torch.testing.assert_close(found, right, rtol=1024 * EPS, atol=64 * EPS * float(right.sum()))
@@ -298,7 +297,7 @@ def test_property_a_later_batch_that_selects_unevenly_is_formed() -> None:
 def test_property_one_example_and_float32() -> None:
     for model in (filled(Reader(nn.LayerNorm(6))), filled(Twice(nn.Linear(6, 6)))):
         double = Likelihood(model)
-        batch = Batch(SENTENCES[:1])
+        batch = Labelled(SENTENCES[:1])
         found = []
         for likelihood in (double, Likelihood(model.float())):
             observe = PerSampleFisher(likelihood)
@@ -338,4 +337,4 @@ def closing(model: nn.Module, inputs: Tensor) -> Tensor:
 def test_rows_that_are_not_example_by_example(log_prob: Callable[[nn.Module, Tensor], Tensor]) -> None:
     likelihood = Likelihood(mlp(), log_prob)
     with pytest.raises(ValueError, match=r"log_prob of example \d alone to be its rows in the batch"):
-        PerSampleFisher(likelihood)(likelihood, Batch(vectors(4)), 1, seeded())
+        PerSampleFisher(likelihood)(likelihood, Labelled(vectors(4)), 1, seeded())

@@ -24,13 +24,12 @@ from tests.verify.curvature.examples import (
     transformer,
     vectors,
 )
-from verify.curvature.data import Batch, Examples
+from verify.curvature import Examples, Labelled, SecondOrderError, trace
 from verify.curvature.hutchinson import exact_trace, hutchinson
 from verify.curvature.likelihood import Likelihood
-from verify.curvature.methods import trace
-from verify.curvature.products import CANARY_ROWS, HessianProducts, SecondOrderError, canary
+from verify.curvature.products import CANARY_ROWS, HessianProducts, canary
 from verify.curvature.pullback import pullbacks
-from verify.networks.lstm import Lstm, LstmConfig
+from verify.networks import Lstm, LstmConfig
 
 
 class _WrongTwice(torch.autograd.Function):
@@ -113,7 +112,7 @@ def test_closed_form_an_unused_parameter_has_rows_of_zeros() -> None:
 def test_closed_form_a_loss_without_curvature_has_none() -> None:
     model = filled(nn.Linear(3, 3))
     flat = Likelihood(model, lambda m, x: m(x) * 0 - math.log(3))
-    products = HessianProducts(flat, Batch(vectors(), targets=torch.zeros(5, dtype=torch.int64)))
+    products = HessianProducts(flat, Labelled(vectors(), targets=torch.zeros(5, dtype=torch.int64)))
     assert not products(torch.ones(2, 12, dtype=torch.float64)).any()
 
 
@@ -244,8 +243,8 @@ def test_property_the_canary_takes_few_rows_and_all_where_rows_are_not_examples(
 
     n = CANARY_ROWS + 5
     targets = torch.arange(n) % 3
-    canary(Likelihood(mlp(), log_prob), Batch(vectors(n), targets=targets), seeded())
-    canary(Likelihood(mlp(), two_each), Batch(vectors(n), targets=targets.repeat_interleave(2)), seeded())
+    canary(Likelihood(mlp(), log_prob), Labelled(vectors(n), targets=targets), seeded())
+    canary(Likelihood(mlp(), two_each), Labelled(vectors(n), targets=targets.repeat_interleave(2)), seeded())
     assert set(taken[: len(taken) // 2]) == {CANARY_ROWS}
     assert set(taken[len(taken) // 2 :]) == {n}
 

@@ -9,13 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from verify.minimisers.dictionary import (
-    InfeasibleDictionaryError,
-    bracket_dictionary_minimum,
-    dictionary_minimum,
-)
-from verify.models.brackets import BracketModel, bracket_contexts
-from verify.models.exact import exact_excess, trace_hessian
+from verify.minimisers import bracket_dictionary_minimum, dictionary_minimum
+from verify.minimisers.dictionary import InfeasibleDictionaryError
+from verify.models import BracketModel, bracket_contexts, exact_excess, trace_hessian
 
 ALPHA = 1.5
 CURVATURE = math.exp(-ALPHA) / (1 + math.exp(-ALPHA)) ** 2

@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor
 
-from verify.minimisers.flattest import minimise_trace
-from verify.minimisers.retraction import NotOnManifoldError, random_minimiser, retract
-from verify.models.exact import exact_excess, trace_hessian
-from verify.models.model import FiniteModel
-from verify.models.pairs import PairModel
-from verify.models.product import ProductModel
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Matrices here are small: threads only wait for each other, the more so on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+from verify.minimisers import NotOnManifoldError, minimise_trace, random_minimiser, retract
+from verify.models import FiniteModel, PairModel, ProductModel, exact_excess, trace_hessian
 
 
 def starts(model: FiniteModel, n: int, seed: int = 0) -> Tensor:

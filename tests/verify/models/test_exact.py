@@ -10,11 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from verify.models import exact
-from verify.models.brackets import BracketModel
-from verify.models.model import FiniteModel
-from verify.models.pairs import PairModel
-from verify.models.product import ProductModel
+from tests.verify.models.examples import Opaque
+from verify.models import BracketModel, FiniteModel, PairModel, ProductModel, exact
 
 EPS = torch.finfo(torch.float64).eps
 
@@ -34,22 +31,6 @@ class SoftmaxModel(FiniteModel):
         w = theta.reshape(*theta.shape[:-1], 3, 2)
         h = contexts @ w.mT
         return h + 0.3 * h.square()
-
-
-class Opaque(FiniteModel):
-    """Another model, stripped of its closed forms: the generic path of every function."""
-
-    def __init__(self, model: FiniteModel) -> None:
-        self.inner = model
-        self.name, self.layout = model.name, model.layout
-        self.contexts, self.context_prob, self.conditional = (
-            model.contexts,
-            model.context_prob,
-            model.conditional,
-        )
-
-    def scores(self, theta: Tensor, contexts: Tensor) -> Tensor:
-        return self.inner.scores(theta, contexts)
 
 
 def two_layer_models() -> list[PairModel | BracketModel | ProductModel]:

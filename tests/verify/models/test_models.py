@@ -11,10 +11,7 @@ import torch
 
 from synthetic.closed_form.brackets import BracketLanguage
 from synthetic.closed_form.pairs import PairLanguage
-from verify.models.brackets import BracketModel, bracket_contexts
-from verify.models.exact import exact_excess, trace_hessian
-from verify.models.pairs import PairModel
-from verify.models.product import ProductModel
+from verify.models import BracketModel, PairModel, ProductModel, bracket_contexts, exact_excess, trace_hessian
 
 EPS = torch.finfo(torch.float64).eps
 

@@ -11,7 +11,10 @@ from verify.trial import report
 from verify.trial.decision import decide
 from verify.trial.evidence import ControlOutcome, Evidence
 from verify.trial.measurement import Measurement, Networks, Reported
+from verify.trial.outlook import Outlook
 from verify.trial.report import WIDTH, markdown, measured, table
+
+OUTLOOKS = {"same-loss-different-transfer": Outlook(figure="a figure", would_change="more")}
 
 
 def measurement(estimate: float, error: float) -> Measurement:
@@ -46,11 +49,16 @@ def test_refuted_missed_and_unfinished_are_loud() -> None:
     assert any("plateau" in line and "no verdict" in line for line in text.splitlines())
 
 
-def test_markdown_has_a_row_for_each_claim() -> None:
-    rows = markdown([evidence()]).strip().splitlines()
-    assert len(rows) == 3
-    assert len({row.count("|") for row in rows}) == 1
-    assert "(paper_notes/noise/product_model.md)" in rows[2]
+def test_the_readme_has_a_table_of_solvable_models_and_one_of_trained_networks() -> None:
+    outlooks = {item.claim: Outlook(finding="In plain words.") for item in (evidence(), by_language())}
+    tables = [part.splitlines() for part in markdown([evidence(), by_language()], outlooks).split("\n\n")]
+    assert [len(rows) for rows in tables] == [3, 3]
+    assert len({row.count("|") for rows in tables for row in rows}) == 1
+    for rows, item, place in zip(tables, (evidence(), by_language()), ("", " (pcfg, small)"), strict=True):
+        claim = CLAIMS[item.claim]
+        link = f"[{claim.title}](paper_notes/{claim.chapter}/{claim.module}.md)"
+        assert rows[2].startswith(f"| {link} | In plain words. | 1 | 0.1 | ")
+        assert f"]{place} | supported | 1/1 |" in rows[2]
 
 
 def by_language() -> Evidence:
@@ -92,12 +100,12 @@ def test_evidence_of_another_scale_is_shown_starred_beside_that_of_the_run() -> 
 
 
 def test_verdicts_by_language_of_two_scales_are_one_claim() -> None:
-    shown = report.by_language([by_language(), by_language(), at_scale("medium")], CLAIMS, ["small", "medium", "paper"])
-    rows = shown.split("\n\n")[0].splitlines()[2:]
-    assert len(rows) == 2 + 2 + 1
+    shown = report.by_language([evidence(), by_language(), by_language(), at_scale("medium")], OUTLOOKS)
+    rows = shown.split("\n\n")[0].splitlines()
+    assert len(rows) == 2 + 2 + 2
     assert sum("same-loss" in row for row in rows) == 1
-    assert "medium | ≥" not in rows[0]
-    assert "paper | | | not run" in rows[-1]
+    assert len({row.count("|") for row in rows}) == 1
+    assert "REFUTED" in rows[3]
 
 
 def test_further_evaluations_have_a_column_each_and_no_verdict() -> None:
@@ -125,23 +133,12 @@ def test_without_further_evaluations_there_is_no_table_of_them() -> None:
     assert report.further_evaluations([evidence(), by_language()]) == ""
 
 
-def test_verdicts_by_language_say_what_was_not_run() -> None:
-    shown = report.by_language([evidence(), by_language()], CLAIMS, ["small", "paper"])
-    rows = shown.split("\n\n")[0].splitlines()
-    assert len(rows) == 2 + 2 + 1
-    assert len({row.count("|") for row in rows}) == 1
-    assert "not run at this scale" in rows[-1]
-    assert "REFUTED" in rows[3]
-
-
 def test_verdicts_by_language_show_the_figure_once_and_then_by_claim_what_would_change_them() -> None:
     claim = CLAIMS[by_language().claim]
-    verdicts, changes = report.by_language([evidence(), by_language()], CLAIMS, ["small"]).split("\n\n")
-    assert verdicts.count(claim.figure) == 1
-    assert verdicts.splitlines()[2].split(" | ")[1] == claim.figure
-    assert changes.splitlines()[2:] == [
-        f"| [`{claim.id}`](same_loss_different_transfer.md) | {claim.source} | {claim.would_change} |"
-    ]
+    verdicts, changes = report.by_language([evidence(), by_language()], OUTLOOKS).split("\n\n")
+    assert verdicts.splitlines()[2].split(" | ")[1] == "a figure"
+    assert verdicts.count("a figure") == 1
+    assert changes.splitlines()[2:] == [f"| [`{claim.id}`](same_loss_different_transfer.md) | {claim.source} | more |"]
 
 
 NETWORKS = Networks(language="hmm", scale="small", replicates=46)
@@ -157,20 +154,26 @@ def one_sided(estimate: float, error: float, side: str = "lower", delta: float =
 @pytest.mark.parametrize(
     ("item", "word"),
     [
-        (one_sided(0.7, 0.5), "supported (sign)"),
-        (one_sided(-0.7, 0.5, "upper"), "supported (sign)"),
-        (one_sided(1.2, 0.5), "supported"),
-        (one_sided(-1.2, 0.5, "upper"), "supported"),
+        (one_sided(0.7, 0.5), "> 0"),
+        (one_sided(1.2, 0.5), "> 0"),
+        (one_sided(-0.7, 0.5, "upper"), "< 0"),
+        (one_sided(-1.2, 0.5, "upper"), "< 0"),
         (one_sided(0.9, 0.2, delta=0.5), "supported"),
         (one_sided(0.7, 0.9), "INCONCLUSIVE"),
         (one_sided(0.5, 0.1), "REFUTED"),
     ],
 )
-def test_supported_by_its_sign_alone_is_told_apart_from_supported_in_size(item: Evidence, word: str) -> None:
-    verdicts, *rest = report.by_language([item], CLAIMS, ["small"]).split("\n\n")
+def test_a_design_that_can_show_no_more_than_the_sign_says_so(item: Evidence, word: str) -> None:
+    verdicts, *rest = report.by_language([item], OUTLOOKS).split("\n\n")
     assert verdicts.splitlines()[-1].split(" | ")[-2] == word
-    assert any("`supported (sign)`:" in part for part in rest) == word.endswith("(sign)")
+    legend = [part for part in rest if part.startswith((f"{report.POSITIVE}:", f"{report.NEGATIVE}:"))]
+    assert [part[:3] for part in legend] == [f"{word}:"[:3]] * ("0" in word)
     lines = table([item], stored={item.claim}, elsewhere={item.claim: [item]})
     assert [line.split("]")[1].strip() for line in lines if ", small" in line] == [word, word + "*"]
-    assert any(line.startswith("(sign): ") for line in lines) == word.endswith("(sign)")
+    assert sum("only its sign" in line for line in lines) == len(legend)
     assert all(len(line) <= WIDTH for line in lines)
+
+
+def test_every_statistic_has_its_margin() -> None:
+    lines = table([evidence(), by_language()])
+    assert sum(line.endswith(", δ = 0.1") for line in lines) == 2

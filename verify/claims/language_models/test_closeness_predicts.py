@@ -22,13 +22,22 @@ from verify.cohorts import (
 from verify.cohorts.closeness import Task, end_of
 from verify.cohorts.families import MIXTURES
 from verify.cohorts.ranks import RANKED, correlations, dealt, pooled
+from verify.environment import Profile
 from verify.trial.design import Design
 from verify.trial.measurement import Reported
-from verify.trial.settings import Profile
+from verify.trial.outlook import Outlook
 from verify.trial.stored import stored
 from verify.trial.trial import Trial
 
 CLAIM = "closeness-predicts"
+OUTLOOK = Outlook(
+    finding="Over ways of training to the same loss, the nearer the minima of its two tasks the better a network "
+    "transfers.",
+    expected="refuted",
+    figure="none known of Nexus; −0.4 is ours",
+    would_change="An interval above −0.4 for either correlation, in one language, refutes it; intervals below 0 that "
+    "reach −0.4 for both, in every language, would support it.",
+)
 RHO = -0.4
 SCALE = f"small:{','.join(family.name for family in MIXTURES)}"
 """Whatever is asked for: two languages at once, small enough to be written out."""
@@ -109,7 +118,7 @@ class Measured:
 def test_closeness_predicts(trial: Trial) -> None:
     transfer, exchange = trial.declare(designs(trial.profile, trial.scale))
     if trial.profile != "full" and trial.scale is None:
-        trial.recall(stored(CLAIM, "medium"))
+        trial.use_stored(stored(CLAIM, "medium"))
         return
     for found in trained(trial, RANKED, Measured.of, SCALE):
         comparison, family = found.comparison, found.comparison.cohort.family.name
@@ -125,7 +134,7 @@ def test_closeness_predicts(trial: Trial) -> None:
             "ρ of ‖θ₁ − θ₂‖/‖θ‖": mean(correlations(found.relative, accuracy, excess)),
             "excess left on a task": Reported(found.left),
         }
-        over_runs = pooled(found.distance, accuracy, excess, trial.numpy("bootstrap", family))
+        over_runs = pooled(found.distance, accuracy, excess, trial.rng("bootstrap", family))
         beside["pooled ρ given the excess"] = over_runs
         record(trial, transfer, comparison, Contrast(by_distance, 0.0), beside)
         beside = {
@@ -139,13 +148,13 @@ def test_closeness_predicts(trial: Trial) -> None:
                 "shuffled distances",
                 "a replicate's distances are dealt to its conditions at random",
                 transfer,
-                dealt(found.distance, accuracy, excess, trial.numpy("shuffle", family)),
+                dealt(found.distance, accuracy, excess, trial.rng("shuffle", family)),
             ),
             (
                 "shuffled distances against tr F",
                 "a replicate's distances are dealt to its conditions at random",
                 exchange,
-                dealt(found.distance, trace, excess, trial.numpy("shuffle against tr F", family)),
+                dealt(found.distance, trace, excess, trial.rng("shuffle against tr F", family)),
             ),
             (
                 "one language twice",

@@ -10,12 +10,22 @@ from torch import Tensor
 from verify.cohorts import Bench, Comparison, Contrast, contrast, from_stored, record, record_control, scale_of, trained
 from verify.cohorts.ranks import RANKED, correlations, dealt, mean_where_defined, pooled, reliability, without_ranks
 from verify.cohorts.sharpness import Sharpness
+from verify.environment import Profile
 from verify.trial.design import Design
 from verify.trial.measurement import Reported
-from verify.trial.settings import Profile
+from verify.trial.outlook import Outlook
 from verify.trial.trial import Trial
 
 CLAIM = "flatness-predicts"
+OUTLOOK = Outlook(
+    finding="Over ways of training to the same loss, the flatter a network the better it transfers, with a rank "
+    "correlation of 0.4.",
+    expected="refuted",
+    figure="no coefficient known; accuracy 55.7% at tr H 8.01 and 50.2% at 19.34 (grammar, task C), 50.5% at 12.6 and "
+    "40.4% at 19.8 (task B, sizes); second-hand",
+    would_change="An interval above −0.4 for either measure, in one language, refutes it; intervals below 0 that "
+    "reach −0.4 for both, in every language, would support it.",
+)
 RHO = -0.4
 
 
@@ -60,14 +70,14 @@ def test_flatness_predicts(trial: Trial) -> None:
             found = Contrast(correlations(table, accuracy, excess), 0.0)
             name = "tr F" if design is raw else "Σθ²F"
             # The name of a random stream: it stays, whatever the statistic is called.
-            generator = trial.numpy("bootstrap", family, f"mean Spearman ρ of {name} with accuracy inside units")
+            generator = trial.rng("bootstrap", family, f"mean Spearman ρ of {name} with accuracy inside units")
             beside = {
                 "pooled ρ given the excess": pooled(table, accuracy, excess, generator),
                 **shown,
                 "units without ranks": Reported(float(without_ranks(table, accuracy, excess))),
             }
             record(trial, design, comparison, found, beside)
-            shuffled = dealt(table, accuracy, excess, trial.numpy("shuffle", family))
+            shuffled = dealt(table, accuracy, excess, trial.rng("shuffle", family))
             record_control(
                 trial,
                 f"shuffled {name}",

@@ -22,12 +22,21 @@ from verify.cohorts import (
 )
 from verify.cohorts.conditions import Size
 from verify.downstream import random_projection
+from verify.environment import Profile
 from verify.networks import Network
 from verify.trial.design import Design
-from verify.trial.settings import Profile
+from verify.trial.outlook import Outlook
 from verify.trial.trial import Trial
 
 CLAIM = "model-size"
+OUTLOOK = Outlook(
+    finding="A network of twice the width has 4.5 points more of downstream accuracy at the same loss and number of "
+    "features.",
+    expected="inconclusive",
+    figure="+6.9 points (grammar), +4.5 points (hidden Markov model), +2.0 points (samples of OPT); second-hand",
+    would_change="An interval below 0.045 in one language refutes it, intervals above 0 that reach 0.045 in every "
+    "language would support it, and more units would decide where it is open.",
+)
 GAIN = 0.045
 
 

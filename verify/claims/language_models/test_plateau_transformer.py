@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from verify.cohorts import Bench, equivalence, scale_of, trained
 from verify.cohorts.plateau import PlateauLaw, Protocol
+from verify.environment import Profile
 from verify.trial.design import Design
 from verify.trial.measurement import Networks, Reported
-from verify.trial.settings import Profile
+from verify.trial.outlook import Outlook
 from verify.trial.stored import stored
 from verify.trial.trial import Trial
 
 CLAIM = "plateau-transformer"
+OUTLOOK = Outlook(
+    finding="Label noise raises the loss of a transformer by what the spectrum of its curvature predicts, at every "
+    "time.",
+    figure="none known; the claim is ours",
+    would_change="An interval for the ratio, widened by the allowance for the sample of contexts, that misses 1 in "
+    "one language refutes it; one that contains 1 and is wider than the margin would leave it open.",
+)
 MARGIN = 0.2
 """What 46 replicates decide with power 0.9 if they scatter by 0.14, and nearer to 1 than any of the controls.
 
@@ -49,7 +57,7 @@ def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
 def test_plateau_transformer(trial: Trial) -> None:
     (design,) = trial.declare(designs(trial.profile, trial.scale))
     if trial.profile != "full" and trial.scale is None:
-        trial.recall(stored(CLAIM, "medium"))
+        trial.use_stored(stored(CLAIM, "medium"))
         return
     for family, units, found in trained(trial, ["base"], _tried, SCALE):
         large, small = (found.added["sampled"] / found.predicted).mean(1).tolist()

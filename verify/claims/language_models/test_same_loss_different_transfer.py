@@ -13,11 +13,19 @@ from verify.cohorts import (
     scale_of,
     trained,
 )
+from verify.environment import Profile
 from verify.trial.design import Design
-from verify.trial.settings import Profile
+from verify.trial.outlook import Outlook
 from verify.trial.trial import Trial
 
 CLAIM = "same-loss-different-transfer"
+OUTLOOK = Outlook(
+    finding="Two networks of the same pre-training loss can differ by 7 points of downstream accuracy, by how they "
+    "were trained.",
+    figure="+6.8, +6.9, +5.5 points (grammar, tasks A, B, C); second-hand",
+    would_change="An interval below 0.07 in one language refutes it; intervals above 0 that reach 0.07 in every "
+    "language support it.",
+)
 GAP = 0.07
 
 

@@ -15,6 +15,8 @@ from torch import Tensor
 from theory.claims import find
 from verify.downstream.minimum_norm import transfer_experiment
 from verify.ensembles import Gradient, Sgd
+from verify.ensembles.on_trial import ensemble
+from verify.environment import Profile
 from verify.minimisers.constraint import MinimiserConstraint
 from verify.minimisers.retraction import gauss_newton, random_minimiser
 from verify.models.brackets import BracketModel
@@ -22,10 +24,13 @@ from verify.models.exact import exact_excess, fisher_trace
 from verify.models.pairs import PairModel
 from verify.statistics.intervals import Samples
 from verify.trial.design import Design
-from verify.trial.settings import Profile
+from verify.trial.outlook import Outlook
 from verify.trial.trial import BUDGET, Trial
 
 CLAIM = "sgd-reaches-flattest"
+OUTLOOK = Outlook(
+    finding="From most random starts, SGD on sampled labels ends at the flattest minimum.",
+)
 LEARNING_RATE = 0.05
 SLOW_TIME = 50.0
 """τ in units of the time 1/(σ'(α)|α|^{2/3}), brackets 1/σ'(α), on which tr H changes: θ scales with |α|^{1/3}."""
@@ -202,8 +207,8 @@ def run(
     )
     for stage, (rate, tau) in enumerate(stages):
         sgd = Sgd(rate, gradient=gradient)
-        theta = trial.ensemble(instance.model, theta, sgd, sgd.steps_for(tau), *path, stage)
-    return trial.ensemble(instance.model, theta, DESCENT, DESCENT_STEPS, *path, "descent")
+        theta = ensemble(trial, instance.model, theta, sgd, sgd.steps_for(tau), *path, stage)
+    return ensemble(trial, instance.model, theta, DESCENT, DESCENT_STEPS, *path, "descent")
 
 
 def reached(instance: Instance, theta: Float[Tensor, "start parameter"], least: float) -> Samples:
@@ -246,7 +251,7 @@ def test_reaches_flattest(trial: Trial) -> None:
     flat, on_features, probed = declared
     trial.plan(4 * (size.pairs + len(size.brackets) + 2))
     for i in range(size.pairs):
-        instance = draw(trial.numpy("instance", i), size)
+        instance = draw(trial.rng("instance", i), size)
         model = instance.model
         assert isinstance(model, PairModel)
         start = instance.starts(size.starts, trial.torch("starts", i))
@@ -261,7 +266,7 @@ def test_reaches_flattest(trial: Trial) -> None:
             _wrong_constants(trial, flat, instance, end)
             _without_noise(trial, declared, instance, start[: size.groups * size.nets])
     for i, T in enumerate(size.brackets):
-        instance = draw_brackets(trial.numpy("brackets", i), T)
+        instance = draw_brackets(trial.rng("brackets", i), T)
         start = instance.starts(size.starts, trial.torch("bracket starts", i))
         end = run(trial, instance, start, "sampled", "bracket replicas", i)
         least = instance.prediction

@@ -14,6 +14,8 @@ from scipy.linalg import solve_discrete_lyapunov
 
 from theory.claims import find
 from verify.ensembles import Gradient, Sgd, run_ensemble
+from verify.ensembles.on_trial import DivergedError, ensemble
+from verify.environment import Profile
 from verify.minimisers.constraint import MinimiserConstraint
 from verify.minimisers.retraction import random_minimiser, retract
 from verify.models.exact import exact_excess, fisher_trace, hessian
@@ -22,10 +24,14 @@ from verify.models.product import ProductModel
 from verify.models.two_layer import TwoLayerModel
 from verify.statistics.extrapolation import richardson
 from verify.trial.design import Design
-from verify.trial.settings import Profile
-from verify.trial.trial import BUDGET, DivergedError, Trial
+from verify.trial.outlook import Outlook
+from verify.trial.trial import BUDGET, Trial
 
 CLAIM = "plateau"
+OUTLOOK = Outlook(
+    finding="The training loss stops above its floor by the learning rate times the curvature, over four times the "
+    "batch size.",
+)
 RATES = (0.24, 0.12, 0.06, 0.03)
 """Values of η tr H/(4σ'(α)(1 − β)) at the start: half the variance of f is B times less, and it bends the loss."""
 TERMS = 2
@@ -124,7 +130,7 @@ class Instance:
 
 def draw(trial: Trial, *path: str | int, kind: str, momentum: float = 0.0) -> Instance:
     """Draw 0.5 ≤ |α| ≤ 1.3, B ≤ 2 and a random minimiser that is well conditioned; for products 1 ≤ |α| ≤ 1.8."""
-    generator = trial.numpy(*path)
+    generator = trial.rng(*path)
     alpha = float(generator.choice([-1.0, 1.0]) * generator.uniform(0.5, 1.3))
     batch_size = int(generator.integers(1, 3))
     if kind == "product":
@@ -242,7 +248,7 @@ def _controls(trial: Trial, design: Design) -> None:
     for name, broken, gradient in noiseless:
         quiet = replace(sgd, gradient=gradient)
         steps = math.ceil(1000 / sgd.learning_rate)
-        final = trial.ensemble(instance.model, instance.start[None], quiet, steps, "control", name)
+        final = ensemble(trial, instance.model, instance.start[None], quiet, steps, "control", name)
         value = float(exact_excess(instance.model, final)[0]) / instance.predict(sgd.learning_rate, trace)
         trial.control(name, broken, design, value, parameters=instance.parameters)
     isotropic = replace(sgd, gradient="isotropic", noise_scale=math.sqrt(trace / instance.model.n_parameters))

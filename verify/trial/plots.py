@@ -151,7 +151,7 @@ def _draw(axes: Axes, row: Row, y: float) -> None:
         axes.plot(row.headline.estimate, y, shape, ms=5, color=color, mec="white", mew=0.6, zorder=4)
     _write(axes, 8 - _TITLES, y, "\n".join(textwrap.wrap(CLAIMS[item.claim].title, 50)), linespacing=1.15)
     _write(axes, 8.0, y - 5, item.verdict, right=True, color=color, weight="bold")
-    _write(axes, _WORDS - 8, y - 5, predicted(item), right=True, color=_GREY, size=7, ha="right")
+    _write(axes, _WORDS - 8, y - 5, predicted(item.headline_design), right=True, color=_GREY, size=7, ha="right")
     _write(axes, 8.0, y + 5, measured(item.headline), right=True, color=_GREY, size=7)
 
 

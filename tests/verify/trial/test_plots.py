@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from theory.claims import CLAIMS
-from verify import plots
 from verify.cli.main import main
+from verify.trial import plots
 from verify.trial.evidence import Evidence, read
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 STORED = ROOT / "verify" / "evidence" / "default-cpu.jsonl"
 
 
