@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -31,6 +31,7 @@ class Thresholds:
     e_hi: float
 
 
+@runtime_checkable
 class SamplingLaw(Protocol):
     """The law of an interval, as far as it is known before sampling."""
 
