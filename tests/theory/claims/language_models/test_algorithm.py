@@ -1,4 +1,4 @@
-"""Lookup tables in the pair language: heads by linear algebra over all label sequences, and mutants."""
+"""Lookup tables in the pair language: heads by linear algebra over all label sequences."""
 
 from __future__ import annotations
 

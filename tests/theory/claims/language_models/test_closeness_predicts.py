@@ -1,4 +1,4 @@
-"""Distance against trace: enumeration, an integrator, and mutants that are refused."""
+"""Distance against trace: enumeration and an integrator."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Continued training: the plateau sinks with the trace, checked along the product model's flow, and mutants."""
+"""Continued training: the plateau sinks with the trace, checked along the product model's flow."""
 
 from __future__ import annotations
 

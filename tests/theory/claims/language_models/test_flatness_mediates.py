@@ -1,4 +1,4 @@
-"""Penalty and noise: equal by closed form, isotropic noise by exact moments, and mutants that are refused."""
+"""Penalty and noise: equal by closed form, isotropic noise by exact moments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rank correlations of raw traces are what rescaling makes of them: by scipy, and mutants that are refused."""
+"""Rank correlations of raw traces are what rescaling makes of them: by scipy."""
 
 from __future__ import annotations
 

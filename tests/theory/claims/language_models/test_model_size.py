@@ -1,4 +1,4 @@
-"""The width law: copies of neurons by hand, the least trace at other widths, and mutants that are refused."""
+"""The width law: copies of neurons by hand, the least trace at other widths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Noise and the trace: what is proved, the share of soft labels, the product model, and mutants that are refused."""
+"""Noise and the trace: what is proved, the share of soft labels and the product model."""
 
 from __future__ import annotations
 

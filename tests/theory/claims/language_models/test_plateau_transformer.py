@@ -1,4 +1,4 @@
-"""The plateau law over a spectrum: what is proved, its bounds and its correction by numbers, and mutants refused."""
+"""The plateau law over a spectrum: what is proved, its bounds and its correction by numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Same loss, different transfer: units that the loss cannot see, heads by linear algebra, and mutants."""
+"""Same loss, different transfer: units that the loss cannot see, heads by linear algebra."""
 
 from __future__ import annotations
 

@@ -105,12 +105,6 @@ def test_enumeration_contexts_are_distinct_and_counted(length: int, nested: bool
     assert all(token == -sum(z) and sum(x * x for x in z) == length - 1 for z, token in listed)
 
 
-def _with_gate() -> Derivation:
-    d = Derivation("mutant")
-    d.assume("gate", sp.Eq(gate * response, response), "r = s r")
-    return d
-
-
 def test_mutant_without_the_gate_a_closed_neuron_would_have_to_pay() -> None:
     root = sp.sqrt(D)
     d = Derivation("mutant")

@@ -1,4 +1,4 @@
-"""Enumeration and mutant tests of the moments and the trace formula of the pair model."""
+"""Enumeration tests of the moments and the trace formula of the pair model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The noise covariance: status, the factors of the batch by enumeration, and mutants that the kernel refuses."""
+"""The noise covariance: the factors of the batch by enumeration."""
 
 from __future__ import annotations
 

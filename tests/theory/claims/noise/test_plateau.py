@@ -1,4 +1,4 @@
-"""The plateau: status, stationary variances by solving linear equations, and mutants that the kernel refuses."""
+"""The plateau: stationary variances by solving linear equations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The slow flow: status, its constant on a manifold known in closed form, and mutants that the kernel refuses."""
+"""The slow flow: its constant on a manifold known in closed form."""
 
 from __future__ import annotations
 

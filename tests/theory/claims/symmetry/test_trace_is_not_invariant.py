@@ -1,4 +1,4 @@
-"""The trace after rescaling: closed form, a network by hand, and mutants that the kernel refuses."""
+"""The trace after rescaling: closed form and a network by hand."""
 
 from __future__ import annotations
 

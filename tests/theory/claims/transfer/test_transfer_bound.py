@@ -1,4 +1,4 @@
-"""Enumeration and mutant tests of the bound for features that favour no pair of coordinates."""
+"""Enumeration tests of the bound for features that favour no pair of coordinates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Enumeration and mutant tests of the transfer of the flattest pair model."""
+"""Enumeration tests of the transfer of the flattest pair model."""
 
 from __future__ import annotations
 
