@@ -19,62 +19,29 @@ import torch
 from torch import Tensor, nn
 
 from synthetic.hmm.random import dirichlet_hmm
-from verify.curvature.data import LanguageData
-from verify.curvature.problem import Problem
-from verify.curvature.trace import METHODS, trace
+from verify.curvature import METHODS, LanguageData, trace
 from verify.networks import Transformer, TransformerConfig
 
 LENGTH, TOKENS, WIDTH, LAYERS, HEADS, SEED = 16, 50, 128, 5, 4, 0
 TARGET = 0.01
 
 
-class Attention(nn.Module):
-    """Softmax attention from primitives: it can be differentiated to every order."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.qkv, self.out = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the mixture of values at every position."""
-        q, k, v = self.qkv(x).reshape(len(x), LENGTH, 3, HEADS, -1).permute(2, 0, 3, 1, 4)
-        weight = torch.softmax(q @ k.mT / math.sqrt(q.shape[-1]), dim=-1)
-        mixed: Tensor = self.out((weight @ v).transpose(1, 2).flatten(2))
-        return mixed
-
-
-class Block(nn.Module):
-    """One pre-LN layer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.norms = nn.ModuleList(nn.LayerNorm(WIDTH) for _ in range(2))
-        self.attention = Attention()
-        self.mlp = nn.Sequential(nn.Linear(WIDTH, 4 * WIDTH), nn.GELU(), nn.Linear(4 * WIDTH, WIDTH))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the next states."""
-        x = x + self.attention(self.norms[0](x))
-        after: Tensor = x + self.mlp(self.norms[1](x))
-        return after
-
-
 class StandIn(nn.Module):
-    """A masked-token transformer of plain torch layers, each with a rule for per-sample norms."""
+    """A masked-token transformer of torch's own layers."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.tokens = nn.Embedding(TOKENS + 1, WIDTH)
-        self.positions = nn.Embedding(LENGTH, WIDTH)
-        self.blocks = nn.Sequential(*[Block() for _ in range(LAYERS)])
-        self.norm, self.head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, TOKENS)
+        self.tokens, self.positions = nn.Embedding(TOKENS + 1, WIDTH), nn.Embedding(LENGTH, WIDTH)
+        block = nn.TransformerEncoderLayer(WIDTH, HEADS, 4 * WIDTH, 0.0, "gelu", batch_first=True, norm_first=True)
+        self.blocks = nn.TransformerEncoder(block, LAYERS, nn.LayerNorm(WIDTH), enable_nested_tensor=False)
+        self.head = nn.Linear(WIDTH, TOKENS)
 
     def forward(self, contexts: Tensor) -> Tensor:
         """Return log p(y | x) at the masked position."""
         masked = contexts < 0
         places = torch.arange(LENGTH).expand(contexts.shape)  # one for each example, as the rule asks
         states = self.blocks(self.tokens(contexts.masked_fill(masked, TOKENS)) + self.positions(places))
-        return torch.log_softmax(self.head(self.norm(states[masked])), dim=-1)
+        return torch.log_softmax(self.head(states[masked]), dim=-1)
 
 
 def train(model: nn.Module, data: LanguageData, steps: int, generator: torch.Generator) -> float:
@@ -106,7 +73,7 @@ def main() -> None:
         torch.manual_seed(SEED)
         model = StandIn()
     loss = train(model, data, arguments.steps, generator)
-    parameters = Problem(model, lambda model, inputs: model(inputs)).n_parameters
+    parameters = sum(value.numel() for value in model.parameters())
     print(f"{parameters} parameters, {arguments.steps} steps to a loss of {loss:.3f} nats; {arguments.threads} threads")
     print(f"{'method':<20}{'batch':>6}{'probes':>7}{'trace':>10}{'s/unit':>9}{'spread':>8}  half width at 95%")
     runs = [(name, size) for name in METHODS for size in (4, 8, 16, 32) if name != "exact"]
@@ -123,7 +90,9 @@ def main() -> None:
             f"  {after:6.2%} after {arguments.seconds:g} s",
             flush=True,
         )
-    house = Transformer(TransformerConfig.sized("800k", TOKENS, LENGTH), (), [torch.Generator().manual_seed(SEED)])
+    house = Transformer(
+        TransformerConfig(TOKENS, LENGTH, width=WIDTH, layers=4, heads=8), (), [torch.Generator().manual_seed(SEED)]
+    )
     train(house, data, arguments.steps, generator)
     for name, network in (("layers of torch", model), ("transformer of the house", house)):
         start = time.perf_counter()

@@ -28,7 +28,7 @@ from verify.ensembles import Sgd, run_ensemble
 from verify.ensembles.arithmetic import copy, sigmoid_constants
 from verify.ensembles.compiled import aligned
 from verify.ensembles.lanes import BYTES, fma, load, store
-from verify.models.pairs import PairModel
+from verify.models import PairModel
 
 RATE, SEED = 0.02, 1
 

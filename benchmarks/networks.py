@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from verify.networks import LstmConfig, Network, TransformerConfig, build, parameter_count
+from verify.networks import LstmConfig, Network, Transformer, TransformerConfig, build
 
 TARGET, RATE, FLOAT = 250, 0.1, 4
 SMALL, SMALL_BATCH = TransformerConfig(12, 8), 128
@@ -106,7 +106,7 @@ def moved(config: TransformerConfig, batch: int) -> int:
     sizes = (
         n * (rows * inner + inner * columns + rows * columns) for n, rows, inner, columns in products(config, batch)
     )
-    return 3 * FLOAT * (sum(sizes) + parameter_count(config))
+    return 3 * FLOAT * (sum(sizes) + Transformer(config).n_parameters())
 
 
 def sgd(network: Network, batch: int, steps: int) -> Callable[[], None]:

@@ -7,51 +7,53 @@ from pathlib import Path
 import pytest
 
 from theory.claims import CLAIMS
-from verify.cli.main import EVERY_CLAIM
+from verify.claims import outlooks
 from verify.cohorts.scale import SCALES
+from verify.environment import SCALE_NAMES
 from verify.trial.evidence import read
-from verify.trial.report import by_language, markdown, other_exams
+from verify.trial.report import by_language, further_evaluations, solvable_models, trained_networks
 
 ROOT = Path(__file__).parents[1]
 EVIDENCE = ROOT / "verify" / "evidence" / "default-cpu.jsonl"
 STORED = (EVIDENCE, *(EVIDENCE.with_name(f"{scale}-cpu.jsonl") for scale in ("long", "medium")))
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("paper_notes/**/*.md")])
+OUTLOOKS = outlooks()
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("paper_notes/**/*.md"), *ROOT.glob("synthetic/**/*.md")])
 
 
 def page_of(claim: str) -> str:
     return (ROOT / "paper_notes" / CLAIMS[claim].chapter / f"{CLAIMS[claim].module}.md").read_text(encoding="utf-8")
 
 
-def test_the_status_table_of_the_readme_is_generated_from_the_stored_evidence() -> None:
+def test_the_tables_of_the_readme_are_generated_from_the_stored_evidence() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = re.search(r"<!-- table: .*? -->\n(.*?)<!-- end of table -->", text, re.DOTALL)
-    assert shown is not None
-    evidence = {item.claim: item for item in read(EVIDENCE)}
-    assert shown[1] == markdown([evidence[claim] for claim in CLAIMS])
+    found = {item.claim: item for item in read(EVIDENCE)}
+    evidence = [found[claim] for claim in CLAIMS]
+    shown = re.findall(r"<!-- table: .*? -->\n(.*?)<!-- end of table -->", text, re.DOTALL)
+    assert shown == [solvable_models(evidence, OUTLOOKS), trained_networks(evidence, OUTLOOKS)]
 
 
 def test_the_page_of_empirical_claims_is_generated_from_the_stored_evidence() -> None:
-    text = (ROOT / "paper_notes" / "language_models" / "empirical.md").read_text(encoding="utf-8")
+    text = (ROOT / "paper_notes" / "language_models" / "tables.md").read_text(encoding="utf-8")
     shown = re.search(r"<!-- table: .*? -->\n(.*?)<!-- end of table -->", text, re.DOTALL)
     assert shown is not None
     files = [{item.claim: item for item in read(path)} for path in STORED]
     evidence = [found[claim] for claim in CLAIMS for found in files if claim in found]
-    assert set(EVERY_CLAIM) == SCALES.keys() - {"long"}
-    assert shown[1] == by_language(evidence, CLAIMS, EVERY_CLAIM)
+    assert tuple(SCALES) == SCALE_NAMES
+    assert shown[1] == by_language(evidence, OUTLOOKS)
 
 
-def test_the_table_of_other_exams_is_generated_from_the_stored_evidence() -> None:
-    text = (ROOT / "paper_notes" / "language_models" / "empirical.md").read_text(encoding="utf-8")
-    shown = re.search(r"<!-- other exams: .*? -->\n(.*?)<!-- end of other exams -->", text, re.DOTALL)
+def test_the_table_of_further_evaluations_is_generated_from_the_stored_evidence() -> None:
+    text = (ROOT / "paper_notes" / "language_models" / "tables.md").read_text(encoding="utf-8")
+    shown = re.search(r"<!-- further evaluations: .*? -->\n(.*?)<!-- end of further evaluations -->", text, re.DOTALL)
     assert shown is not None
     files = [{item.claim: item for item in read(path)} for path in STORED]
-    assert shown[1] == other_exams([found[claim] for claim in CLAIMS for found in files if claim in found])
+    assert shown[1] == further_evaluations([found[claim] for claim in CLAIMS for found in files if claim in found])
 
 
 def test_the_statement_of_an_empirical_claim_names_the_target_of_its_designs() -> None:
     for item in read(EVIDENCE):
         for design in item.designs:
-            if any("language" in m.parameters for m in item.measurements if m.statistic == design.statistic):
+            if any(m.statistic == design.statistic for m, _ in item.about_networks):
                 number = r"\ln 0.9" if design.target == math.log(0.9) else f"{design.target:g}"
                 assert number in CLAIMS[item.claim].statement
 
@@ -61,7 +63,7 @@ def test_stored_evidence_covers_every_claim_with_every_control_caught() -> None:
     assert evidence.keys() == CLAIMS.keys()
     for item in evidence.values():
         assert item.profile == "default"
-        assert item.verdict == CLAIMS[item.claim].expected
+        assert item.verdict == OUTLOOKS[item.claim].expected
         assert item.status == CLAIMS[item.claim].status
         assert all(control.caught for control in item.controls)
 
@@ -85,20 +87,21 @@ def test_the_page_of_a_claim_says_what_would_change_the_verdict(claim: str) -> N
     assert told is not None
     words = " ".join(told[1].split())
     assert len(words.split()) > 5
-    assert CLAIMS[claim].would_change in words
+    assert OUTLOOKS[claim].would_change in words
 
 
 def test_a_claim_about_languages_and_no_other_has_a_figure_of_its_source_and_a_way_to_change_its_verdict() -> None:
     for item in read(EVIDENCE):
-        claim, about_languages = CLAIMS[item.claim], any("language" in m.parameters for m in item.measurements)
-        assert bool(claim.figure) == about_languages
-        assert claim.would_change.endswith(".") == about_languages
-        assert "|" not in claim.figure + claim.would_change + claim.source
+        outlook, about_languages = OUTLOOKS[item.claim], bool(item.about_networks)
+        assert bool(outlook.figure) == about_languages
+        assert outlook.would_change.endswith(".") == about_languages
+        assert outlook.finding.endswith(".")
+        assert "|" not in outlook.finding + outlook.figure + outlook.would_change + CLAIMS[item.claim].source
 
 
-@pytest.mark.parametrize("claim", [claim.id for claim in CLAIMS.values() if claim.figure])
+@pytest.mark.parametrize("claim", [claim for claim in CLAIMS if OUTLOOKS[claim].figure])
 def test_the_figure_of_a_claim_is_marked_for_what_it_is_and_stands_on_its_page(claim: str) -> None:
-    figure = CLAIMS[claim].figure
+    figure = OUTLOOKS[claim].figure
     assert figure.endswith("second-hand") or ("none known" in figure and "ours" in figure)
     numbers = set(re.findall(r"\d+(?:\.\d+)?", figure))
     assert numbers <= set(re.findall(r"\d+(?:\.\d+)?", page_of(claim)))
@@ -108,6 +111,22 @@ def test_the_figure_of_a_claim_is_marked_for_what_it_is_and_stands_on_its_page(c
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?://)([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    named = r"`((?:theory|synthetic|verify|tests|paper_notes|benchmarks)/[\w/.-]+)`"
+    for path in re.findall(named, page.read_text(encoding="utf-8")):
+        assert "some_claim" in path or (ROOT / path).exists(), f"{page.name} names {path}"
+
+
+def test_the_readme_is_short_and_begins_with_what_was_found() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    words = re.sub(r"<!-- table.*?<!-- end of table -->", "", text, flags=re.DOTALL).split()
+    assert len(words) <= 800
+    assert 0 < text.index("**What was found.**") < text.index("](paper_notes/claims.svg)") < text.index("<!-- table")
 
 
 @pytest.mark.parametrize("module", ["theory", "synthetic", "verify"])

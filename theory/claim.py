@@ -24,9 +24,6 @@ class Claim:
         source: where it comes from; "second-hand" marks what was not read in the original.
         derive: builds the derivation; called once, on first use.
         formulas: what makes the closed form of each variant, from the derivation; "" is the main one.
-        expected: the verdict we expect experiments to give; anything else makes `flatproof run` exit 1.
-        figure: of a claim about trained networks, the number that its source reports, or that none is known.
-        would_change: of such a claim, one sentence that says what would change the verdict; its page repeats it.
     """
 
     id: str
@@ -37,9 +34,6 @@ class Claim:
     source: str
     derive: Callable[[], Derivation]
     formulas: Mapping[str, Callable[[Derivation], Formula]] = field(default_factory=dict)
-    expected: str = "supported"
-    figure: str = ""
-    would_change: str = ""
     place: int = 0
 
     @property

@@ -16,13 +16,13 @@ import pytest
 import torch
 
 from theory.claims import CLAIMS
+from verify.claims import outlook
 from verify.cohorts.scale import SCALES, ScaleError, scale_of
-from verify.environment import DeviceError, require_device
+from verify.environment import PROFILES, DeviceError, Settings, require_device
 from verify.trial import report
 from verify.trial.budget import SUITE_FALSE_ALARM
 from verify.trial.decision import Verdict
 from verify.trial.evidence import Evidence, append, require_expected
-from verify.trial.settings import PROFILES, Settings
 from verify.trial.stored import at_other_scales
 from verify.trial.trial import Trial
 
@@ -127,7 +127,7 @@ def trial(request: pytest.FixtureRequest) -> Iterator[Trial]:
     stash = request.config.stash
     stash[_TRIED].append(claim.id)
     bar = _Bar(request.config.pluginmanager.get_plugin("terminalreporter"), claim.id)
-    tried = Trial(claim, stash[_SETTINGS], bar)
+    tried = Trial(claim, stash[_SETTINGS], bar, outlook(claim))
     request.node.stash[_TRIAL] = tried
     try:
         yield tried
@@ -157,12 +157,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
         evidence = tried.conclude()
         pyfuncitem.config.stash[_FINISHED][evidence.claim] = evidence
         path = pyfuncitem.config.getoption("--evidence")
-        if tried.recalled:
+        if tried.uses_stored:
             pyfuncitem.config.stash[_STORED].add(evidence.claim)
         if path is not None:
             append(path, evidence)
-        # What is recalled was perhaps measured when nothing was expected; shown here, it is what the claim expects.
-        require_expected(replace(evidence, expected=tried.claim.expected) if tried.recalled else evidence)
+        # Stored evidence was perhaps measured when nothing was expected; shown here, it is what is expected now.
+        require_expected(replace(evidence, expected=tried.outlook.expected) if tried.uses_stored else evidence)
         if evidence.verdict == Verdict.REFUTED:
             # Strict: any other verdict has failed above.
             pytest.xfail(f"{evidence.claim} is refuted, as expected: {evidence.headline_design.prediction}")

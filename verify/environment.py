@@ -1,13 +1,35 @@
-"""Where a measurement was made: versions and hardware, recorded beside every result."""
+"""How a run of the suite is asked for, and where it is made: versions and hardware, recorded beside every result.
+
+Light to import, for the command line.
+"""
 
 from __future__ import annotations
 
 import os
 import platform
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Literal, get_args
 
-import torch
+Profile = Literal["quick", "default", "full"]
+PROFILES: tuple[Profile, ...] = get_args(Profile)
+
+ScaleName = Literal["small", "long", "medium", "paper", "large"]
+SCALE_NAMES: tuple[ScaleName, ...] = get_args(ScaleName)
+"""Sizes of the networks in claims about them: the keys of `verify.cohorts.scale.SCALES`."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run of the suite was asked for."""
+
+    profile: Profile = "default"
+    device: str = "cpu"
+    root_seed: int = 0
+    scale: str | None = None
+    """Of the networks in claims about them; None for that of the profile."""
+
 
 PACKAGES = ("flatproof", "numpy", "scipy", "sympy", "numba", "torch")
 
@@ -39,6 +61,8 @@ def hardware(device: str) -> dict[str, str | int]:
         "device": device,
     }
     if device.startswith("cuda"):
+        import torch
+
         described["gpu"] = torch.cuda.get_device_name(torch.device(device))
     return described
 
@@ -63,7 +87,11 @@ def require_device(device: str) -> str:
     Raises:
         DeviceError: CUDA was asked for and there is none; the message says what to do.
     """
-    if device.startswith("cuda") and not torch.cuda.is_available():
+    if not device.startswith("cuda"):
+        return device
+    import torch
+
+    if not torch.cuda.is_available():
         build = "has no CUDA support" if torch.version.cuda is None else "finds no CUDA device"
         raise DeviceError(
             f"expected a CUDA device for --device {device}, but torch {torch.__version__} {build}; "

@@ -1,24 +1,103 @@
-"""What a hidden Markov language says of its tokens and states: requests checked, then answered by the passes."""
+"""What a hidden Markov language says of its tokens and states, by forward and backward passes over batches.
+
+With e_t(s) = E(s, x_t), or one where x_t is masked, the prediction and the backward message are, up to a factor,
+
+    f_1 = start,  f_{t+1} = (f_t ∘ e_t) A,      b_ℓ = 1,  b_{t−1} = A (e_t ∘ b_t),      ℓ the sentence's length,
+
+so that P(x_{−t}, v) ∝ Σ_s f_t(s) b_t(s) E(s, v), P(s_t = s | x) ∝ f_t(s) b_t(s) e_t(s), and
+log P(x) = Σ_t log Σ_s f_t(s) e_t(s) with each f_t normalised. They are computed in float64, each message normalised
+(Rabiner 1989, reference from memory); rows in which a product might underflow are computed again in logarithms.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from synthetic.enumeration import ImpossibleContextError
-from synthetic.hmm.passes import Passes
 from synthetic.language import Language
+from synthetic.semiring import Linear, Semiring, linear_then_log
 from synthetic.tokens import PAD, mask
+
+CHUNK = 2**18
+"""Numbers in the messages of a chunk of rows: few enough for the caches, yet rows enough for fast products."""
+
+
+@dataclass(frozen=True, eq=False)
+class Messages:
+    """The recursions of one model, with its parameters on one device and as a semiring writes them.
+
+    Attributes:
+        ring: the semiring.
+        transition: A.
+        emission: E.
+        start: law of the first state.
+        factors: E by token, with two more rows of ones, for PAD and MASK.
+        least: with positive messages of this size no product of the recursions and readings is below float64's normal
+            numbers: (least)² · min E and least · min E · min A over positive entries; 0 in logarithms.
+    """
+
+    ring: Semiring
+    transition: Float[Tensor, "state state"]
+    emission: Float[Tensor, "state token"]
+    start: Float[Tensor, " state"]
+    factors: Float[Tensor, "column state"]
+    least: float
+
+    @staticmethod
+    def of(ring: Semiring, transition: Tensor, emission: Tensor, start: Tensor) -> Messages:
+        """Arrange a model's parameters."""
+        factors = torch.nn.functional.pad(emission, (0, 2), value=1.0).T.contiguous()
+        low_move, low_emit = (float(torch.log2(rows[rows > 0].min())) for rows in (transition, emission))
+        # float64 has normal numbers down to 2^−1022; above 2^1000 nothing passes.
+        least = 2.0 ** min(1000.0, max(-1021 - low_move - low_emit, (-1021 - low_emit) / 2))
+        written = (ring.write(part) for part in (transition, emission, start, factors))
+        return Messages(ring, *written, least if isinstance(ring, Linear) else 0.0)
+
+    def factor(self, tokens: Int64[Tensor, "*rows"]) -> Float[Tensor, "state *rows"]:
+        """Return e: the emissions of tokens, one for MASK = −1 and PAD = −2, which are the last rows."""
+        index = tokens.flatten().remainder(len(self.factors))
+        return self.factors.index_select(0, index).T.reshape(-1, *tokens.shape)
+
+    def forward(
+        self, tokens: Int64[Tensor, "row position"], last: int
+    ) -> tuple[Float[Tensor, "state _ row"], Float[Tensor, "_ row"]]:
+        """Return f_t up to position `last`, and the logarithms of Σ_s f_t(s) e_t(s); what follows a sum of 0 is NaN."""
+        ring, found, logs = self.ring, [self.start[:, None].expand(-1, len(tokens))], []
+        for t in range(last + 1):
+            seen = ring.times(found[t], self.factor(tokens[:, t]))
+            total = ring.total(seen)
+            logs.append(ring.log(total))
+            if t < last:
+                found.append(ring.apply(self.transition.T, ring.over(seen, total)))
+        return torch.stack(found, 1), torch.stack(logs)
+
+    def backward(self, tokens: Int64[Tensor, "row position"], first: int) -> Float[Tensor, "state _ row"]:
+        """Return b_t from position `first` on; NaN where nothing can follow."""
+        found = [torch.full((len(self.start), len(tokens)), self.ring.one, dtype=torch.float64, device=tokens.device)]
+        for t in range(tokens.shape[1] - 1, first, -1):
+            seen = self.ring.times(found[-1], self.factor(tokens[:, t]))
+            message = self.ring.shares(self.ring.apply(self.transition, seen))
+            found.append(torch.where(tokens[:, t] == PAD, self.ring.one, message))
+        return torch.stack(found[::-1], 1)
+
+    def lost(self, messages: Float[Tensor, "state position row"]) -> Bool[Tensor, " row"]:
+        """Return which rows hold a positive number below `least`: from there on, digits may get lost."""
+        # Most often nothing is small, which costs one look.
+        if float(messages.amin()) >= self.least:
+            return torch.zeros(messages.shape[2], dtype=torch.bool, device=messages.device)
+        return ((messages > 0) & (messages < self.least)).flatten(0, 1).any(0)
 
 
 class HiddenMarkovInference(Language):
     """The likelihoods, conditionals and posteriors of a hidden Markov model, whose parameters a subclass holds.
 
     Formulas and precision: `synthetic.hmm.language.HMM`. A sentence or context of probability zero, also for its
-    length, is refused and named: the first one of the batch, whatever thread it was computed on.
+    length, is refused and named: the first one of the batch.
 
     Attributes:
         transition: A, state × state.
@@ -33,10 +112,19 @@ class HiddenMarkovInference(Language):
     lengths: int | Float[Tensor, "..."]
 
     def log_prob(self, sentences: Int64[Tensor, "sentence position"]) -> Float[Tensor, " sentence"]:
-        """Return log P(x), by the backward pass; −∞ only for a probability of exactly zero."""
+        """Return log P(x), by the forward pass; −∞ only for a probability of exactly zero."""
         self.check_sentences(sentences)
-        log_prob = self._on(sentences.device).log_prob(sentences)
-        return log_prob if not self.padded else log_prob + self._length_prob(sentences).log()
+        found = torch.empty(len(sentences), dtype=torch.float64, device=sentences.device)
+
+        def part(ring: type[Semiring], rows: Tensor) -> Tensor:
+            messages, tokens = self._messages(ring, sentences.device), sentences[rows]
+            forward, logs = messages.forward(tokens, self.length - 1)
+            found[rows] = logs.masked_fill((tokens == PAD).T, 0.0).sum(0)
+            return messages.lost(forward)
+
+        linear_then_log(torch.arange(len(sentences), device=sentences.device), part, self._chunk)
+        found = torch.where(found.isnan(), -torch.inf, found)
+        return found if not self.padded else found + self._length_prob(sentences).log()
 
     def masked_conditional(self, contexts: Int64[Tensor, "context position"]) -> Float[Tensor, "context token"]:
         """Return p*(v | x_{−t}) by the messages from both ends to t; relative accuracy also of tiny entries."""
@@ -63,12 +151,12 @@ class HiddenMarkovInference(Language):
     ) -> Float[Tensor, "sentence position state"]:
         """Return Pr(s_t = s | x) ∝ f_t(s) b_t(s) E(s, x_t) for every position; rows of padding are 0.
 
-        Exact to float64 rounding relative. Raises ImpossibleContextError for a sentence of probability zero.
+        Precision as of the conditionals. Raises ImpossibleContextError for a sentence of probability zero.
         """
         self._check_possible(sentences)
-        posterior, possible = self._on(sentences.device).every_position(sentences, "states", logarithmic=False)
-        self._require(sentences, possible.all(1))
-        return posterior
+        found = self._readings(sentences, None, states=True, logarithmic=False)
+        self._require(sentences, ~found.isnan().flatten(1).any(1))
+        return found
 
     def state_posterior_at(
         self, sentences: Int64[Tensor, "sentence position"], positions: Int64[Tensor, " sentence"]
@@ -86,43 +174,77 @@ class HiddenMarkovInference(Language):
                 f"expected a position inside the sentence, got {int(positions[row])} for row {row}: "
                 f"{sentences[row].tolist()}; positions count from 0"
             )
-        passes = self._on(sentences.device)
-        posterior, possible = passes.one_position(sentences, positions, "states", logarithmic=False)
-        self._require(sentences, possible)
-        return posterior
+        found = self._readings(sentences, positions, states=True, logarithmic=False)
+        self._require(sentences, ~found[:, 0].isnan())
+        return found
 
     @cached_property
-    def _passes(self) -> dict[torch.device, Passes]:
+    def _kept(self) -> dict[tuple[type[Semiring], torch.device], Messages]:
         return {}
 
-    def _on(self, device: torch.device) -> Passes:
-        """Return the passes with their tables on a device."""
-        if device not in self._passes:
-            transition, emission, start = (part.to(device) for part in (self.transition, self.emission, self.start))
-            self._passes[device] = Passes(transition, emission, start, padded=self.padded)
-        return self._passes[device]
+    def _messages(self, ring: type[Semiring], device: torch.device) -> Messages:
+        if (ring, device) not in self._kept:
+            parameters = (part.to(device) for part in (self.transition, self.emission, self.start))
+            self._kept[ring, device] = Messages.of(ring(), *parameters)
+        return self._kept[ring, device]
+
+    def _chunk(self, _: type[Semiring]) -> int:
+        return CHUNK // (self.length * len(self.start))
+
+    def _readings(
+        self, tokens: Int64[Tensor, "row position"], at: Tensor | None, *, states: bool, logarithmic: bool
+    ) -> Tensor:
+        """Return the law of the token, or the state, at every position or at one of each row; NaN if impossible."""
+        shape = tokens.shape if at is None else tokens.shape[:1]
+        size = len(self.start) if states else self.n_tokens
+        found = torch.empty((*shape, size), dtype=torch.float64, device=tokens.device)
+
+        def part(ring_type: type[Semiring], rows: Tensor) -> Tensor:
+            messages = self._messages(ring_type, tokens.device)
+            ring, words = messages.ring, tokens[rows]
+            first, last = (0, self.length - 1) if at is None else (int(at[rows].min()), int(at[rows].max()))
+            forward, _ = messages.forward(words, last)
+            backward = messages.backward(words, first)
+            joint = ring.times(forward[:, first:], backward[:, : last - first + 1])
+            here = words[:, first : last + 1].T
+            if at is not None:
+                column = (at[rows] - first)[None]
+                joint, here = joint.gather(1, column.expand(len(joint), 1, -1)), here.gather(0, column)
+            joint = ring.times(joint, messages.factor(here)) if states else ring.apply(messages.emission.T, joint)
+            law = ring.shares(joint)
+            law = (ring.log(law) if logarithmic else ring.read(law)).permute(2, 1, 0)
+            found[rows] = law.contiguous() if at is None else law[:, 0]
+            return messages.lost(forward) | messages.lost(backward)
+
+        # In the order of the positions, a chunk's messages need not go far beyond where they meet.
+        order = torch.arange(len(tokens), device=tokens.device) if at is None else at.argsort(stable=True)
+        linear_then_log(order, part, self._chunk)
+        if at is None and self.padded:
+            found.masked_fill_((tokens == PAD)[:, :, None], -torch.inf if logarithmic else 0.0)
+        return found
 
     def _conditional(
         self, contexts: Int64[Tensor, "context position"], *, logarithmic: bool
     ) -> Float[Tensor, "context token"]:
         positions = self.check_contexts(contexts)
-        passes = self._on(contexts.device)
-        found, possible = passes.one_position(contexts, positions, "tokens", logarithmic=logarithmic)
+        found = self._readings(contexts, positions, states=False, logarithmic=logarithmic)
+        impossible = found[:, 0].isnan()
         if self.padded:
-            possible &= self._length_prob(contexts) > 0
-        if not possible.all():
-            raise self.impossible(contexts[int((~possible).nonzero()[0])])
+            impossible |= self._length_prob(contexts) == 0
+        if impossible.any():
+            raise self.impossible(contexts[int(impossible.nonzero()[0])])
         return found
 
     def _conditionals(
         self, sentences: Int64[Tensor, "sentence position"], *, logarithmic: bool
     ) -> Float[Tensor, "sentence position token"]:
         self.check_sentences(sentences)
-        found, possible = self._on(sentences.device).every_position(sentences, "tokens", logarithmic=logarithmic)
+        found = self._readings(sentences, None, states=False, logarithmic=logarithmic)
+        impossible = found[:, :, 0].isnan()
         if self.padded:
-            possible &= self._length_prob(sentences)[:, None] > 0
-        if not possible.all():
-            row, t = (~possible).nonzero()[0]
+            impossible |= self._length_prob(sentences)[:, None] == 0
+        if impossible.any():
+            row, t = impossible.nonzero()[0]
             raise self.impossible(mask(sentences[row][None], t[None])[0])
         return found
 

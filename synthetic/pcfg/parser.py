@@ -13,7 +13,7 @@ from torch import Tensor
 from synthetic.pcfg.chart import inside, log_scale, out_of_range, outside, root
 from synthetic.pcfg.plan import Plan, make_plan
 from synthetic.pcfg.rules import NormalForm
-from synthetic.pcfg.semiring import Linear, Log, Semiring
+from synthetic.semiring import Log, Semiring, linear_then_log
 from synthetic.tokens import MASK, PAD
 
 CHUNK = {"cpu": 2**23}
@@ -71,7 +71,7 @@ class Parser:
 
         def part(plan: Plan, rows: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
             context, lost = self._leaf_contexts(plan, rows, lengths)
-            shares = plan.ring.log_shares(plan.ring.apply(plan.emission, context))
+            shares = plan.ring.log(plan.ring.shares(plan.ring.apply(plan.emission, context)))
             return shares.permute(2, 1, 0).masked_fill((rows == PAD)[:, :, None], -math.inf), lost
 
         shape = (*tokens.shape, self.rules.n_tokens)
@@ -86,7 +86,7 @@ class Parser:
             context, lost = self._leaf_contexts(plan, rows, lengths)
             at = (rows == MASK).to(torch.int64).argmax(1)
             own = context.gather(1, at.expand(len(context), 1, -1))[:, 0]
-            return plan.ring.log_shares(plan.ring.apply(plan.emission, own)).T, lost
+            return plan.ring.log(plan.ring.shares(plan.ring.apply(plan.emission, own))).T, lost
 
         found = torch.empty(len(contexts), self.rules.n_tokens, dtype=torch.float64, device=contexts.device)
         self.fill(found, contexts, part)
@@ -98,20 +98,17 @@ class Parser:
         Sentences of one length come together, so that few spans of a chunk are padding.
         """
         lengths = (tokens != PAD).sum(1)
-        todo = lengths.argsort()
-        for ring in (Linear, Log):
-            if not len(todo):
-                return
-            plan, again = self.plan(ring, tokens.device), []
-            for rows in torch.split(todo, self.chunk(tokens, ring)):
-                longest = int(lengths[rows].max())
-                values, lost = part(plan, tokens[rows, :longest], lengths[rows])
-                if values.ndim == 3:
-                    found[rows, :longest] = values
-                else:
-                    found[rows] = values
-                again.append(rows[lost])
-            todo = torch.cat(again)
+
+        def chunk(ring: type[Semiring], rows: Tensor) -> Tensor:
+            longest = int(lengths[rows].max())
+            values, lost = part(self.plan(ring, tokens.device), tokens[rows, :longest], lengths[rows])
+            if values.ndim == 3:
+                found[rows, :longest] = values
+            else:
+                found[rows] = values
+            return lost
+
+        linear_then_log(lengths.argsort(), chunk, lambda ring: self.chunk(tokens, ring))
 
     def chunk(self, tokens: Int64[Tensor, "sentence position"], ring: type[Semiring]) -> int:
         """Return how many sentences one chunk may hold."""
@@ -120,7 +117,7 @@ class Parser:
         cells = len(self.widths) * length * (length + 1) + 2 * length * (self.rules.n_tokens + len(self.rules.binary))
         if ring is Log:
             cells += len(self.widths) ** 2 * length
-        return max(1, budget // cells)
+        return budget // cells
 
     def _leaf_contexts(self, plan: Plan, rows: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return α of the leaves that emit tokens, and which sentences are out of range."""

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from synthetic.pcfg.rules import NormalForm
-from synthetic.pcfg.semiring import Linear, Semiring
+from synthetic.semiring import Linear, Semiring
 
 DENSE = 3
 """A block multiplies all pairs of its rows if at least one in DENSE occurs in a rule; else only those that occur."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable, Mapping
 from types import ModuleType
 
-from theory.claims import Claim
+from theory.claims import CLAIMS, Claim
+from verify.trial.outlook import Outlook
 
 
 def experiment(claim: Claim) -> ModuleType:
@@ -15,3 +17,15 @@ def experiment(claim: Claim) -> ModuleType:
         ModuleNotFoundError: the claim has no measurement yet.
     """
     return importlib.import_module(f"{__name__}.{claim.chapter}.test_{claim.module}")
+
+
+def outlook(claim: Claim) -> Outlook:
+    """Return which verdict of a claim is expected, and what would change it: OUTLOOK beside its designs."""
+    found = getattr(experiment(claim), "OUTLOOK", Outlook())
+    assert isinstance(found, Outlook)
+    return found
+
+
+def outlooks(claims: Iterable[str] = CLAIMS) -> Mapping[str, Outlook]:
+    """Return the outlooks of claims, by id."""
+    return {claim: outlook(CLAIMS[claim]) for claim in claims}

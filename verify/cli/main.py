@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,15 @@ from theory.formula import ParameterError
 from theory.kernel.derivation import Derivation
 from verify.cli import language as cli_language
 from verify.cli import runs as cli_runs
+from verify.environment import PROFILES, SCALE_NAMES
 
 SCHEMA = 1
-PROFILES = ("quick", "default", "full")
-SCALES = ("small", "long", "medium", "paper", "large")
-EVERY_CLAIM = ("small", "medium", "paper", "large")
-"""Scales that every claim about networks is to be run at; the long one is for claims about continued training."""
 
 
 def _describe(claim: Claim) -> dict[str, Any]:
+    # Imported here: the list for people needs no torch.
+    from verify.claims import outlook
+
     return {
         "id": claim.id,
         "title": claim.title,
@@ -39,10 +40,8 @@ def _describe(claim: Claim) -> dict[str, Any]:
         "hypotheses": list(claim.hypotheses),
         "uses": list(claim.uses),
         "source": claim.source,
-        "figure": claim.figure,
-        "would_change": claim.would_change,
         "status": claim.status,
-        "expected": claim.expected,
+        **asdict(outlook(claim)),
         "formulas": {
             variant: {
                 "quantity": claim.formula(variant).quantity,
@@ -143,11 +142,9 @@ def _run(arguments: argparse.Namespace) -> int:
         scale_of(arguments.profile, arguments.scale)
     except (DeviceError, ScaleError) as error:
         return _usage_error(str(error))
-    test_file = str(experiment(claim).__file__)
     with tempfile.TemporaryDirectory() as folder:
         evidence_file = Path(folder) / "evidence.jsonl"
-        command = [
-            *(sys.executable, "-m", "pytest", test_file, "--import-mode=importlib", "-p", "no:cacheprovider"),
+        options = [
             f"--device={arguments.device}",
             f"--profile={arguments.profile}",
             f"--root-seed={arguments.root_seed}",
@@ -155,11 +152,39 @@ def _run(arguments: argparse.Namespace) -> int:
             *([] if arguments.scale is None else [f"--scale={arguments.scale}"]),
         ]
         # A process of its own, as pytest wants to be first to import what it tests; stdout is kept for the JSON.
-        status = subprocess.run(command, check=False, stdout=sys.stderr if arguments.json else None).returncode
+        status = subprocess.run(
+            _pytest(Path(str(experiment(claim).__file__)), Path(folder), options),
+            env=_pytest_environment(folder),
+            check=False,
+            stdout=sys.stderr if arguments.json else None,
+        ).returncode
         found = list(read(evidence_file)) if evidence_file.is_file() else []
     if arguments.json:
         _print_json("run", found[0].as_json() if found else None)
     return 0 if status == 0 else 1
+
+
+def _pytest(test_file: Path, folder: Path, options: Sequence[str]) -> list[str]:
+    """Return the command that runs one experiment whatever lies in the user's folder or in one above the package.
+
+    It imports from where this process did (`python -m pytest` would put the working directory first), reads no
+    configuration and no conftest.py but the package's own, and writes to `folder` alone.
+    """
+    configuration = folder / "pytest.ini"
+    configuration.write_text("[pytest]\n")
+    package = Path(__file__).parents[1]
+    program = f"import sys; sys.path[:] = {sys.path!r}; import pytest; sys.exit(pytest.main(sys.argv[1:]))"
+    return [
+        *(sys.executable, "-P", "-c", program, str(test_file), "-c", str(configuration)),
+        *(f"--rootdir={package.parent}", f"--confcutdir={package}"),
+        *("--import-mode=importlib", "-p", "no:cacheprovider", *options),
+    ]
+
+
+def _pytest_environment(folder: str) -> dict[str, str]:
+    """Return the environment without the user's options and plugins for tests of their own."""
+    kept = {name: value for name, value in os.environ.items() if name not in {"PYTEST_ADDOPTS", "PYTEST_PLUGINS"}}
+    return kept | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "HYPOTHESIS_STORAGE_DIRECTORY": folder}
 
 
 def _graph(arguments: argparse.Namespace) -> int:
@@ -181,27 +206,53 @@ def _graph(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
+    from verify.claims import outlooks
     from verify.trial import report
     from verify.trial.evidence import read
 
     try:
-        files = [{item.claim: item for item in read(file)} for file in arguments.file]
+        files = [{item.claim: item for item in read(_evidence_file(file))} for file in arguments.file]
     except (OSError, ValueError) as error:
         return _usage_error(str(error))
-    if len(files) > 1 and not (arguments.languages or arguments.exams):
-        return _usage_error("only --languages and --exams show several files in one table; report them one by one")
+    if len(files) > 1 and not (arguments.languages or arguments.evaluations):
+        return _usage_error(
+            "only --languages and --evaluations show several files in one table; report them one by one"
+        )
     evidence = [found[claim] for claim in CLAIMS for found in files if claim in found]
     if arguments.json:
         _print_json("report", [item.as_json() for item in evidence])
     elif arguments.languages:
-        print(report.by_language(evidence, CLAIMS, EVERY_CLAIM), end="")
-    elif arguments.exams:
-        print(report.other_exams(evidence), end="")
+        print(report.by_language(evidence, outlooks({item.claim for item in evidence})), end="")
+    elif arguments.evaluations:
+        print(report.further_evaluations(evidence), end="")
+    elif arguments.figure:
+        from verify.trial import plots
+
+        try:
+            plots.save(plots.forest(evidence), arguments.figure)
+        except (OSError, ValueError) as error:
+            return _usage_error(str(error))
     elif arguments.markdown:
-        print(report.markdown(evidence), end="")
+        print(report.markdown(evidence, outlooks({item.claim for item in evidence})), end="")
     else:
         print("\n".join(report.table(evidence)))
     return 0
+
+
+def _evidence_file(name: str) -> Path:
+    """Return the file of that name, or else the evidence of that name that comes with flatproof.
+
+    Raises:
+        FileNotFoundError: there is neither.
+    """
+    from verify.trial.stored import FOLDER
+
+    shipped = {path.stem: path for path in FOLDER.glob("*.jsonl")}
+    if not Path(name).exists() and name not in shipped:
+        raise FileNotFoundError(
+            f"there is no file {name!r}, and the evidence that comes with flatproof is {', '.join(sorted(shipped))}"
+        )
+    return Path(name) if Path(name).exists() else shipped[name]
 
 
 def _language(arguments: argparse.Namespace) -> int:
@@ -259,19 +310,28 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--scale",
         metavar="NAME[:FAMILY,…]",
-        help=f"of the networks in claims about them: {', '.join(SCALES)} (default: the profile's), and families of "
-        "languages in place of its own",
+        help=f"of the networks in claims about them: {', '.join(SCALE_NAMES)} (default: the profile's), and families "
+        "of languages in place of its own",
     )
     run.add_argument("--root-seed", type=int, default=0, metavar="N")
     report = verb("report", _report, "print the table of a file of evidence; the latest line of each claim counts")
-    report.add_argument("file", type=Path, metavar="FILE", nargs="+")
+    report.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="*",
+        default=["default-cpu"],
+        help="written by --evidence, or evidence that comes with flatproof: default-cpu (the default), medium-cpu, …",
+    )
     form = report.add_mutually_exclusive_group()
     form.add_argument("--markdown", action="store_true", help="print it as the README shows it")
     form.add_argument(
         "--languages", action="store_true", help="print verdicts by language and scale, in Markdown, of several files"
     )
     form.add_argument(
-        "--exams", action="store_true", help="print what further exams found, in Markdown, in several files"
+        "--evaluations", action="store_true", help="print what further evaluations found, in Markdown, of several files"
+    )
+    form.add_argument(
+        "--figure", type=Path, metavar="OUT", help="draw it as a forest plot into a file, such as claims.svg"
     )
     cli_language.add_arguments(
         verb("language", _language, "show a language: sentences, entropy floor, picture; without NAME, list them")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from verify.runs import RunStore
 
 
 class RunsError(ValueError):
@@ -33,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prune.add_argument("--unfinished", action="store_true", help="runs without a result")
     prune.add_argument("--older-than", type=float, metavar="DAYS", help="only what was not written to for so long")
     prune.add_argument("--corrupt", action="store_true", help="corrupt files, and what was set aside as corrupt")
+    prune.add_argument("--outdated", action="store_true", help="runs of another version of the store, found no more")
     prune.add_argument("--dry-run", action="store_true", help="only say what would be removed")
 
 
@@ -43,69 +47,64 @@ def describe(arguments: argparse.Namespace) -> dict[str, Any]:
         RunsError: there is no such run, or the options select nothing; the message says what to do.
     """
     # Imported here: the other verbs need no torch.
-    from verify.runs.store import RunStore, default_root
+    from verify.runs import RunStore, default_root
+    from verify.runs.sealed import plain
 
     store = RunStore(arguments.root or default_root())
     found: dict[str, Any] = {"action": arguments.runs_action, "root": str(store.root)}
     try:
         if arguments.runs_action == "list":
-            return found | {"runs": [_summary(store, digest) for digest in store.digests()]}
-        if arguments.runs_action == "show":
-            return found | {"run": _details(store, store.find(arguments.key))}
-        return found | _prune(store, arguments)
+            found["runs"] = [_summary(store, digest) for digest in store.digests()]
+        elif arguments.runs_action == "show":
+            found["run"] = _details(store, store.find(arguments.key))
+        else:
+            found |= _prune(store, arguments)
     except (KeyError, ValueError) as error:
         raise RunsError(str(error.args[0])) from error
+    return dict(plain(found))
 
 
-def _summary(store: Any, digest: str) -> dict[str, Any]:
-    from verify.runs.prune import size
-    from verify.runs.sealed import CorruptFileError, plain
+def _summary(store: RunStore, digest: str) -> dict[str, Any]:
+    from verify.runs.sealed import CorruptFileError, OutdatedFileError
+    from verify.runs.store import size
 
     content: dict[str, Any] = {"key": digest, "bytes": size(store.folder(digest))}
     try:
         record = store.record(digest)
-    except (CorruptFileError, FileNotFoundError) as error:
-        reason = getattr(error, "reason", "run.json is missing")
-        return content | {"status": "corrupt", "report": reason, "progress": 0, "incidents": 0, "updated": None}
+    except CorruptFileError as error:
+        status = "outdated" if isinstance(error, OutdatedFileError) else "corrupt"
+        return content | {"status": status, "report": error.reason, "progress": 0, "incidents": 0, "updated": None}
     content |= {name: record[name] for name in ("status", "progress", "report", "updated")}
-    return dict(plain(content | {"seed": record["key"]["seed"], "incidents": len(record["incidents"])}))
+    return content | {"seed": record["key"]["seed"], "incidents": len(record["incidents"])}
 
 
-def _details(store: Any, digest: str) -> dict[str, Any]:
-    from verify.runs.checkpoint import checkpoint_numbers
-    from verify.runs.run import read_result
-    from verify.runs.sealed import CorruptFileError, plain
+def _details(store: RunStore, digest: str) -> dict[str, Any]:
+    from verify.runs.run import checkpoint_numbers, read_result
 
     content = _summary(store, digest)
     folder = store.folder(digest)
-    content["problems"] = [{"file": p.path.name, "reason": p.reason} for p in store.check(digest)]
+    problems = store.check(digest)
+    content["problems"] = [{"file": error.path.name, "reason": error.reason} for error in problems]
     content["checkpoints"] = checkpoint_numbers(folder)
-    if content["status"] != "corrupt":
+    if content["status"] not in ("corrupt", "outdated"):
         record = store.record(digest)
         content |= {name: record[name] for name in ("incidents", "created", "history")}
         content |= {name: record["key"][name] for name in ("configuration", "sources", "versions")}
     content["result"] = None
-    try:
-        if (result := read_result(folder)) is not None:
-            shapes = {name: list(tensor.shape) for name, tensor in result.tensors.items()}
-            content["result"] = {"content": result.content, "tensors": shapes}
-    except CorruptFileError:
-        pass  # among the problems
-    return dict(plain(content))
+    if all(error.path.stem != "result" for error in problems) and (result := read_result(folder)) is not None:
+        shapes = {name: list(tensor.shape) for name, tensor in result.tensors.items()}
+        content["result"] = {"content": result.content, "tensors": shapes}
+    return content
 
 
-def _prune(store: Any, arguments: argparse.Namespace) -> dict[str, Any]:
-    from verify.runs.prune import removals, remove
-
-    chosen = list(
-        removals(
-            store,
-            unfinished=arguments.unfinished,
-            older_than_days=arguments.older_than,
-            corrupt=arguments.corrupt,
-        )
+def _prune(store: RunStore, arguments: argparse.Namespace) -> dict[str, Any]:
+    chosen = store.removals(
+        unfinished=arguments.unfinished,
+        older_than_days=arguments.older_than,
+        corrupt=arguments.corrupt,
+        outdated=arguments.outdated,
     )
-    done = [item for item in chosen if arguments.dry_run or remove(store, item)]
+    done = [item for item in chosen if arguments.dry_run or store.remove(item)]
     removed = [
         {"key": r.digest, "files": [path.name for path in r.files], "reason": r.reason, "bytes": r.bytes} for r in done
     ]
@@ -116,6 +115,8 @@ def as_text(found: dict[str, Any]) -> str:
     """Return the content as lines for people."""
     if found["action"] == "list":
         lines = [_line(run) for run in found["runs"]]
+        if any(run["status"] == "outdated" for run in found["runs"]):
+            lines.append("outdated: of another version of the store, found no more; flatproof runs prune --outdated")
         return "\n".join(lines) or f"no runs in {found['root']}"
     if found["action"] == "prune":
         verb = "would remove" if found["dry_run"] else "removed"

@@ -1,4 +1,4 @@
-"""A cohort: the random languages of one family, their networks, and the arms that are trained on them."""
+"""A cohort: the random languages of one family, their networks, and the conditions that are trained on them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from verify.cohorts.conditions import ARMS, Arm, Size, descent
-from verify.cohorts.evaluations import EXAMS
+from verify.cohorts.conditions import CONDITIONS, Condition, Size, anneal
+from verify.cohorts.evaluations import EVALUATIONS
 from verify.cohorts.families import FAMILIES
 from verify.cohorts.measurement import Found, Measurement
 from verify.cohorts.path import Path, Point
 from verify.cohorts.phase import Phase
-from verify.cohorts.scale import ExamName, Scale
+from verify.cohorts.scale import EvaluationName, Scale
 from verify.cohorts.sharpness import Sharpness, sharpness
-from verify.cohorts.transfer import Exam
+from verify.cohorts.transfer import Evaluation
 from verify.downstream.features import unmasked_states
 from verify.networks.network import Network
 from verify.runs.checkpointer import Work, at_once, complete
@@ -37,7 +37,7 @@ from verify.training.trainer import Trainer
 
 NOT_TRAINED = (
     "families",
-    "exams",
+    "evaluations",
     "further_recoveries",
     "labels",
     "draws",
@@ -46,7 +46,7 @@ NOT_TRAINED = (
     "converged",
     "spread",
 )
-"""Fields of a scale that leave a family's arms as they are: which others there are, and how arms are measured."""
+"""Fields of a scale that leave a family's conditions as they are: which others there are, and how they are measured."""
 
 SOURCES = (
     "synthetic",
@@ -56,36 +56,36 @@ SOURCES = (
     "verify.streams",
     "verify.training",
 )
-"""What an arm becomes is decided by the source of these: a stored one is found again only while they are unchanged."""
+"""What a condition becomes the source of these decides: a stored one is found again only while they are unchanged."""
 
 
-MEASURES = ("verify.downstream",)
+MEASURES = ("verify.curvature", "verify.downstream")
 """What a measurement finds is decided by the source of these besides."""
 
 
 class CohortDivergedError(RuntimeError):
-    """A member of an arm diverged, so that the arm cannot be compared with others."""
+    """A member of a condition diverged, so that the condition cannot be compared with others."""
 
 
 class Cohort:
-    """The units of one family: member k is a random language with its own networks, in all arms.
+    """The replicates of one family: member k is a random language with its own networks, in all conditions.
 
-    Arms are trained when they are first asked for, and kept. All random numbers come from the root seed, the family and
-    their purpose, whatever the order of asking and whichever claim asks.
+    Conditions are trained when they are first asked for, and kept. All random numbers come from the root seed, the
+    family and their purpose, whatever the order of asking and whichever claim asks.
 
     Args:
         family: name in `FAMILIES`.
         scale: sizes.
         root_seed: root of all random streams.
         device: where to train.
-        store: where trained arms and long measurements are kept and found again; None begins afresh.
+        store: where trained conditions and long measurements are kept and found again; None begins afresh.
 
     Attributes:
         family: the family.
         languages: one per member.
         tables: their contexts, or None where one has too many to write out.
         reference: contexts of every member, sampled once, on which excess losses are measured.
-        exam: labelled sentences of every member.
+        evaluation: labelled sentences of every member.
         stopped: set it, and work that goes on in another thread ends after its piece: 16 steps, or one measurement.
     """
 
@@ -100,8 +100,8 @@ class Cohort:
         self.stopped = threading.Event()
         self._ends: dict[str, Network] = {}
         self._paths: dict[str, Path] = {}
-        self._exams: dict[ExamName, Exam] = {}
-        self._examined: dict[tuple[ExamName, str, tuple[int, ...]], Tensor] = {}
+        self._evaluations: dict[EvaluationName, Evaluation] = {}
+        self._evaluated: dict[tuple[EvaluationName, str, tuple[int, ...]], Tensor] = {}
         drawn = [self.family.draw(seed) for seed in self.seeds("language")]
         self.languages = tuple(language for language, _ in drawn)
         tables = [table for _, table in drawn]
@@ -112,7 +112,7 @@ class Cohort:
                 for language, seed in zip(self.languages, self.seeds("reference"), strict=True)
             ]
         )
-        self.exam = self.examine("exam")
+        self.evaluation = self.draw_evaluation("exam")
 
     def seeds(self, *purpose: str) -> list[int]:
         """Return one seed per member for a purpose."""
@@ -121,8 +121,8 @@ class Cohort:
             for member in range(self.scale.members)
         ]
 
-    def examine(self, purpose: str, *, many: int | None = None) -> Exam:
-        """Return an exam of every member; another purpose gives independent sentences.
+    def draw_evaluation(self, purpose: str, *, many: int | None = None) -> Evaluation:
+        """Return an evaluation of every member; another purpose gives independent sentences.
 
         Args:
             purpose: name of its random numbers.
@@ -130,7 +130,7 @@ class Cohort:
         """
         tasks = [self.family.task_of(language) for language in self.languages]
         labels, draws = (self.scale.labels, self.scale.draws) if many is None else (many, 1)
-        return Exam.sample(tasks, self.seeds(purpose), labels=labels, draws=draws, tested=self.scale.tested)
+        return Evaluation.sample(tasks, self.seeds(purpose), labels=labels, draws=draws, tested=self.scale.tested)
 
     def initial(self, size: Size, stream: str) -> Network:
         """Return networks of a size as they are before training."""
@@ -146,35 +146,37 @@ class Cohort:
     def _generators(self, *purpose: str) -> list[torch.Generator]:
         return [torch.Generator().manual_seed(seed) for seed in self.seeds(*purpose)]
 
-    def arm(self, name: str) -> Arm:
-        """Return how an arm is trained."""
-        return ARMS[name](self.scale, self.family)
+    def condition(self, name: str) -> Condition:
+        """Return how a condition is trained."""
+        return CONDITIONS[name](self.scale, self.family)
 
     def path(self, name: str) -> Path:
-        """Return the path of an arm, trained on first use; errors as in `end`."""
+        """Return the path of a condition, trained on first use; errors as in `end`."""
         self.end(name)
         return self._paths[name]
 
     def end(self, name: str) -> Network:
-        """Return the networks at the end of an arm, trained on first use.
+        """Return the networks at the end of a condition, trained on first use.
 
         Raises:
             CohortDivergedError: a member diverged.
         """
         if name not in self._ends:
-            arm = self.arm(name)
-            start = self.initial(arm.size, arm.stream) if arm.start is None else self.end(arm.start)
-            if arm.descends:
-                path, end = self._descend(name, start, arm.training, arm.steps, arm.stream)
-                path = replace(path, descends=True)
+            condition = self.condition(name)
+            start = (
+                self.initial(condition.size, condition.stream) if condition.start is None else self.end(condition.start)
+            )
+            if condition.anneals:
+                path, end = self._anneal(name, start, condition.training, condition.steps, condition.stream)
+                path = replace(path, anneals=True)
             else:
-                trained, _ = self._phase(name, start, arm.training, arm.steps, arm.stream)
-                path, end = self._descend(name, trained, descent(self.scale), self.scale.descent, "descent")
+                trained, _ = self._phase(name, start, condition.training, condition.steps, condition.stream)
+                path, end = self._anneal(name, trained, anneal(self.scale), self.scale.anneal, "descent")
             self._paths[name], self._ends[name] = path, end
         return self._ends[name]
 
-    def _descend(self, name: str, start: Network, training: Training, steps: int, stream: str) -> tuple[Path, Network]:
-        """Train on the way down and keep its checkpoints."""
+    def _anneal(self, name: str, start: Network, training: Training, steps: int, stream: str) -> tuple[Path, Network]:
+        """Train on the anneal and keep its checkpoints."""
         end, found = self._phase(name, start, training, steps, stream, every=max(1, steps // self.scale.checkpoints))
         return Path(end, tuple(found.content["kept"]), found.tensors["kept.theta"], found.tensors["kept.excess"]), end
 
@@ -192,13 +194,13 @@ class Cohort:
         try:
             found = self.completed(
                 build,
-                {"arm": name, "phase": stream, "training": training.to_json(), "steps": steps, "every": every},
+                {"condition": name, "phase": stream, "training": training.to_json(), "steps": steps, "every": every},
             )
         except (AllDivergedError, RecordedFailureError) as error:
-            raise CohortDivergedError(f"arm {name} of family {self.family.name}: {error}") from error
+            raise CohortDivergedError(f"condition {name} of family {self.family.name}: {error}") from error
         if found.content["dead"]:
             raise CohortDivergedError(
-                f"arm {name} of family {self.family.name}: members {found.content['dead']} diverged at rate "
+                f"condition {name} of family {self.family.name}: members {found.content['dead']} diverged at rate "
                 f"{training.rate}; lower the rates of the scale, as a new design"
             )
         network = network_at(start, found.tensors["theta"].to(next(start.parameters()).device), dtype=torch.float32)
@@ -235,7 +237,7 @@ class Cohort:
         """
         if self._store is None:
             return at_once(build())
-        return complete(self._store, self._key(configuration, sources), build, require_finite=False)
+        return complete(self._store, self._key(configuration, sources), build)
 
     def _key(self, configuration: Mapping[str, Any], sources: Sequence[str] = SOURCES) -> RunKey:
         """Return what determines a run; the sampled contexts tell languages that are read from files."""
@@ -255,56 +257,58 @@ class Cohort:
         return divergences(network, self.reference, device=self._device)
 
     def features(self, network: Network) -> Float[Tensor, "member example feature"]:
-        """Return the final states of the exam's unmasked sentences, all positions side by side."""
-        return unmasked_states(self._placed(network), self.exam.inputs.to(self._device)).cpu()
+        """Return the final states of the evaluation's unmasked sentences, all positions side by side."""
+        return unmasked_states(self._placed(network), self.evaluation.inputs.to(self._device)).cpu()
 
     def _placed(self, network: Network) -> Network:
-        """Return a copy to be examined: on the device, in float32, with fused kernels."""
+        """Return a copy to be evaluated: on the device, in float32, with fused kernels."""
         copied = network.copy().to(device=self._device, dtype=torch.float32)
         copied.fast = True
         return copied
 
     def accuracy(self, network: Network) -> Float[Tensor, " member"]:
         """Return the few-label accuracy of every member."""
-        return self.exam.accuracy(self.features(network))
+        return self.evaluation.accuracy(self.features(network))
 
-    def further_accuracy(self, exam: ExamName, network: Network) -> Float[Tensor, " member"]:
-        """Return the accuracy of every member in one of `EXAMS`, whose sentences are independent of all others."""
-        further = EXAMS[exam]
-        if exam not in self._exams:
-            self._exams[exam] = self.examine(f"exam, {exam}", many=further.many)
+    def further_accuracy(self, evaluation: EvaluationName, network: Network) -> Float[Tensor, " member"]:
+        """Return the accuracy of every member in one of `EVALUATIONS`, on sentences of its own."""
+        further = EVALUATIONS[evaluation]
+        if evaluation not in self._evaluations:
+            self._evaluations[evaluation] = self.draw_evaluation(f"exam, {evaluation}", many=further.many)
         return further.grade(
-            self._exams[exam].to(self._device), self._placed(network), self._generators("batches", exam)
+            self._evaluations[evaluation].to(self._device),
+            self._placed(network),
+            self._generators("batches", evaluation),
         ).cpu()
 
-    def examined(self, exam: ExamName, arm: str, point: Point) -> Float[Tensor, " member"]:
-        """Return `further_accuracy` at a point of an arm; kept, as several claims compare the same arms."""
-        place = exam, arm, tuple(point.checkpoint.tolist())
-        if place not in self._examined:
+    def evaluated(self, evaluation: EvaluationName, condition: str, point: Point) -> Float[Tensor, " member"]:
+        """Return `further_accuracy` at a point of a condition; kept, as several claims compare the same conditions."""
+        place = evaluation, condition, tuple(point.checkpoint.tolist())
+        if place not in self._evaluated:
             network, sizes = point.network, {name: getattr(self.scale, name) for name in ("labels", "draws", "tested")}
-            self._examined[place] = self.measured(
-                exam, network, lambda: {"accuracy": self.further_accuracy(exam, network)}, **sizes
+            self._evaluated[place] = self.measured(
+                evaluation, network, lambda: {"accuracy": self.further_accuracy(evaluation, network)}, **sizes
             )["accuracy"]
-        return self._examined[place]
+        return self._evaluated[place]
 
     def sharpness(self, network: Network) -> Sharpness:
-        """Return tr F and Σθ²F of every member, with the same probes for every arm."""
+        """Return tr F and Σθ²F of every member, with the same probes for every condition."""
         probes = self.scale.probes
 
         def measure() -> Found:
             placed = network.copy().to(self._device)
-            return sharpness(placed, self.reference, self.seeds("sharpness"), probes=probes).tensors()
+            return sharpness(placed, self.reference, self.seeds("sharpness"), batches=probes).tensors()
 
-        return Sharpness.of(self.measured("sharpness", network, measure, probes=probes), probes)
+        return Sharpness.of(self.measured("sharpness", network, measure, probes=probes))
 
     @cached_property
     def accuracy_slope(self) -> float:
-        """Change of the mean accuracy per unit of ln(excess), along the second half of the way of `base`."""
+        """Change of the mean accuracy per replicate of ln(excess), along the second half of the way of `base`."""
         return self._slope(self.accuracy)
 
     @cached_property
     def log_trace_slope(self) -> float:
-        """Change of the mean of ln tr F per unit of ln(excess), likewise."""
+        """Change of the mean of ln tr F per replicate of ln(excess), likewise."""
         return self._slope(lambda network: self.sharpness(network).trace.log())
 
     def _slope(self, statistic: Callable[[Network], Tensor]) -> float:

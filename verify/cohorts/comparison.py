@@ -1,4 +1,4 @@
-"""Arms of a cohort compared unit by unit at matched excess loss."""
+"""Conditions of a cohort compared replicate by replicate at matched excess loss."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from verify.cohorts.cohort import Cohort
 from verify.cohorts.path import Point, match
-from verify.cohorts.scale import ExamName
+from verify.cohorts.scale import EvaluationName
 from verify.cohorts.sharpness import Sharpness
 from verify.cohorts.transfer import by_halves, mean_accuracy
 from verify.training.excess import log_ratio_error
@@ -24,10 +24,10 @@ ERRORS = 2.0
 
 @dataclass(frozen=True, eq=False)
 class Contrast:
-    """A difference between two arms, one value for each unit.
+    """A difference between two conditions, one value for each replicate.
 
     Attributes:
-        values: statistic of the first arm minus that of the second.
+        values: statistic of the first condition minus that of the second.
         systematic: how far the mean may be off because the excess losses are not exactly equal, or not exactly known.
     """
 
@@ -37,7 +37,7 @@ class Contrast:
 
 @dataclass(frozen=True, eq=False)
 class Raw:
-    """An arm as training left it, before the way down: at an excess of its own, so not to be compared as it is.
+    """A condition as training left it, before the anneal: at an excess of its own, so not to be compared as it is.
 
     Attributes:
         excess: excess losses.
@@ -52,11 +52,11 @@ class Raw:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Arms at matched excess.
+    """Conditions at matched excess.
 
     Attributes:
         cohort: their cohort.
-        points: a point of every arm, by name.
+        points: a point of every condition, by name.
     """
 
     cohort: Cohort
@@ -74,98 +74,101 @@ class Comparison:
         *,
         accuracy: Sequence[str] = (),
         traces: Sequence[str] = (),
-        examined: Sequence[str] = (),
+        evaluated: Sequence[str] = (),
         raw: Sequence[str] = (),
     ) -> Comparison:
-        """Match arms, which are trained on first use; measure at once those that are asked for.
+        """Match conditions, which are trained on first use; measure at once those that are asked for.
 
         Args:
             cohort: their cohort.
-            names: of the arms.
-            accuracy: arms whose few-label accuracy is measured.
-            traces: arms whose tr F and Σθ²F are measured.
-            examined: arms that take the scale's further exams.
-            raw: arms that are measured before their way down as well.
+            names: of the conditions.
+            accuracy: conditions whose few-label accuracy is measured.
+            traces: conditions whose tr F and Σθ²F are measured.
+            evaluated: conditions that take the scale's further evaluations.
+            raw: conditions that are measured before their anneal as well.
         """
         found = cls(cohort, dict(zip(names, match([cohort.path(name) for name in names]), strict=True)))
-        for arm in accuracy:
-            found.accuracy(arm)
-        for arm in traces:
-            found.sharpness(arm)
-        for arm in examined:
-            for exam in cohort.scale.exams:
-                found.further_accuracy(exam, arm)
-        for arm in raw:
-            found.raw(arm)
+        for condition in accuracy:
+            found.accuracy(condition)
+        for condition in traces:
+            found.sharpness(condition)
+        for condition in evaluated:
+            for evaluation in cohort.scale.evaluations:
+                found.further_accuracy(evaluation, condition)
+        for condition in raw:
+            found.raw(condition)
         return found
 
     @cached_property
     def share(self) -> float:
-        """Mean excess loss of all arms and members as a share of the learnable gap."""
+        """Mean excess loss of all conditions and members as a share of the learnable gap."""
         gap = self.cohort.reference.learnable_gap
         return float(torch.stack([point.excess / gap for point in self.points.values()]).mean())
 
-    def accuracy(self, arm: str) -> Float[Tensor, " member"]:
-        """Return the few-label accuracy of an arm."""
-        if arm not in self._accuracy:
-            self._accuracy[arm] = self.cohort.accuracy(self.points[arm].network)
-        return self._accuracy[arm]
+    def accuracy(self, condition: str) -> Float[Tensor, " member"]:
+        """Return the few-label accuracy of a condition."""
+        if condition not in self._accuracy:
+            self._accuracy[condition] = self.cohort.accuracy(self.points[condition].network)
+        return self._accuracy[condition]
 
-    def halves(self, arm: str) -> Float[Tensor, "half member"]:
-        """Return the accuracies of an arm in either half of the exam, and keep that of the whole."""
-        right = self.cohort.exam.answers(self.cohort.features(self.points[arm].network))
-        self._accuracy[arm] = mean_accuracy(right)
+    def halves(self, condition: str) -> Float[Tensor, "half member"]:
+        """Return the accuracies of a condition in either half of the evaluation, and keep that of the whole."""
+        right = self.cohort.evaluation.answers(self.cohort.features(self.points[condition].network))
+        self._accuracy[condition] = mean_accuracy(right)
         return by_halves(right)
 
     @property
     def accuracies(self) -> Mapping[str, Float[Tensor, " member"]]:
-        """The few-label accuracies of the arms where they were measured."""
+        """The few-label accuracies of the conditions where they were measured."""
         return MappingProxyType(self._accuracy)
 
-    def raw(self, arm: str) -> Raw:
-        """Return what an arm is before its way down."""
-        if arm not in self._raw:
-            point = self.cohort.path(arm).raw()
+    def raw(self, condition: str) -> Raw:
+        """Return what a condition is before its anneal."""
+        if condition not in self._raw:
+            point = self.cohort.path(condition).raw()
             trace = self.cohort.sharpness(point.network).trace
-            self._raw[arm] = Raw(point.excess, self.cohort.accuracy(point.network), trace.log())
-        return self._raw[arm]
+            self._raw[condition] = Raw(point.excess, self.cohort.accuracy(point.network), trace.log())
+        return self._raw[condition]
 
-    def further_accuracy(self, exam: ExamName, arm: str) -> Float[Tensor, " member"]:
-        """Return the accuracy of an arm in a further exam."""
-        return self.cohort.examined(exam, arm, self.points[arm])
+    def further_accuracy(self, evaluation: EvaluationName, condition: str) -> Float[Tensor, " member"]:
+        """Return the accuracy of a condition in a further evaluation."""
+        return self.cohort.evaluated(evaluation, condition, self.points[condition])
 
-    def further_gains(self, first: str, second: str) -> dict[ExamName, Float[Tensor, " member"]]:
-        """Return the accuracy of one arm minus that of another in each further exam of the scale."""
-        exams = self.cohort.scale.exams
-        return {exam: self.further_accuracy(exam, first) - self.further_accuracy(exam, second) for exam in exams}
+    def further_gains(self, first: str, second: str) -> dict[EvaluationName, Float[Tensor, " member"]]:
+        """Return the accuracy of one condition minus that of another in each further evaluation of the scale."""
+        evaluations = self.cohort.scale.evaluations
+        return {
+            evaluation: self.further_accuracy(evaluation, first) - self.further_accuracy(evaluation, second)
+            for evaluation in evaluations
+        }
 
-    def sharpness(self, arm: str) -> Sharpness:
-        """Return tr F and Σθ²F of an arm."""
-        if arm not in self._sharpness:
-            self._sharpness[arm] = self.cohort.sharpness(self.points[arm].network)
-        return self._sharpness[arm]
+    def sharpness(self, condition: str) -> Sharpness:
+        """Return tr F and Σθ²F of a condition."""
+        if condition not in self._sharpness:
+            self._sharpness[condition] = self.cohort.sharpness(self.points[condition].network)
+        return self._sharpness[condition]
 
-    def log_trace(self, arm: str) -> Float[Tensor, " member"]:
-        """Return ln tr F of an arm."""
-        return self.sharpness(arm).trace.log()
+    def log_trace(self, condition: str) -> Float[Tensor, " member"]:
+        """Return ln tr F of a condition."""
+        return self.sharpness(condition).trace.log()
 
     def gain(self, first: str, second: str) -> Contrast:
-        """Return the accuracy of one arm minus that of another."""
+        """Return the accuracy of one condition minus that of another."""
         return self._contrast(first, second, self.accuracy, self.cohort.accuracy_slope)
 
     def log_trace_ratio(self, first: str, second: str) -> Contrast:
-        """Return ln(tr F of one arm ÷ tr F of another)."""
+        """Return ln(tr F of one condition ÷ tr F of another)."""
         return self._contrast(first, second, self.log_trace, self.cohort.log_trace_slope)
 
     def _contrast(self, first: str, second: str, statistic: Callable[[str], Tensor], slope: float) -> Contrast:
         mismatch = (self.points[first].excess / self.points[second].excess).log().mean().abs()
-        # Units are independent, so that the error of their mean is that of the sum of squares.
+        # Replicates are independent, so that the error of their mean is that of the sum of squares.
         error = self._mismatch_error(first, second).square().sum().sqrt() / len(self.points[first].excess)
         return Contrast(statistic(first) - statistic(second), abs(slope) * float(mismatch + ERRORS * error))
 
     def _mismatch_error(self, first: str, second: str) -> Float[Tensor, " member"]:
-        """Return the standard error of every unit's ln(ratio of excess losses) from the sample of contexts."""
-        for arm in (first, second):
-            if arm not in self._divergences:
-                self._divergences[arm] = self.cohort.divergences(self.points[arm].network)
+        """Return the standard error of every replicate's ln(ratio of excess losses) from the sample of contexts."""
+        for condition in (first, second):
+            if condition not in self._divergences:
+                self._divergences[condition] = self.cohort.divergences(self.points[condition].network)
         return log_ratio_error(self._divergences[first], self._divergences[second], self.cohort.reference)

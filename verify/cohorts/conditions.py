@@ -1,4 +1,4 @@
-"""The arms of a cohort: where each begins, how it is trained, and for how long."""
+"""The conditions of a cohort: where each begins, how it is trained, and for how long."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ Size = Literal["large", "small"]
 
 
 @dataclass(frozen=True)
-class Arm:
+class Condition:
     """A way of training.
 
     Attributes:
-        start: the arm at whose end it begins; None for the initial networks.
+        start: the condition at whose end it begins; None for the initial networks.
         size: of the networks.
         training: how.
         steps: for how long.
-        stream: name of its random numbers; arms of one stream see the same examples.
-        descends: whether the training is itself the way down, so that its own checkpoints are the path; otherwise the
+        stream: name of its random numbers; conditions of one stream see the same examples.
+        anneals: whether the training is itself the anneal, so that its own checkpoints are the path; otherwise the
             path is a short training on soft labels after it.
     """
 
@@ -38,10 +38,10 @@ class Arm:
     training: Training
     steps: int
     stream: str
-    descends: bool = False
+    anneals: bool = False
 
 
-def _pretraining(scale: Scale, size: Size, stream: str) -> Arm:
+def _pretraining(scale: Scale, size: Size, stream: str) -> Condition:
     training = Training(
         rate=scale.rate,
         batch=scale.batch,
@@ -50,20 +50,20 @@ def _pretraining(scale: Scale, size: Size, stream: str) -> Arm:
         schedule=Schedule("linear", steps=scale.pretraining),
         precision=scale.precision,
     )
-    return Arm(None, size, training, scale.pretraining, stream, descends=True)
+    return Condition(None, size, training, scale.pretraining, stream, anneals=True)
 
 
-def _continuation(scale: Scale, start: str, labels: Labels) -> Arm:
+def _continuation(scale: Scale, start: str, labels: Labels) -> Condition:
     training = Training(rate=scale.noisy_rate, batch=scale.noisy_batch, labels=labels, optimiser=SGD())
-    return Arm(start, "large", training, scale.continuation, "continuation")
+    return Condition(start, "large", training, scale.continuation, "continuation")
 
 
-def _adam(scale: Scale, start: str) -> Arm:
+def _adam(scale: Scale, start: str) -> Condition:
     training = Training(rate=scale.fine_rate, batch=scale.noisy_batch, labels="sampled", optimiser=AdamW())
-    return Arm(start, "large", training, scale.continuation, "continuation")
+    return Condition(start, "large", training, scale.continuation, "continuation")
 
 
-def _intervention(scale: Scale, *, trace: float | None = None, adversary: Adversary | None = None) -> Arm:
+def _intervention(scale: Scale, *, trace: float | None = None, adversary: Adversary | None = None) -> Condition:
     training = Training(
         rate=scale.fine_rate,
         batch=scale.batch,
@@ -73,17 +73,17 @@ def _intervention(scale: Scale, *, trace: float | None = None, adversary: Advers
         trace_penalty=None if trace is None else TracePenalty(trace, examples=scale.trace_examples),
         adversary=adversary,
     )
-    return Arm("base", "large", training, scale.intervention, "intervention")
+    return Condition("base", "large", training, scale.intervention, "intervention")
 
 
-def descent(scale: Scale) -> Training:
-    """Return the training of the way down."""
+def anneal(scale: Scale) -> Training:
+    """Return the training of the anneal."""
     return Training(
         rate=scale.fine_rate,
         batch=scale.batch,
         labels="soft",
         optimiser=AdamW(),
-        schedule=Schedule("linear", steps=scale.descent),
+        schedule=Schedule("linear", steps=scale.anneal),
     )
 
 
@@ -92,11 +92,11 @@ def _adversary(scale: Scale, family: Family) -> Adversary:
     return Adversary(scale.adversary_weight, family.task, fitted=half, validated=scale.adversary_examples - half)
 
 
-ARMS: Mapping[str, Callable[[Scale, Family], Arm]] = MappingProxyType(
+CONDITIONS: Mapping[str, Callable[[Scale, Family], Condition]] = MappingProxyType(
     {
         "base": lambda s, f: _pretraining(s, "large", "pretraining"),
         "small": lambda s, f: _pretraining(s, "small", "pretraining"),
-        "polished": lambda s, f: Arm("base", "large", descent(s), 0, "continuation"),
+        "polished": lambda s, f: Condition("base", "large", anneal(s), 0, "continuation"),
         "sampled": lambda s, f: _continuation(s, "base", "sampled"),
         "soft": lambda s, f: _continuation(s, "base", "soft"),
         "isotropic": lambda s, f: _continuation(s, "base", "isotropic"),

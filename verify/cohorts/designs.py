@@ -1,4 +1,4 @@
-"""The designs of the empirical claims: contrasts of arms, over independent units."""
+"""The designs of the empirical claims: contrasts of conditions, over independent replicates."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from verify.trial.design import Design
 from verify.trial.trial import BUDGET
 
 SKEW_ALLOWANCE = 10.0
-"""Student t is asked for a level this many times smaller, because units may be skewed.
+"""Student t is asked for a level this many times smaller, because replicates may be skewed.
 
-Simulated, 46 units from gamma laws, six million intervals, α = 1.4e-5: at α/10 the interval missed 0.3 α with skewness
-½ and 2.0 α with skewness 1; at α itself, 10 α with skewness 1.
+Simulated, 46 replicates from gamma laws, six million intervals, α = 1.4e-5: at α/10 the interval missed 0.3 α with
+skewness ½ and 2.0 α with skewness 1; at α itself, 10 α with skewness 1.
 """
 
 _SKEWED = (
@@ -33,7 +33,7 @@ def contrast(
     side: Literal["lower", "upper"],
     designs: int = 1,
 ) -> Design:
-    """Return the design of a contrast: one value per unit, one instance per family.
+    """Return the design of a contrast: one value per replicate, one instance per family.
 
     With the margin as large as the target, `supported` says that the effect has the predicted sign and was not shown to
     be smaller than the target, `refuted` that it is smaller.
@@ -45,7 +45,7 @@ def contrast(
         statistic: in words.
         target: the smallest effect of interest.
         delta: margin.
-        spread: standard deviation of a unit at the small scale, for planning, from a pilot at another root seed.
+        spread: standard deviation of a replicate at the small scale, for planning, from a pilot at another root seed.
         side: whether the claim is ≥ target or ≤ target.
         designs: how many designs share the claim's level.
     """
@@ -84,7 +84,7 @@ def equivalence(
     systematic: float,
     because: str,
 ) -> Design:
-    """Return the design of a two-sided claim: one value per unit lies within `delta` of the target in the mean.
+    """Return the design of a two-sided claim: one value per replicate lies within `delta` of the target in the mean.
 
     Args:
         claim: id.
@@ -93,9 +93,9 @@ def equivalence(
         statistic: in words.
         target: the predicted value.
         delta: margin, and the smallest departure that is refuted with the declared power.
-        spread: standard deviation of a unit, for planning, from a pilot at another root seed.
-        systematic: planned allowance for errors that units share.
-        because: what a unit's value is, where margin and allowance come from.
+        spread: standard deviation of a replicate, for planning, from a pilot at another root seed.
+        systematic: planned allowance for errors that replicates share.
+        because: what a replicate's value is, where margin and allowance come from.
     """
     return Design(
         claim=claim,

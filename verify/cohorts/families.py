@@ -236,4 +236,4 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
 networks of twice the width; two of the paper's sizes and shapes (second-hand). hmm-lstm and hmm-lstm-medium have the
 laws of hmm and hmm-medium, and LSTMs in place of transformers. The paper's own grammar (from a file that the
 environment names), nested brackets with a noisy target, and two texts that ship with Python and are to be told apart,
-are one language each, so that their units differ in networks and examples only."""
+are one language each, so that their replicates differ in networks and examples only."""

@@ -30,16 +30,18 @@ def cohorts_of(scale: Scale, root_seed: int, device: str, kept: bool) -> tuple[C
     return tuple(Cohort(family, scale, root_seed, device, store) for family in scale.families)
 
 
-def recalled(trial: Trial) -> bool:
+def from_stored(trial: Trial) -> bool:
     """Conclude a trial with the stored evidence of the default run, if it is at `quick` and no scale was asked for."""
     if trial.profile != "quick" or trial.scale is not None:
         return False
-    trial.recall(stored(trial.claim.id))
+    trial.use_stored(stored(trial.claim.id))
     return True
 
 
-def trained(trial: Trial, arms: Sequence[str], measure: Callable[[Cohort], T], scale: str | None = None) -> list[T]:
-    """Return what `measure` finds on the cohorts of a scale, one for each family, once these arms are trained.
+def trained(
+    trial: Trial, conditions: Sequence[str], measure: Callable[[Cohort], T], scale: str | None = None
+) -> list[T]:
+    """Return what `measure` finds on the cohorts of a scale, one for each family, once these conditions are trained.
 
     Cohorts are kept in memory: other claims of the same run get the same ones, and what each of them finds does not
     depend on which of them run. Training and measuring use a thread for each cohort.
@@ -49,14 +51,14 @@ def trained(trial: Trial, arms: Sequence[str], measure: Callable[[Cohort], T], s
 
     Args:
         trial: of a claim about networks.
-        arms: names.
+        conditions: names.
         measure: what is done with a cohort.
         scale: name, for a claim that is tried at one scale only; None for the trial's.
     """
     kept = trial.scale is not None or trial.profile == "full"
     cohorts = cohorts_of(scale_of(trial.profile, scale or trial.scale), trial.settings.root_seed, trial.device, kept)
-    trial.plan((len(arms) + 1) * len(cohorts))
-    train_together(cohorts, arms, trial.advance)
+    trial.plan((len(conditions) + 1) * len(cohorts))
+    train_together(cohorts, conditions, trial.advance)
 
     def measured(cohort: Cohort) -> T:
         found = measure(cohort)

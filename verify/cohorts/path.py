@@ -1,4 +1,4 @@
-"""The way of an arm down to small excess loss, and where on it several arms are at the same excess."""
+"""The path of a condition down to small excess loss, and where on it several conditions are at the same excess."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from verify.training.parameters import network_at
 
 @dataclass(frozen=True, eq=False)
 class Path:
-    """Checkpoints of all members of an arm on the way down, in order.
+    """Checkpoints of all members of a condition on the anneal, in order.
 
     Attributes:
-        template: networks of the arm's kind.
-        steps: step of each checkpoint, counted from the beginning of the way down.
+        template: networks of the condition's kind.
+        steps: step of each checkpoint, counted from the beginning of the anneal.
         theta: parameters there.
         excess: excess losses there, in nats, on the cohort's reference.
-        descends: whether the training is itself the way down, rather than something before it.
+        anneals: whether the training is itself the anneal, rather than something before it.
     """
 
     template: Network
     steps: tuple[int, ...]
     theta: Float[Tensor, "checkpoint member parameter"]
     excess: Float[Tensor, "checkpoint member"]
-    descends: bool = False
+    anneals: bool = False
 
     def network(self, checkpoint: int) -> Network:
         """Return the networks at one checkpoint, counted from the end if negative, in float64."""
         return network_at(self.template, self.theta[checkpoint].double(), dtype=torch.float64)
 
     def raw(self) -> Point:
-        """Return the networks as training left them: before the way down, or at its end if training was one."""
-        place = 0 if not self.descends else len(self.steps) - 1
+        """Return the networks as training left them: before the anneal, or at its end if training was one."""
+        place = 0 if not self.anneals else len(self.steps) - 1
         member = torch.full((self.theta.shape[1],), place)
         return Point(self.network(place), self.excess[place], member)
 
@@ -75,21 +75,22 @@ class Point:
 
 
 def match(paths: Sequence[Path]) -> list[Point]:
-    """Return a point of every arm such that a member's excess is nearly the same in all arms.
+    """Return a point of every condition such that a member's excess is nearly the same in all conditions.
 
-    The level of a member is the least excess that its worst arm reaches, max over arms of min over checkpoints, so that
-    every arm gets there; a point is the first checkpoint at or below it. What mismatch remains, at most what an arm
-    gains between two checkpoints, or what it is below the level to begin with, is in the points' `excess`.
+    The level of a member is the least excess that its worst condition reaches, max over conditions of min over
+    checkpoints, so that every condition gets there; a point is the first checkpoint at or below it. What mismatch
+    remains, at most what a condition gains between two checkpoints, or what it is below the level to begin with, is in
+    the points' `excess`.
     Source: ours.
 
     Raises:
-        ValueError: fewer than two arms, or an excess that is not finite.
+        ValueError: fewer than two conditions, or an excess that is not finite.
     """
     if len(paths) < 2:
-        raise ValueError(f"expected at least two arms to match, got {len(paths)}")
+        raise ValueError(f"expected at least two conditions to match, got {len(paths)}")
     for number, path in enumerate(paths):
         bad = (~torch.isfinite(path.excess)).any(0).nonzero()[:, 0].tolist()
         if bad:
-            raise ValueError(f"expected finite excess losses, got others in arm {number} for members {bad}")
+            raise ValueError(f"expected finite excess losses, got others in condition {number} for members {bad}")
     level = torch.stack([path.excess.amin(0) for path in paths]).amax(0)
     return [path.at(level) for path in paths]

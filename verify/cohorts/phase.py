@@ -1,4 +1,4 @@
-"""One phase of an arm, training or the way down, as work that can be interrupted, stored and resumed to the bit."""
+"""One phase of a condition, training or the anneal, as work that can be interrupted, stored and resumed to the bit."""
 
 from __future__ import annotations
 

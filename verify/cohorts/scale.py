@@ -8,15 +8,15 @@ from types import MappingProxyType
 from typing import Literal
 
 from verify.cohorts.families import FAMILIES
+from verify.environment import Profile
 from verify.training.config import Precision
-from verify.trial.settings import Profile
 
-ExamName = Literal["many labels", "masked states", "fine-tuning"]
+EvaluationName = Literal["many labels", "masked states", "fine-tuning"]
 Recovery = Literal["adam"]
 Converged = Literal["base", "polished"]
 
 
-ALL_EXAMS: tuple[ExamName, ...] = ("many labels", "masked states", "fine-tuning")
+ALL_EVALUATIONS: tuple[EvaluationName, ...] = ("many labels", "masked states", "fine-tuning")
 
 
 class ScaleError(ValueError):
@@ -30,7 +30,7 @@ class Scale:
     Attributes:
         name: of the scale, as evidence shows it.
         families: names of the families.
-        members: units of each family: a random language and its networks.
+        members: replicates of each family: a random language and its networks.
         width: features of the networks; the small ones have half.
         layers: of the networks.
         heads: attention heads of the large transformers; the small ones have half.
@@ -41,9 +41,9 @@ class Scale:
         noisy_batch: examples of a step of SGD.
         noisy_rate: its rate.
         intervention: steps of AdamW with a trace penalty or an adversary.
-        fine_rate: rate of AdamW in interventions and on the way down.
-        descent: steps of the way down, soft labels at a rate falling linearly to zero.
-        checkpoints: of a way down, besides its beginning.
+        fine_rate: rate of AdamW in interventions and on the anneal.
+        anneal: steps of the anneal, soft labels at a rate falling linearly to zero.
+        checkpoints: of an anneal, besides its beginning.
         trace_weight: λ of the penalty ±λ tr F.
         trace_examples: contexts that the penalty is estimated on.
         adversary_weight: λ of the adversary.
@@ -53,11 +53,11 @@ class Scale:
         labels: labelled sentences of a head.
         draws: heads of each member.
         tested: sentences of the test set.
-        exams: further exams, shown beside the verdicts without one of their own.
+        evaluations: further evaluations, shown beside the verdicts without one of their own.
         further_recoveries: ways of training from the adversarial networks besides SGD, likewise.
-        converged: the arm that continued training is compared with. Soft labels go on lowering the excess of a long
-            continuation, so that there `base` has to be brought down as the others are, as `polished`.
-        spread: standard deviations of units for planning, as a multiple of those of the small scale (pilots).
+        converged: the condition that continued training is compared with. Soft labels go on lowering the excess of a
+            long continuation, so that there `base` has to be brought down as the others are, as `polished`.
+        spread: standard deviations of replicates for planning, as a multiple of those of the small scale (pilots).
         precision: of the training of `base` and `small`; excess is always measured in float64.
     """
 
@@ -75,7 +75,7 @@ class Scale:
     noisy_rate: float = 0.1
     intervention: int = 150
     fine_rate: float = 3e-3
-    descent: int = 150
+    anneal: int = 150
     checkpoints: int = 5
     trace_weight: float = 1e-3
     trace_examples: int = 8
@@ -86,7 +86,7 @@ class Scale:
     labels: int = 16
     draws: int = 16
     tested: int = 768
-    exams: tuple[ExamName, ...] = ()
+    evaluations: tuple[EvaluationName, ...] = ()
     further_recoveries: tuple[Recovery, ...] = ()
     converged: Converged = "base"
     spread: float = 1.0
@@ -107,12 +107,12 @@ _PAPER = Scale(
     continuation=200_000,
     intervention=2_000,
     fine_rate=3e-4,
-    descent=4_000,
+    anneal=4_000,
     trace_examples=64,
     adversary_examples=512,
     labels=64,
     reference=4096,
-    exams=ALL_EXAMS,
+    evaluations=ALL_EVALUATIONS,
     further_recoveries=("adam",),
     converged="polished",
 )
@@ -125,9 +125,9 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
             name="long",
             members=152,
             continuation=20 * _SMALL.pretraining,
-            descent=1000,
+            anneal=1000,
             checkpoints=10,
-            exams=ALL_EXAMS,
+            evaluations=ALL_EVALUATIONS,
             converged="polished",
             spread=1.8,
         ),
@@ -142,12 +142,12 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
             continuation=500,
             intervention=200,
             fine_rate=2e-3,
-            descent=200,
+            anneal=200,
             adversary_examples=64,
             reference=1024,
             labels=64,
             draws=8,
-            exams=ALL_EXAMS,
+            evaluations=ALL_EVALUATIONS,
             further_recoveries=("adam",),
         ),
         "paper": _PAPER,

@@ -1,9 +1,4 @@
-r"""tr F and Σθ²F of every member of a stack, from the same probes for every arm.
-
-F_ii = E (∂_i Σ_{xy} ε_{xy} 2√p_θ(y|x)/√n)² over independent signs ε and contexts x (`trace_penalty`), so that one
-backward pass gives an unbiased estimate of tr F and of Σ_i θ_i² F_ii, which exact rescalings of the network do not
-change. F is H on Γ; near it they differ in proportion to p* − p_θ.
-"""
+r"""tr F and Σθ²F of every member of a stack, from one backward pass for all of them."""
 
 from __future__ import annotations
 
@@ -15,9 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from verify.curvature.data import Labelled, call_model
+from verify.curvature.fisher import scores
+from verify.curvature.likelihood import Likelihood
 from verify.networks.network import Network
 from verify.training.excess import Reference
-from verify.training.trace_penalty import random_signs
 
 PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -31,9 +28,8 @@ PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Parts of a network, in the order in which they are tried, by what the names of their parameters contain."""
 
-
 CONTEXTS = 64
-"""Contexts of a probe."""
+"""Contexts of a batch."""
 
 
 def part_of(name: str) -> str:
@@ -50,69 +46,77 @@ def part_of(name: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Sharpness:
-    """Estimates for every member; Monte Carlo.
+    """Independent estimates for every member, one for each batch; their mean is the estimate.
 
     Attributes:
-        invariant: Σ_i θ_i² F_ii.
-        parts: tr F of each part of the network.
-        probes: independent probes averaged.
-        contexts: contexts of each.
+        invariants: of Σ_i θ_i² F_ii, which exact rescalings of a network do not change.
+        by_part: of tr F of each part of the network.
     """
 
-    invariant: Float[Tensor, " member"]
-    parts: Mapping[str, Float[Tensor, " member"]]
-    probes: int
-    contexts: int
+    invariants: Float[Tensor, "batch member"]
+    by_part: Mapping[str, Float[Tensor, "batch member"]]
+
+    @property
+    def invariant(self) -> Float[Tensor, " member"]:
+        return self.invariants.mean(0)
+
+    @property
+    def parts(self) -> dict[str, Float[Tensor, " member"]]:
+        return {part: own.mean(0) for part, own in self.by_part.items()}
+
+    @property
+    def traces(self) -> Float[Tensor, "batch member"]:
+        """Of tr F: units of `verify.curvature.interval.interval_of`, where they are 32 or more."""
+        return torch.stack(list(self.by_part.values())).sum(0)
 
     @property
     def trace(self) -> Float[Tensor, " member"]:
-        """Estimates of tr F: the sum of its parts."""
-        return torch.stack(list(self.parts.values())).sum(0)
+        return self.traces.mean(0)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the estimates by name, for a store."""
-        return {"invariant": self.invariant, **self.parts}
+        return {"invariant": self.invariants, **self.by_part}
 
     @classmethod
-    def of(cls, tensors: Mapping[str, Tensor], probes: int, contexts: int = CONTEXTS) -> Sharpness:
+    def of(cls, tensors: Mapping[str, Tensor]) -> Sharpness:
         """Return what `tensors` wrote, parts in the order of `PARTS`."""
-        return cls(tensors["invariant"], {part: tensors[part] for part in PARTS if part in tensors}, probes, contexts)
+        return cls(tensors["invariant"], {part: tensors[part] for part in PARTS if part in tensors})
 
 
 def sharpness(
-    network: Network, reference: Reference, seeds: Sequence[int], *, probes: int = 16, contexts: int = CONTEXTS
+    network: Network, reference: Reference, seeds: Sequence[int], *, batches: int, contexts: int = CONTEXTS
 ) -> Sharpness:
-    """Return tr F and Σθ²F of the members of a stack (R,), each on contexts of its own reference.
+    """Return tr F and Σθ²F of the members of a stack (R,), each on contexts of its own reference. Monte Carlo.
 
-    Equal seeds give equal contexts and signs, so that the ratio of two networks' estimates varies less than either.
+    The estimator is `gauss-newton` of `verify.curvature.trace`. Equal seeds make the ratio of two networks' estimates
+    vary less than either.
 
     Args:
         network: every parameter begins with the stack.
         reference: contexts of every member, of shape (member, context, position).
         seeds: one per member.
-        probes: number of backward passes.
+        batches: number of backward passes.
         contexts: contexts of each.
     """
     copied = network.copy().double()
     copied.fast = True  # a first derivative is all that is taken
-    names, leaves = zip(*copied.named_parameters(), strict=True)
-    device = leaves[0].device
+    likelihood = Likelihood(copied, call_model, copied.stack)
+    theta = [value.detach() for value in likelihood.parameters.values()]
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    members = torch.arange(len(seeds)).unsqueeze(-1)
-    invariant = torch.zeros(len(seeds), dtype=torch.float64)
-    parts = {part_of(name): torch.zeros_like(invariant) for name in names}
-    for _ in range(probes):
-        index = torch.stack(
-            [
-                torch.multinomial(weight, contexts, replacement=True, generator=generator)
-                for weight, generator in zip(reference.weight, generators, strict=True)
-            ]
-        )
-        signs = random_signs((contexts, network.n_tokens), generators, torch.float64, device)
-        root = (copied(reference.contexts[members, index].to(device)) / 2).exp()
-        gradients = torch.autograd.grad((signs * root).sum() * (2 / contexts**0.5), leaves)
-        for name, leaf, gradient in zip(names, leaves, gradients, strict=True):
-            square = gradient.square().reshape(len(seeds), -1)
-            parts[part_of(name)] += square.sum(1).cpu() / probes
-            invariant += (leaf.detach().reshape(len(seeds), -1).square() * square).sum(1).cpu() / probes
-    return Sharpness(invariant, parts, probes, contexts)
+    rows = torch.arange(len(seeds)).unsqueeze(-1)
+    traces, invariants = [], []
+    for _ in range(batches):
+        drawn = [
+            torch.multinomial(weight, contexts, replacement=True, generator=generator)
+            for weight, generator in zip(reference.weight, generators, strict=True)
+        ]
+        batch = Labelled(reference.contexts[rows, torch.stack(drawn)].to(theta[0].device))
+        for n, parts in scores(likelihood, batch, 1, generators, "signs"):
+            traces.append(likelihood.squared_norms(parts) / n)
+            invariants.append(likelihood.squared_norms(parts, theta).sum(-1) / n)
+    tensors = torch.stack(traces)
+    names = [part_of(name) for name in likelihood.parameters]
+    return Sharpness(
+        torch.stack(invariants),
+        {part: tensors[..., [own == part for own in names]].sum(-1) for part in PARTS if part in names},
+    )

@@ -30,17 +30,17 @@ def on_each(cohorts: Sequence[Cohort], work: Callable[[Cohort], T]) -> list[T]:
             raise
 
 
-def train_together(cohorts: Sequence[Cohort], arms: Sequence[str], advance: Callable[[], None]) -> None:
-    """Train arms of several cohorts at once; what is trained already is kept.
+def train_together(cohorts: Sequence[Cohort], conditions: Sequence[str], advance: Callable[[], None]) -> None:
+    """Train conditions of several cohorts at once; what is trained already is kept.
 
     Args:
         cohorts: of different families.
-        arms: names, in the order of training.
-        advance: called whenever an arm of a cohort is finished.
+        conditions: names, in the order of training.
+        advance: called whenever a condition of a cohort is finished.
     """
 
     def train(cohort: Cohort) -> None:
-        for name in arms:
+        for name in conditions:
             cohort.end(name)
             advance()
 

@@ -15,7 +15,7 @@ from verify.downstream.scores import class_indices
 
 
 @dataclass(frozen=True, eq=False)
-class Exam:
+class Evaluation:
     """Labelled sentences of every member's downstream task: draws to learn from, and a test set.
 
     Attributes:
@@ -40,14 +40,14 @@ class Exam:
         """Accuracy of the best constant answer on the test set, the share of its largest class."""
         return self.one_hot[:, self.learnt :].mean(1).amax(-1)
 
-    def to(self, device: str) -> Exam:
-        """Return the exam on a device."""
+    def to(self, device: str) -> Evaluation:
+        """Return the evaluation on a device."""
         return replace(self, inputs=self.inputs.to(device), one_hot=self.one_hot.to(device))
 
     @classmethod
     def sample(
         cls, tasks: Sequence[DownstreamTask], seeds: Sequence[int], *, labels: int, draws: int, tested: int
-    ) -> Exam:
+    ) -> Evaluation:
         """Draw fresh sentences for every member from its own stream.
 
         Args:
@@ -88,8 +88,8 @@ def mean_accuracy(right: Bool[Tensor, "member draw asked"]) -> Float[Tensor, " m
 
 
 def by_halves(right: Bool[Tensor, "member draw asked"]) -> Float[Tensor, "half member"]:
-    """Return the accuracies in two exams of half the size: every other draw, on every other test sentence.
+    """Return the accuracies in two evaluations of half the size: every other draw, on every other test sentence.
 
-    Their sentences are independent, so that what they agree on is no chance of the exam's.
+    Their sentences are independent, so that what they agree on is no chance of the evaluation's.
     """
     return torch.stack([mean_accuracy(right[:, half::2, half::2]) for half in (0, 1)])

@@ -1,6 +1,9 @@
-"""Contrasts of arms as measurements and controls of a trial, with what identifies the language and the scale."""
+"""Contrasts of conditions as measurements and controls of a trial, with what identifies the language and the scale."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from jaxtyping import Float
 from scipy import stats
@@ -9,84 +12,95 @@ from torch import Tensor
 from verify.cohorts.comparison import Comparison, Contrast
 from verify.trial.decision import InstanceResult
 from verify.trial.design import Design
-from verify.trial.report import HALF_WIDTH, MEAN
+from verify.trial.measurement import Networks, Reported
 from verify.trial.trial import Trial
 
-Parameters = dict[str, float | int | str]
+Means = Mapping[str, Reported]
+NOTHING: Means = MappingProxyType({})
 
 
-def identify(arms: Comparison, **more: float | int | str) -> Parameters:
-    """Return language, scale and matched excess of a comparison, as the evidence shows them."""
-    scale = arms.cohort.scale
-    accuracies: Parameters = {}
-    if arms.accuracies:
-        accuracies["accuracy, largest class"] = round(float(arms.cohort.exam.chance.mean()), 6)
-    for arm, values in arms.accuracies.items():
-        accuracies[f"accuracy, {arm}"] = float(values.mean())
-        accuracies[f"accuracy, {arm}{HALF_WIDTH}"] = half_width(values)
-    return {
-        "language": arms.cohort.family.name,
-        "scale": scale.name,
-        "width": scale.width,
-        "units": scale.members,
-        "excess share": round(arms.share, 6),
-        **accuracies,
-        **more,
-    }
+def mean(values: Float[Tensor, " member"]) -> Reported:
+    """Return the mean over replicates with Student's 95% interval, of half-width t_{0.975, n−1} S/√n."""
+    n, value = len(values), float(values.mean())
+    half = float(stats.t.ppf(0.975, n - 1) * values.std(correction=1) / n**0.5)
+    return Reported(value, value - half, value + half)
 
 
-def further_exams(arms: Comparison, first: str, second: str) -> Parameters:
-    """Return the accuracy of one arm minus that of another in every further exam of the scale, without a verdict.
+def identify(
+    comparison: Comparison, beside: Means = NOTHING, evaluations: Means = NOTHING, yardsticks: Means = NOTHING
+) -> Networks:
+    """Return language, scale, matched excess and accuracies of a comparison, as the evidence shows them."""
+    scale = comparison.cohort.scale
+    accuracies = {condition: mean(values) for condition, values in comparison.accuracies.items()}
+    if accuracies:
+        chance = Reported(round(float(comparison.cohort.evaluation.chance.mean()), 6))
+        accuracies = {"largest class": chance} | accuracies
+    return Networks(
+        language=comparison.cohort.family.name,
+        scale=scale.name,
+        replicates=scale.members,
+        width=scale.width,
+        excess_share=round(comparison.share, 6),
+        accuracies=accuracies | dict(yardsticks),
+        evaluations=evaluations,
+        beside=beside,
+    )
 
-    "<exam>: mean difference" over the units, and "<exam>: ±", t_{0.975, n−1} S/√n, the half-width of Student's 95%
-    interval; what mismatch of excess is left is not in it.
+
+def further_evaluations(comparison: Comparison, first: str, second: str) -> Means:
+    """Return the accuracy of one condition minus that of another in every further evaluation, without a verdict.
+
+    What mismatch of excess is left is not in the intervals.
     """
-    found: Parameters = {}
-    for exam, gains in arms.further_gains(first, second).items():
-        found[f"{exam}{MEAN}"] = float(gains.mean())
-        found[f"{exam}{HALF_WIDTH}"] = half_width(gains)
-    return found
+    return {evaluation: mean(gains) for evaluation, gains in comparison.further_gains(first, second).items()}
 
 
-def half_width(values: Float[Tensor, " member"]) -> float:
-    """Return t_{0.975, n−1} S/√n, the half-width of Student's 95% interval of a mean over units."""
-    n = len(values)
-    return float(stats.t.ppf(0.975, n - 1) * values.std(correction=1) / n**0.5)
+def before_the_anneal(comparison: Comparison, first: str, second: str) -> Means:
+    """Return two conditions as training left them, at excess losses of their own, not comparable.
 
-
-def before_the_way_down(arms: Comparison, first: str, second: str) -> Parameters:
-    """Return two arms as training left them, at excess losses of their own: what the way down was to make comparable.
-
-    "raw excess share, <arm>" for both; "raw gain" and "raw ln(tr F ratio)", first against second, means over units.
+    "raw excess share, <condition>" for both; "raw gain" and "raw ln(tr F ratio)", first against second, means over
+    replicates.
     """
-    raw = {arm: arms.raw(arm) for arm in (first, second)}
-    gap = arms.cohort.reference.learnable_gap
-    shares: Parameters = {
-        f"raw excess share, {arm}": round(float((found.excess / gap).mean()), 6) for arm, found in raw.items()
+    raw = {condition: comparison.raw(condition) for condition in (first, second)}
+    gap = comparison.cohort.reference.learnable_gap
+    shares = {
+        f"raw excess share, {condition}": Reported(round(float((found.excess / gap).mean()), 6))
+        for condition, found in raw.items()
     }
     return shares | {
-        "raw gain": float((raw[first].accuracy - raw[second].accuracy).mean()),
-        "raw ln(tr F ratio)": float((raw[first].log_trace - raw[second].log_trace).mean()),
+        "raw gain": mean(raw[first].accuracy - raw[second].accuracy),
+        "raw ln(tr F ratio)": mean(raw[first].log_trace - raw[second].log_trace),
     }
 
 
 def record(
-    trial: Trial, design: Design, arms: Comparison, found: Contrast, **more: float | int | str
+    trial: Trial,
+    design: Design,
+    comparison: Comparison,
+    found: Contrast,
+    beside: Means = NOTHING,
+    evaluations: Means = NOTHING,
+    yardsticks: Means = NOTHING,
 ) -> InstanceResult:
-    """Decide a contrast by a declared design."""
-    return trial.decide(
-        design,
-        found.values.numpy(),
-        parameters=identify(arms, **more),
-        prediction=None,
-        systematic=found.systematic,
-    )
+    """Decide a contrast by a declared design.
+
+    Args:
+        trial: of the claim.
+        design: one that it declared.
+        comparison: whose contrast it is.
+        found: the contrast.
+        beside: what else is shown.
+        evaluations: the contrast in the scale's further evaluations.
+        yardsticks: accuracies of what is no network.
+    """
+    networks = identify(comparison, beside, evaluations, yardsticks)
+    return trial.decide(design, found.values.numpy(), systematic=found.systematic, networks=networks)
 
 
 def record_control(
-    trial: Trial, name: str, broken: str, design: Design, arms: Comparison, found: Contrast
+    trial: Trial, name: str, broken: str, design: Design, comparison: Comparison, found: Contrast
 ) -> InstanceResult:
     """Decide a contrast in which a hypothesis is broken."""
     return trial.control(
-        name, broken, design, found.values.numpy(), parameters=identify(arms), systematic=found.systematic
+        name, broken, design, found.values.numpy(), systematic=found.systematic, networks=identify(comparison)
     )

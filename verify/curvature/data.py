@@ -33,7 +33,7 @@ def softmax_of_model(model: nn.Module, inputs: Inputs) -> Float[Tensor, "*row to
     return torch.log_softmax(model(inputs), dim=-1)
 
 
-class Batch:
+class Labelled:
     """Inputs, and for every row what is known of the label.
 
     Args:
@@ -67,7 +67,7 @@ class Batch:
 class Data(Protocol):
     """A law of inputs that independent batches are drawn from."""
 
-    def draw(self, n: int, generator: torch.Generator) -> Batch:
+    def draw(self, n: int, generator: torch.Generator) -> Labelled:
         """Return a batch of n independent examples."""
         ...
 
@@ -115,21 +115,21 @@ class Population:
                 )
         self.inputs, self.prob, self.conditional = inputs, prob, conditional
 
-    def draw(self, n: int, generator: torch.Generator) -> Batch:
+    def draw(self, n: int, generator: torch.Generator) -> Labelled:
         """Return n inputs drawn from π with replacement, with their conditionals."""
         index = torch.multinomial(self.prob.to(generator.device), n, replacement=True, generator=generator)
         chosen = self.conditional[index.to(self.conditional.device)]
-        return Batch(select(self.inputs, index), lambda: chosen.log())
+        return Labelled(select(self.inputs, index), lambda: chosen.log())
 
     @property
     def size(self) -> int:
         """Number of inputs of positive probability."""
         return int((self.prob > 0).sum())
 
-    def whole(self) -> Batch:
+    def whole(self) -> Labelled:
         """Return every input of positive probability, weighted by π: the loss on it is the population loss."""
         used = self.prob > 0
-        return Batch(select(self.inputs, used), self.conditional[used].log(), weight=self.prob[used])
+        return Labelled(select(self.inputs, used), self.conditional[used].log(), weight=self.prob[used])
 
 
 class LanguageData:
@@ -141,11 +141,11 @@ class LanguageData:
     def __init__(self, language: Language, *, exact: bool = True, device: torch.device | str | None = None) -> None:
         self.language, self.exact, self.device = language, exact, device
 
-    def draw(self, n: int, generator: torch.Generator) -> Batch:
+    def draw(self, n: int, generator: torch.Generator) -> Labelled:
         """Return n masked sentences, with their targets and the exact conditionals."""
         sample = self.language.sample_masked(n, generator, self.device)
         conditional = (lambda: self.language.log_masked_conditional(sample.contexts)) if self.exact else None
-        return Batch(sample.contexts, conditional, sample.targets)
+        return Labelled(sample.contexts, conditional, sample.targets)
 
     def population(self) -> Population:
         """Return every context with its probability, where the language is small enough to be enumerated."""
@@ -176,10 +176,10 @@ class Examples:
             )
         self.inputs, self.targets, self.n = inputs, targets, n
 
-    def draw(self, n: int, generator: torch.Generator) -> Batch:
+    def draw(self, n: int, generator: torch.Generator) -> Labelled:
         """Return n examples drawn uniformly with replacement."""
         index = torch.randint(self.n, (n,), generator=generator, device=generator.device)
         if self.targets is None:
-            return Batch(select(self.inputs, index))
+            return Labelled(select(self.inputs, index))
         targets = self.targets[index.to(self.targets.device)].flatten()
-        return Batch(select(self.inputs, index), targets=targets[targets != -100])
+        return Labelled(select(self.inputs, index), targets=targets[targets != -100])

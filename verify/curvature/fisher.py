@@ -1,82 +1,102 @@
-r"""tr F by the norm of small-batch scores: one backward pass for each batch, and no second derivative.
+r"""tr F from scores of small batches: one backward pass for each batch, and no second derivative.
 
-With labels drawn from the model, scores s = ∇log p_θ(y | x) have mean zero and are uncorrelated, so
+F = E_x Jᵀ diag(p) J with J = ∂log p_θ(·|x)/∂θ, the Gauss–Newton matrix of the logits log p_θ, as Jᵀp = ∇Σ_y p_y = 0.
+For a random v of each row with E v vᵀ = diag(p), the scores Jᵀv of B rows are independent, of mean zero, and
 
-    B E‖(1/B) Σ_b s_b‖² = E‖s‖² = tr F,       F = E_x Σ_y p_θ(y|x) ∇log p_θ ∇log p_θᵀ,
+    E‖Σ_b Jᵀv‖²/B = tr F,       E(Σ_b Jᵀv)_i²/B = F_ii.
 
-and likewise for each parameter. tr F = tr H on Γ and not elsewhere. Source: PAPER.md Lemma 4.2 for F = H on Γ; the
-small-batch form is ours.
+v = e_y for a label y of the model, or v = √p ⊙ ε with signs ε, which spreads less where p is uneven. tr F = tr H on Γ
+and not elsewhere. Source: PAPER.md Lemma 4.2 for F = H on Γ; the small-batch form is ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from verify.curvature.data import Batch
-from verify.curvature.problem import Problem, random_signs
+from verify.curvature.data import Labelled, n_examples, select
+from verify.curvature.likelihood import Likelihood, random_signs
+from verify.curvature.pullback import pullbacks
 
 Directions = Literal["labels", "signs"]
-"""How a row's score is drawn: a label y of the model, v = e_y, or v = √p ⊙ ε with random signs ε."""
+"""How v is drawn: a label of the model, or √p with random signs."""
+
+Generators = torch.Generator | Sequence[torch.Generator]
+"""One generator, or one for each network of a stack."""
+
+ENTRIES = 2**24
+"""Numbers of a gradient table held at once by the exact sum."""
 
 
 def scores(
-    problem: Problem, batch: Batch, probes: int, generator: torch.Generator, directions: Directions = "labels"
+    likelihood: Likelihood, batch: Labelled, probes: int, generator: Generators, directions: Directions = "labels"
 ) -> Iterator[tuple[int, tuple[Tensor | None, ...]]]:
-    r"""Yield, `probes` times, the number N of rows and Σ_rows Jᵀv for each parameter, J = ∂log p_θ/∂θ of the row.
-
-    v has E v vᵀ = diag(p), and Jᵀ diag(p) J = F of the row, because Jᵀp = ∇Σ_y p_y = 0; rows are independent of
-    mean Jᵀ E v, which is zero as well. So E‖Σ Jᵀv‖²/N = tr F. None stands for a parameter that is not used.
-    """
-    log_p = problem.rows(batch.inputs)
-    parameters = list(problem.parameters.values())
+    """Yield, `probes` times, the number of rows and Σ_rows Jᵀv for each parameter; None where it is not used."""
+    log_p = likelihood.rows(batch.inputs)
+    parameters = list(likelihood.parameters.values())
     for probe in range(probes):
         v = draw_directions(log_p.detach(), generator, directions)
         yield (
-            len(log_p),
+            log_p.shape[-2],
             torch.autograd.grad(log_p, parameters, v, retain_graph=probe < probes - 1, allow_unused=True),
         )
 
 
-def gradients_of_scores(probes: int) -> float:
-    """Return gradient-equivalents of `probes` scores of one example: a forward pass, and a backward one for each."""
-    return 1 / 3 + 2 / 3 * probes
-
-
 def draw_directions(
-    log_p: Float[Tensor, "row token"], generator: torch.Generator, directions: Directions
-) -> Float[Tensor, "row token"]:
-    """Return one v for each row with E v vᵀ = diag(p), see `scores`."""
+    log_p: Float[Tensor, "*stack row token"], generator: Generators, directions: Directions
+) -> Float[Tensor, "*stack row token"]:
+    """Return one v for each row with E v vᵀ = diag(p); labels are drawn for single networks alone."""
     if directions == "signs":
-        return (0.5 * log_p).exp() * random_signs(log_p.shape, generator, log_p)
+        return (0.5 * log_p).exp() * random_signs(log_p.shape[-2:], generator, log_p)
+    assert isinstance(generator, torch.Generator)
     labels = torch.multinomial(log_p.to(generator.device).exp(), 1, generator=generator).to(log_p.device)
     chosen: Tensor = torch.zeros_like(log_p).scatter_(1, labels, 1.0)
     return chosen
 
 
 def small_batch_fisher(
-    problem: Problem,
-    batch: Batch,
+    likelihood: Likelihood,
+    batch: Labelled,
     probes: int,
-    generator: torch.Generator,
+    generator: Generators,
+    *,
     directions: Directions = "labels",
-) -> Float[Tensor, "probe tensor"]:
-    """Return unbiased estimates of tr F of each parameter tensor, `probes` label draws on one batch."""
+    scale: Sequence[Tensor] | None = None,
+) -> Float[Tensor, "probe *stack tensor"]:
+    """Return unbiased estimates of tr DFD of each parameter tensor, one for each draw of v; D is `scale`."""
     return torch.stack(
         [
-            torch.stack([squared_norm(part, log_p_rows) for part in parts])
-            for log_p_rows, parts in scores(problem, batch, probes, generator, directions)
+            likelihood.squared_norms(parts, scale) / rows
+            for rows, parts in scores(likelihood, batch, probes, generator, directions)
         ]
     )
 
 
-def squared_norm(part: Tensor | None, rows: int) -> Float[Tensor, ""]:
-    """Return ‖part‖²/rows in float64 on the CPU, 0 for None."""
-    if part is None:
-        return torch.zeros((), dtype=torch.float64)
-    norm: Tensor = torch.linalg.vector_norm(part)
-    return norm.double().cpu().square() / rows
+def exact_fisher(
+    likelihood: Likelihood, batch: Labelled, scale: Sequence[Tensor] | None = None
+) -> Float[Tensor, " tensor"]:
+    """Return Σ_x w_x Σ_y p_θ ‖scale ⊙ ∂log p_θ(y|x)/∂θ‖² of each parameter tensor, scale 1 where None. Exact.
+
+    One backward pass for each row and token, as many at once as keep `ENTRIES` numbers in memory.
+
+    Raises:
+        ValueError: a weighted batch whose examples do not make one row each.
+    """
+    parameters = list(likelihood.parameters.values())
+    total = torch.zeros(len(parameters), dtype=torch.float64)
+    chunk, rows = max(1, ENTRIES // likelihood.n_parameters), 0
+    for example in range(n_examples(batch.inputs)):
+        log_p = likelihood.rows(select(batch.inputs, torch.tensor([example])))
+        if batch.weight is not None and len(log_p) != 1:
+            raise ValueError(f"expected one row for each weighted input, got {len(log_p)}; weigh rows by repetition")
+        weight = 1.0 if batch.weight is None else float(batch.weight[example])
+        rows += len(log_p)
+        # Σ_y p_y ‖∇log p_y‖² = Σ_y ‖Jᵀ √p_y e_y‖²
+        v = torch.diag((0.5 * log_p.detach()).exp().flatten()).reshape(-1, *log_p.shape)
+        for some in torch.split(v, chunk):
+            total += weight * likelihood.squared_norms(pullbacks([log_p], parameters, [some]), scale)
+    return total if batch.weight is not None else total / rows

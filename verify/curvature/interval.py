@@ -97,28 +97,6 @@ def units_needed(pilot: Float[np.ndarray, " unit"], relative_error: float, alpha
     return math.ceil(n)
 
 
-def variance_parts(samples: Float[Tensor, "batch probe"]) -> tuple[float, float] | None:
-    r"""Return what data and what probes contribute to the variance of the mean of all samples.
-
-    Given its batch, a row is independent identically distributed probes: their part is the mean of the variances
-    within rows over batch · probe, unbiased; the data's part is the variance of row means over batch, less that,
-    cut at 0.
-    One batch is taken for the whole population, without variance of data. None where one probe hides the parts.
-    """
-    batches, probes = samples.shape
-    if probes < 2:
-        return None
-    within = float(samples.var(1).mean()) / (batches * probes)
-    if batches == 1:
-        return 0.0, within
-    return max(0.0, float(samples.mean(1).var()) / batches - within), within
-
-
-def as_units(samples: Float[Tensor, "batch probe *block"]) -> Float[Tensor, "unit *block"]:
-    """Return the independent units: batch means, or the probes themselves where one batch is the population."""
-    return samples[0] if samples.shape[0] == 1 else samples.mean(1)
-
-
 def interval_of(units: Float[Tensor, " unit"], alpha: float) -> Interval:
     """Return `hall_interval` of units given as a tensor."""
     return hall_interval(torch.Tensor.numpy(units.detach().double().cpu()), alpha)

@@ -17,19 +17,19 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from verify.curvature.data import Inputs, n_examples, select
-from verify.curvature.problem import Problem
+from verify.curvature.likelihood import Likelihood
 
 ENTRIES = 2**24
 """Numbers of the scores that are held at once."""
 
 
 def looped_norms(
-    problem: Problem, names: Sequence[str], inputs: Inputs, log_p: Tensor, v: Float[Tensor, "probe row token"]
+    likelihood: Likelihood, names: Sequence[str], inputs: Inputs, log_p: Tensor, v: Float[Tensor, "probe row token"]
 ) -> Float[Tensor, "probe example tensor"]:
     """Return ‖∂(v·log p of the example's rows)/∂θ‖² of each named parameter tensor, example by example. Exact.
 
     Args:
-        problem: the model.
+        likelihood: the model.
         names: of the parameters.
         inputs: examples.
         log_p: their rows, to compare with.
@@ -38,11 +38,11 @@ def looped_norms(
     Raises:
         ValueError: an example by itself has other rows than in the batch.
     """
-    parameters = [problem.parameters[name] for name in names]
+    parameters = [likelihood.parameters[name] for name in names]
     norms = torch.zeros(len(v), n_examples(inputs), len(names), dtype=torch.float64)
     start = 0
     for example in range(n_examples(inputs)):
-        rows = problem.rows(select(inputs, torch.tensor([example])))
+        rows = likelihood.rows(select(inputs, torch.tensor([example])))
         own = slice(start, start + len(rows))
         start += len(rows)
         if not _same(rows.detach(), log_p[own].detach()):
@@ -64,7 +64,7 @@ def looped_norms(
 
 
 def mapped_norms(
-    problem: Problem, names: Sequence[str], inputs: Inputs, v: Float[Tensor, "probe row token"]
+    likelihood: Likelihood, names: Sequence[str], inputs: Inputs, v: Float[Tensor, "probe row token"]
 ) -> Float[Tensor, "probe example tensor"] | None:
     """Return what `looped_norms` does, as many examples at once as keep `ENTRIES` numbers in memory. Exact.
 
@@ -73,8 +73,8 @@ def mapped_norms(
     n = n_examples(inputs)
     if v.shape[1] % n:
         return None
-    theta = {f"model.{name}": problem.parameters[name].detach() for name in names}
-    norms = partial(_norms, _Likelihood(problem), theta)
+    theta = {f"model.{name}": likelihood.parameters[name].detach() for name in names}
+    norms = partial(_norms, _AsModule(likelihood), theta)
     chunk = max(1, ENTRIES // sum(value.numel() for value in theta.values()))
     try:
         # vmap cannot map the fused attention; it warns where it loops over an operation
@@ -95,12 +95,12 @@ def _norms(likelihood: nn.Module, theta: dict[str, Tensor], example: Inputs, v: 
     return torch.stack([torch.stack([part.square().sum(dtype=torch.float64) for part in score]) for score in scores])
 
 
-class _Likelihood(nn.Module):
+class _AsModule(nn.Module):
     """A model with its likelihood as one module, to be called with other parameters."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, likelihood: Likelihood) -> None:
         super().__init__()
-        self.model, self.log_prob = problem.model, problem.log_prob
+        self.model, self.log_prob = likelihood.model, likelihood.log_prob
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Return the rows."""

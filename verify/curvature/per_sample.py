@@ -23,11 +23,11 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from verify.curvature.data import Batch, Inputs, n_examples, select
+from verify.curvature.data import Inputs, Labelled, n_examples, select
 from verify.curvature.fisher import draw_directions
 from verify.curvature.joint_attention import opened_attention
+from verify.curvature.likelihood import Likelihood
 from verify.curvature.per_example import looped_norms, mapped_norms
-from verify.curvature.problem import Problem
 
 Norms = Callable[[Tensor, int], Tensor]
 """(gradient at the output, number of examples) ↦ squared norm of every example's gradient of an operand."""
@@ -152,14 +152,14 @@ class PerSampleFisher:
     one by one.
     """
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-        self.names = list(problem.parameters)
+    def __init__(self, likelihood: Likelihood) -> None:
+        self.likelihood = likelihood
+        self.names = list(likelihood.parameters)
         self.by_rule: frozenset[str] | None = None
         self.mapped = True
 
     def __call__(
-        self, problem: Problem, batch: Batch, probes: int, generator: torch.Generator
+        self, likelihood: Likelihood, batch: Labelled, probes: int, generator: torch.Generator
     ) -> Float[Tensor, "probe tensor"]:
         """Return `probes` estimates on one batch: the mean of ‖s_b‖² over its examples."""
         if self.by_rule is None:
@@ -173,33 +173,27 @@ class PerSampleFisher:
             found |= dict(zip(rest, self._explicit(rest, batch.inputs, log_p, v).sum(1).unbind(-1), strict=True))
         return torch.stack([found[name] for name in self.names], dim=-1) / len(log_p)
 
-    def passes(self, probes: int) -> float:
-        """Return gradient-equivalents of the probes on one example, once the first batch has been seen."""
-        by_rule = self.by_rule or frozenset()
-        rules = 1 / 3 + (1 / 3 * probes if by_rule else 0)  # forward, and backward to activations alone
-        return rules + (1 / 3 + 2 / 3 * probes if len(by_rule) < len(self.names) else 0)
-
     def _forward(self, inputs: Inputs, names: Iterable[str]) -> tuple[_Calls, Tensor]:
         """Run the model and record what uses the named parameters."""
-        calls = _Calls({name: self.problem.parameters[name] for name in names}, n_examples(inputs))
+        calls = _Calls({name: self.likelihood.parameters[name] for name in names}, n_examples(inputs))
         with calls:
-            log_p = self.problem.rows(inputs)
+            log_p = self.likelihood.rows(inputs)
         return calls, log_p
 
     def _explicit(
         self, names: list[str], inputs: Inputs, log_p: Tensor, v: Tensor
     ) -> Float[Tensor, "probe example tensor"]:
         tried = self.mapped and not set(names) & (self.by_rule or set())
-        found = mapped_norms(self.problem, names, inputs, v) if tried else None
-        return looped_norms(self.problem, names, inputs, log_p, v) if found is None else found
+        found = mapped_norms(self.likelihood, names, inputs, v) if tried else None
+        return looped_norms(self.likelihood, names, inputs, log_p, v) if found is None else found
 
     def _try(self, inputs: Inputs, generator: torch.Generator) -> None:
         """Decide, on the first two examples, what is done by rule and whether vmap can do the rest."""
         small = select(inputs, torch.arange(min(2, n_examples(inputs))))
         calls, log_p = self._forward(small, self.names)
-        as_called = self.problem.rows(small)  # with nothing opened
+        as_called = self.likelihood.rows(small)  # with nothing opened
         v = draw_directions(log_p.detach(), generator, "labels")[None]
-        right = looped_norms(self.problem, self.names, small, as_called, v)[0]
+        right = looped_norms(self.likelihood, self.names, small, as_called, v)[0]
         # sums in another order: each squared norm to a few hundred ε of itself, tiny ones to ε of them all
         allowed = torch.finfo(log_p.dtype).eps * (1024 * right + 4 * right.sum(1, keepdim=True))
         norms = calls.norms(log_p, v)
@@ -210,7 +204,7 @@ class PerSampleFisher:
         )
         rest = [index for index, name in enumerate(self.names) if name not in self.by_rule]
         if rest:
-            mapped = mapped_norms(self.problem, [self.names[index] for index in rest], small, v)
+            mapped = mapped_norms(self.likelihood, [self.names[index] for index in rest], small, v)
             self.mapped = mapped is not None and bool(((mapped[0] - right[:, rest]).abs() <= allowed[:, rest]).all())
 
 

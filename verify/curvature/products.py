@@ -8,19 +8,15 @@ products of the first batch are compared with differences of gradients before an
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from verify.curvature.data import Batch, Inputs, n_examples, select
-from verify.curvature.problem import Problem, cross_entropy
+from verify.curvature.data import Inputs, Labelled, n_examples, select
+from verify.curvature.likelihood import Likelihood, cross_entropy
 from verify.curvature.pullback import pullbacks
-
-Loss = Callable[[Tensor, Batch], Tensor]
-"""(log p_θ, batch) ↦ a number, differentiated twice in θ."""
 
 ENTRIES = 2**18
 """Numbers of the vectors multiplied at once: more save little time, and each takes the memory of a backward pass."""
@@ -34,29 +30,24 @@ class SecondOrderError(RuntimeError):
 
 
 class HessianProducts:
-    """v ↦ Hv for the loss on one batch, by differentiating gradient · v in reverse mode. Exact to rounding.
-
-    Args:
-        problem: the model.
-        batch: where the loss is taken.
-        loss: which loss; the cross-entropy unless said otherwise.
+    """v ↦ Hv for the cross-entropy on one batch, by differentiating gradient · v in reverse mode. Exact to rounding.
 
     Raises:
         SecondOrderError: the model's gradient cannot be differentiated.
     """
 
-    def __init__(self, problem: Problem, batch: Batch, loss: Loss = cross_entropy) -> None:
-        self._parameters = list(problem.parameters.values())
-        self.problem = problem
+    def __init__(self, likelihood: Likelihood, batch: Labelled) -> None:
+        self._parameters = list(likelihood.parameters.values())
+        self.likelihood = likelihood
         with sdpa_kernel(SDPBackend.MATH):
-            value = loss(problem.rows(batch.inputs), batch)
+            value = cross_entropy(likelihood.rows(batch.inputs), batch)
         try:
             gradient: tuple[Tensor | None, ...] = torch.autograd.grad(
                 value, self._parameters, create_graph=True, allow_unused=True
             )
         except RuntimeError as error:
             raise _missing(error) from error
-        self.gradient = problem.flat([None if part is None else part.detach() for part in gradient])
+        self.gradient = likelihood.flat([None if part is None else part.detach() for part in gradient])
         self._curved = [(i, part) for i, part in enumerate(gradient) if part is not None and part.requires_grad]
 
     def __call__(self, vectors: Float[Tensor, "k parameter"]) -> Float[Tensor, "k parameter"]:
@@ -65,13 +56,12 @@ class HessianProducts:
 
     @property
     def at_once(self) -> int:
-        """How many vectors are multiplied together."""
-        return max(1, ENTRIES // self.problem.n_parameters)
+        return max(1, ENTRIES // self.likelihood.n_parameters)
 
     def _products(self, vectors: Tensor) -> Tensor:
         if not self._curved:
             return torch.zeros_like(vectors)
-        parts = self.problem.split(vectors)
+        parts = self.likelihood.split(vectors)
         gradient = [part for _, part in self._curved]
         try:
             products = pullbacks(gradient, self._parameters, [parts[i] for i, _ in self._curved])
@@ -90,7 +80,7 @@ def _missing(error: RuntimeError) -> SecondOrderError:
     )
 
 
-def canary(problem: Problem, batch: Batch, generator: torch.Generator) -> float:
+def canary(likelihood: Likelihood, batch: Labelled, generator: torch.Generator) -> float:
     r"""Compare Hv of the cross-entropy with differences of gradients, on a float64 copy, tensor by tensor.
 
     Along a random v, D(h) = (g(θ + hv) − g(θ − hv))/2h errs by h²/6 of a third derivative, estimated by
@@ -101,7 +91,7 @@ def canary(problem: Problem, batch: Batch, generator: torch.Generator) -> float:
     Raises:
         SecondOrderError: a tensor disagrees by more than twelve times the error of the difference.
     """
-    twin = Problem(copy.deepcopy(problem.model).double(), problem.log_prob)
+    twin = Likelihood(copy.deepcopy(likelihood.model).double(), likelihood.log_prob)
     small = _head(batch)
     products = HessianProducts(twin, small)
     base = {name: value.detach().clone() for name, value in twin.parameters.items()}
@@ -138,7 +128,7 @@ def canary(problem: Problem, batch: Batch, generator: torch.Generator) -> float:
     return worst / size if size > 0 else 0.0
 
 
-def _head(batch: Batch) -> Batch:
+def _head(batch: Labelled) -> Labelled:
     """Return the first examples of a batch in float64, all of them where rows and examples do not correspond."""
     known = batch.log_conditional
     n = n_examples(batch.inputs)
@@ -146,8 +136,8 @@ def _head(batch: Batch) -> Batch:
     index = torch.arange(min(n, CANARY_ROWS) if rows == n else n)
     inputs = _double(select(batch.inputs, index))
     if rows != n:
-        return Batch(inputs, known, batch.targets, batch.weight)
-    return Batch(
+        return Labelled(inputs, known, batch.targets, batch.weight)
+    return Labelled(
         inputs,
         None if known is None else known[: len(index)],
         None if batch.targets is None else batch.targets[: len(index)],

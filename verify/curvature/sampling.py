@@ -1,4 +1,4 @@
-"""From a method's observations to an estimate: units, the two stages, the interval, the parts of the variance."""
+"""From a method's observations to an estimate: independent units, two stages for a wanted error, an interval."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from verify.curvature.data import Batch, Data, Population
-from verify.curvature.estimate import Cost, Measures, TraceEstimate
-from verify.curvature.interval import MIN_UNITS, as_units, interval_of, units_needed, variance_parts
-from verify.curvature.problem import Blocks, Problem, assign_blocks
+from verify.curvature.data import Data, Labelled, Population
+from verify.curvature.estimate import Measures, TraceEstimate
+from verify.curvature.interval import MIN_UNITS, interval_of, units_needed
+from verify.curvature.likelihood import Blocks, Likelihood, assign_blocks
 from verify.statistics.intervals import Interval, checked_alpha, enclosure
 
-Observe = Callable[[Problem, Batch, int, torch.Generator], Tensor]
-"""(problem, batch, probes, generator) ↦ estimates of the trace of each parameter tensor, (probe, tensor)."""
+Observe = Callable[[Likelihood, Labelled, int, torch.Generator], Tensor]
+"""(likelihood, batch, probes, generator) ↦ estimates of the trace of each parameter tensor, (probe, tensor)."""
 
 MAX_UNITS = 1_000_000
 """Batches, or probes of a population, above which a relative error is refused."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class Sampling:
     """How much to sample.
 
     Attributes:
@@ -62,25 +62,27 @@ class Source:
     """Where observations come from.
 
     Attributes:
-        problem: the model.
+        likelihood: the model.
         data: the examples.
         observe: the method.
-        whole: take every context of a `Population`, so that units are probes and data have no variance.
+        whole: take every context of a `Population`, so that units are probes.
     """
 
-    problem: Problem
+    likelihood: Likelihood
     data: Data
     observe: Observe
     whole: bool
 
-    def observations(self, plan: Plan, units: int, generator: torch.Generator) -> Float[Tensor, "batch probe tensor"]:
-        """Return `units` fresh independent units: batches with `plan.probes` probes, or one batch with that many."""
+    def observations(self, sampling: Sampling, units: int, generator: torch.Generator) -> Float[Tensor, "unit tensor"]:
+        """Return fresh independent units: means over the probes of a batch, or probes of the whole population."""
         if self.whole:
             assert isinstance(self.data, Population)
-            return self.observe(self.problem, self.data.whole(), units, generator)[None]
+            return self.observe(self.likelihood, self.data.whole(), units, generator)
         return torch.stack(
             [
-                self.observe(self.problem, self.data.draw(plan.batch_size, generator), plan.probes, generator)
+                self.observe(
+                    self.likelihood, self.data.draw(sampling.batch_size, generator), sampling.probes, generator
+                ).mean(0)
                 for _ in range(units)
             ]
         )
@@ -88,72 +90,58 @@ class Source:
 
 def estimate_trace(
     source: Source,
-    plan: Plan,
+    sampling: Sampling,
     blocks: Blocks | None,
     generator: torch.Generator,
     *,
     method: str,
     measures: Measures,
-    passes: Callable[[int], float],
 ) -> TraceEstimate:
     """Sample, in two stages where a relative error is asked for, and return the estimate of the whole and of blocks.
 
-    `passes` gives the gradient-equivalents of a number of probes on one example.
-
     Raises:
-        ValueError: the relative error takes more than `plan.max_units` units.
+        ValueError: the relative error takes more than `sampling.max_units` units.
     """
     start = time.perf_counter()
-    members = assign_blocks(list(source.problem.parameters), blocks)
-    pilot = 0
-    units = plan.units
-    if plan.relative_error is not None:
-        first = as_units(source.observations(plan, units, generator).sum(-1))
-        pilot, units = units, units_needed(first.numpy(), plan.relative_error, plan.alpha)
-        if units > plan.max_units:
+    members = assign_blocks(list(source.likelihood.parameters), blocks)
+    pilot, units = 0, sampling.units
+    if sampling.relative_error is not None:
+        first = source.observations(sampling, units, generator).sum(-1)
+        pilot, units = units, units_needed(first.numpy(), sampling.relative_error, sampling.alpha)
+        if units > sampling.max_units:
             raise ValueError(
-                f"expected a relative error of {plan.relative_error:g} within max_batches = {plan.max_units}, got a "
-                f"pilot mean of {float(first.mean()):.4g} and deviation {float(first.std()):.4g}, hence {units}; take "
-                "larger batches, more probes, another method, or raise max_batches"
+                f"expected a relative error of {sampling.relative_error:g} within max_batches = {sampling.max_units}, "
+                f"got a pilot mean of {float(first.mean()):.4g} and deviation {float(first.std()):.4g}, hence {units}; "
+                "take larger batches, more probes, another method, or raise max_batches"
             )
-    samples = source.observations(plan, units, generator)
-    parts = variance_parts(samples.sum(-1))
+    samples = source.observations(sampling, units, generator)
     if source.whole:
         assert isinstance(source.data, Population)
-        size, probes = source.data.size, units
-        gradients = size * sum(passes(n) for n in (pilot, units) if n)
+        sizes = {"batches": 1, "batch_size": source.data.size, "probes": units}
     else:
-        size, probes = plan.batch_size, plan.probes
-        gradients = size * (pilot + units) * passes(probes)
-    first_parameter = next(iter(source.problem.parameters.values()))
-    return TraceEstimate(
-        interval_of(as_units(samples.sum(-1)), plan.alpha),
-        {name: interval_of(as_units(samples[..., index].sum(-1)), plan.alpha) for name, index in members.items()},
-        measures,
-        method,
-        parts[0] if parts else None,
-        parts[1] if parts else None,
-        len(samples),
-        size,
-        probes,
-        pilot,
-        Cost(gradients, time.perf_counter() - start),
-        generator.initial_seed(),
-        str(first_parameter.dtype).removeprefix("torch."),
-        str(first_parameter.device),
+        sizes = {"batches": units, "batch_size": sampling.batch_size, "probes": sampling.probes}
+    return _estimate(
+        source.likelihood,
+        lambda index: interval_of(samples[:, index].sum(-1), sampling.alpha),
+        members,
+        generator,
+        start,
+        method=method,
+        measures=measures,
+        pilot=pilot,
+        **sizes,
     )
 
 
 def finite_sum(
-    problem: Problem,
+    likelihood: Likelihood,
     population: Population,
-    compute: Callable[[Problem, Batch], Tensor],
+    compute: Callable[[Likelihood, Labelled], Tensor],
     blocks: Blocks | None,
     generator: torch.Generator,
     *,
     method: str,
     measures: Measures,
-    passes: float,
 ) -> TraceEstimate:
     """Return a trace that is a finite sum over the population, with an enclosure of its rounding.
 
@@ -162,29 +150,53 @@ def finite_sum(
     an estimate of rounding, not a proof.
     """
     start = time.perf_counter()
-    members = assign_blocks(list(problem.parameters), blocks)
-    batch = population.whole()
-    traces = compute(problem, batch)
-    first_parameter = next(iter(problem.parameters.values()))
+    members = assign_blocks(list(likelihood.parameters), blocks)
+    traces = compute(likelihood, population.whole())
     n = population.size
-    rounding = (problem.n_parameters + n) * torch.finfo(first_parameter.dtype).eps * float(traces.abs().sum())
+    epsilon = torch.finfo(next(iter(likelihood.parameters.values())).dtype).eps
+    rounding = (likelihood.n_parameters + n) * epsilon * float(traces.abs().sum())
+    return _estimate(
+        likelihood,
+        lambda index: enclosure(float(traces[index].sum()), rounding),
+        members,
+        generator,
+        start,
+        method=method,
+        measures=measures,
+        batches=1,
+        batch_size=n,
+        probes=0,
+        pilot=0,
+    )
 
-    def interval(value: Tensor) -> Interval:
-        return enclosure(float(value.sum()), rounding)
 
+def _estimate(
+    likelihood: Likelihood,
+    interval: Callable[[list[int]], Interval],
+    members: dict[str, list[int]],
+    generator: torch.Generator,
+    start: float,
+    *,
+    method: str,
+    measures: Measures,
+    batches: int,
+    batch_size: int,
+    probes: int,
+    pilot: int,
+) -> TraceEstimate:
+    """Return the estimate whose interval, for a sum over some parameter tensors, is a function of their indices."""
+    first = next(iter(likelihood.parameters.values()))
     return TraceEstimate(
-        interval(traces),
-        {name: interval(traces[index]) for name, index in members.items()},
+        interval(list(range(len(likelihood.parameters)))),
+        {name: interval(index) for name, index in members.items()},
         measures,
         method,
-        0.0,
-        0.0,
-        1,
-        n,
-        0,
-        0,
-        Cost(n * passes, time.perf_counter() - start),
+        batches,
+        batch_size,
+        probes,
+        pilot,
+        time.perf_counter() - start,
         generator.initial_seed(),
-        str(first_parameter.dtype).removeprefix("torch."),
-        str(first_parameter.device),
+        str(first.dtype).removeprefix("torch."),
+        str(first.device),
     )

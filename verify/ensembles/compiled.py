@@ -16,9 +16,8 @@ from verify.ensembles import kernels
 from verify.ensembles.arithmetic import sigmoid_constants
 from verify.ensembles.draws import DrawTables, seed_words
 from verify.ensembles.lanes import BYTES
-from verify.ensembles.options import Divergence, Sgd
-from verify.models.model import FiniteModel
-from verify.models.two_layer import TwoLayerModel
+from verify.ensembles.options import DivergedReplica, Sgd
+from verify.models import FiniteModel, TwoLayerModel
 
 Array = npt.NDArray[Any]
 
@@ -190,11 +189,11 @@ class CompiledEngine:
         rows[self.end.ravel()[: self.replicas] >= 0] = np.nan
         return torch.from_numpy(np.ascontiguousarray(rows))
 
-    def divergences(self) -> tuple[Divergence, ...]:
+    def divergences(self) -> tuple[DivergedReplica, ...]:
         """Return the replicas that diverged so far, in the order of their index."""
         ends = self.end.ravel()[: self.replicas]
         survivors = self.survivors.reshape(-1, self.rows)[:, self.order]
         return tuple(
-            Divergence(int(r), int(ends[r]), self.sgd.learning_rate, torch.from_numpy(survivors[r].copy()))
+            DivergedReplica(int(r), int(ends[r]), self.sgd.learning_rate, torch.from_numpy(survivors[r].copy()))
             for r in np.flatnonzero(ends >= 0)
         )

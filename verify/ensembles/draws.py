@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from verify.models.model import FiniteModel
+from verify.models import FiniteModel
 
 SAMPLES, NORMALS = 0, 1
 """What a stream is used for; streams of different purposes do not meet."""

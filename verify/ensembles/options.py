@@ -64,7 +64,7 @@ class Sgd:
 
 
 @dataclass(frozen=True)
-class Divergence:
+class DivergedReplica:
     """A replica whose parameters stopped being finite numbers.
 
     Attributes:
@@ -99,7 +99,7 @@ class EnsembleResult:
 
     theta: Float[Tensor, "replica parameter"]
     records: Mapping[int, Float[Tensor, "replica parameter"]]
-    diverged: tuple[Divergence, ...]
+    diverged: tuple[DivergedReplica, ...]
     steps: int
     seed: int
     sgd: Sgd

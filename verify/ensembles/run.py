@@ -15,9 +15,8 @@ from verify.ensembles.draws import seed_words
 from verify.ensembles.options import EnsembleResult, Sgd
 from verify.ensembles.torch_engine import TorchEngine
 from verify.environment import cores, require_device
+from verify.models import FiniteModel, TwoLayerModel
 from verify.models.exact import check_conditional
-from verify.models.model import FiniteModel
-from verify.models.two_layer import TwoLayerModel
 
 PROGRESS_CALLS = 100
 """How often a run reports progress, about."""

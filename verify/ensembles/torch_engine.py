@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from verify.ensembles.draws import SAMPLES, DrawTables, normals, philox
-from verify.ensembles.options import Divergence, Sgd
-from verify.models.model import FiniteModel
-from verify.models.two_layer import TwoLayerModel
+from verify.ensembles.options import DivergedReplica, Sgd
+from verify.models import FiniteModel, TwoLayerModel
 
 CHECKED_STEPS = 64
 """Steps between two looks for a parameter that is not finite."""
@@ -36,7 +35,7 @@ class TorchEngine:
         self.state = theta0.T.clone(memory_format=torch.contiguous_format).T
         self.velocity = torch.zeros_like(self.state)
         self.end = torch.full((len(theta0),), -1, dtype=torch.int64, device=self.device)
-        self.found: dict[int, Divergence] = {}
+        self.found: dict[int, DivergedReplica] = {}
         self.buffer = torch.empty(0, 2, 0, dtype=torch.int64, device=self.device)
         self.buffer_first = 0
         self.context_columns = model.contexts.T.contiguous()
@@ -68,7 +67,7 @@ class TorchEngine:
             lost = (self.end < 0) & ~self._finite()
             self.end[lost] = k + 1
             for replica in lost.nonzero().flatten().tolist():
-                self.found[replica] = Divergence(replica, k + 1, self.sgd.learning_rate, before[replica])
+                self.found[replica] = DivergedReplica(replica, k + 1, self.sgd.learning_rate, before[replica])
 
     def _step(self, k: int, stop: int) -> None:
         """Take step number k; draws may be prepared for steps below `stop`."""
@@ -136,6 +135,6 @@ class TorchEngine:
         """Return a copy of the parameters, NaN for replicas that have diverged."""
         return torch.where((self.end >= 0).unsqueeze(-1), torch.nan, self.state)
 
-    def divergences(self) -> tuple[Divergence, ...]:
+    def divergences(self) -> tuple[DivergedReplica, ...]:
         """Return the replicas that diverged so far, in the order of their index."""
         return tuple(self.found[replica] for replica in sorted(self.found))

@@ -22,8 +22,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from verify.models.model import FiniteModel
-from verify.models.two_layer import TwoLayerModel
+from verify.models import FiniteModel, TwoLayerModel
 
 _CHUNK_ELEMENTS = 2**23  # entries of J differentiated at once: 64 MiB of float64, about ten times that in the graph
 

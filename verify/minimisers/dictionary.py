@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from scipy.optimize import linprog
 from torch import Tensor
 
-from verify.models.brackets import bracket_contexts
+from verify.models import bracket_contexts
 from verify.models.two_layer import require_finite
 
 

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from verify.minimisers.constraint import MinimiserConstraint
 from verify.minimisers.retraction import gauss_newton, require_membership
-from verify.models.exact import fisher_trace
-from verify.models.model import FiniteModel
+from verify.models import FiniteModel, fisher_trace
 
 _ARMIJO = 1e-4
 _LONGEST_STEP = 0.5  # relative to ‖θ‖: the scale on which a polynomial model changes its shape

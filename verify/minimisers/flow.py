@@ -19,7 +19,7 @@ from torch import Tensor
 from verify.minimisers.constraint import MinimiserConstraint
 from verify.minimisers.dormand_prince import ORDER, Front, dormand_prince_step
 from verify.minimisers.retraction import gauss_newton, require_membership
-from verify.models.model import FiniteModel
+from verify.models import FiniteModel
 
 
 class RankChangeError(RuntimeError):

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from verify.minimisers.constraint import Linearisation, MinimiserConstraint
-from verify.models.model import FiniteModel
+from verify.models import FiniteModel
 
 
 class NotOnManifoldError(ValueError):
@@ -38,7 +38,7 @@ def require_membership(constraint: MinimiserConstraint, theta: Float[Tensor, "re
         raise NotOnManifoldError(
             f"expected points with p_θ = p*, got {int(off.sum())} of {len(off)} replicas off it (replica "
             f"{worst}: residual {float(here.residual[worst].norm()):.3g}, distance "
-            f"{float(here.distance[worst]):.3g}); pass them through retract or limit_point first"
+            f"{float(here.distance[worst]):.3g}); pass them through retract first"
         )
     return here
 

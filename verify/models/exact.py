@@ -36,7 +36,7 @@ def exact_loss(model: FiniteModel, theta: Float[Tensor, "*replica parameter"]) -
     return -((model.conditional * log_prob(model, theta)).sum(-1) @ model.context_prob)
 
 
-def excess_loss(model: FiniteModel, theta: Float[Tensor, "*replica parameter"]) -> Float[Tensor, "*replica"]:
+def exact_excess(model: FiniteModel, theta: Float[Tensor, "*replica parameter"]) -> Float[Tensor, "*replica"]:
     """Return L(θ) − L* = E KL(p* ‖ p_θ) ≥ 0, in nats, to high relative accuracy near Γ: `kl_divergence`. Exact."""
     return kl_divergence(model.conditional, log_prob(model, theta)) @ model.context_prob
 

@@ -41,7 +41,6 @@ class FiniteModel(ABC):
 
     @property
     def n_parameters(self) -> int:
-        """Length of the flat parameter vector θ."""
         return max(int(block.stop) for block in self.layout.values())
 
     @abstractmethod

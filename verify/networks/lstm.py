@@ -36,7 +36,6 @@ class LstmConfig(NetworkConfig):
 
     @property
     def direction_width(self) -> int:
-        """Features of one direction."""
         return self.width // 2
 
 

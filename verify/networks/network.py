@@ -103,17 +103,14 @@ class Network(nn.Module, ABC):
 
     @property
     def n_tokens(self) -> int:
-        """Size c of the vocabulary."""
         return self.config.n_tokens
 
     @property
     def length(self) -> int:
-        """Number of positions."""
         return self.config.length
 
     @property
     def width(self) -> int:
-        """Number of features of a final state."""
         return self.config.width
 
     def states(

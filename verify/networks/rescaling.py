@@ -2,13 +2,12 @@ r"""Exact rescalings of a pre-LN transformer: other parameters, the same functio
 
 Diagonal ones multiply each parameter by a factor of its own, θ_i → D_i θ_i. `norm_factors`, `query_factors`,
 `value_factors` and `hidden_factors` give D for four symmetries, `rescale` applies it. As L(Dθ) = L(θ) for all θ, the
-Hessian at Dθ is D⁻¹ H D⁻¹, so tr H becomes Σ_i H_ii / D_i² (`rescaled_trace`; with one factor c, R + P/c² + Q c²:
-claim `trace-is-not-invariant`), and Σ_i θ_i² H_ii does not change. The same holds for the Fisher matrix.
+Hessian at Dθ is D⁻¹ H D⁻¹, so tr H becomes Σ_i H_ii / D_i² (with one factor c, R + P/c² + Q c²: claim
+`trace-is-not-invariant`), and Σ_i θ_i² H_ii does not change. The same holds for the Fisher matrix.
 
-`mix_queries` and `mix_values` are the symmetries of attention in full: an invertible matrix for each head; they change
-Σ θ_i² H_ii as well. `shift_head` adds a constant to the logits of all tokens and changes no derivative.
+`mix_values` is a symmetry of attention in full: an invertible matrix for each head; it changes Σ θ_i² H_ii as well.
 
-What stays: p_θ, the loss and its excess, and final states (with any probe of them) unless the final normalisation is
+What stays: p_θ, the loss and its excess, and final states (with any head on them) unless the final normalisation is
 scaled. Rotating the residual stream is not among them: a normalisation subtracts the mean over features and scales
 each by its own gain, so a rotation is exact only if it fixes (1, …, 1) and every gain has been made one by
 `norm_factors`.
@@ -43,18 +42,6 @@ def rescale(network: Transformer, factors: Mapping[str, Tensor]) -> Transformer:
                 )
             scaled.get_parameter(name).mul_(factor)
     return scaled
-
-
-def rescaled_trace(diagonal: Mapping[str, Float[Tensor, "..."]], factors: Mapping[str, Tensor]) -> Float[Tensor, ""]:
-    """Return tr H after `rescale`, Σ_i H_ii / D_i², from the diagonal of H (or F) before it. Exact.
-
-    Args:
-        diagonal: H_ii by parameter name, of the parameters' shapes.
-        factors: D.
-    """
-    return torch.stack(
-        [(entry / factors[name].square() if name in factors else entry).sum() for name, entry in diagonal.items()]
-    ).sum()
 
 
 def norm_factors(network: Transformer, norm: str, factors: Float[Tensor, "*stack feature"]) -> Factors:
@@ -119,27 +106,22 @@ def hidden_factors(network: Transformer, block: int, factors: Float[Tensor, "*st
     }
 
 
-def mix_queries(
-    network: Transformer, block: int, matrices: Float[Tensor, "*stack head feature feature2"]
-) -> Transformer:
-    """Return a copy with queries q → q M and keys k → k M⁻ᵀ in each head, so that q·k stays. Exact up to rounding."""
-    return _mixed(network, block, matrices, torch.linalg.inv(matrices).mT, values=False)
-
-
 def mix_values(
     network: Transformer, block: int, matrices: Float[Tensor, "*stack head feature feature2"]
 ) -> Transformer:
     """Return a copy with values v → v M and output rows W → M⁻¹ W in each head. Exact up to rounding."""
-    return _mixed(network, block, matrices, torch.linalg.inv(matrices), values=True)
-
-
-def shift_head(network: Transformer, shift: Float[Tensor, "*stack"]) -> Transformer:
-    """Return a copy with a constant added to the logits of all tokens: the softmax and all derivatives stay."""
-    shifted = network.copy()
-    name = "head_bias" if network.config.tied else "unembedding.bias"
+    heads, size = network.config.heads, network.config.head_width
+    _check(matrices, (*network.stack, heads, size, size), "matrices of heads")
+    mixed = network.copy()
+    target = mixed.blocks[block]
+    assert isinstance(target, Block)
     with torch.no_grad():
-        shifted.get_parameter(name).add_(shift.unsqueeze(-1))
-    return shifted
+        for parameter in (target.qkv.weight, target.qkv.bias.unsqueeze(-2)):  # (*stack, row, (3 · head · feature))
+            parts = parameter.reshape(*parameter.shape[:-1], 3, heads, size).movedim(-2, -4)  # row, 3 last but one
+            parts[..., 2, :] = parts[..., 2, :] @ matrices
+        rows = target.out.weight.reshape(*network.stack, heads, size, -1)
+        rows.copy_(torch.linalg.inv(matrices) @ rows)
+    return mixed
 
 
 def _check(factors: Tensor, shape: tuple[int, ...], what: str) -> None:
@@ -155,21 +137,3 @@ def _by_feature(network: Transformer, factors: Tensor) -> Tensor:
 
 def _qkv_factors(block: int, columns: Tensor) -> Factors:
     return {f"blocks.{block}.qkv.weight": columns.unsqueeze(-2), f"blocks.{block}.qkv.bias": columns}
-
-
-def _mixed(network: Transformer, block: int, matrices: Tensor, partner: Tensor, *, values: bool) -> Transformer:
-    """Multiply queries by `matrices` and keys by `partner`; or values, and output rows by `partner` from the left."""
-    heads, size = network.config.heads, network.config.head_width
-    _check(matrices, (*network.stack, heads, size, size), "matrices of heads")
-    mixed = network.copy()
-    target = mixed.blocks[block]
-    assert isinstance(target, Block)
-    with torch.no_grad():
-        for parameter in (target.qkv.weight, target.qkv.bias.unsqueeze(-2)):  # (*stack, row, (3 · head · feature))
-            parts = parameter.reshape(*parameter.shape[:-1], 3, heads, size).movedim(-2, -4)  # row, 3 last but one
-            for part, matrix in ((2, matrices),) if values else ((0, matrices), (1, partner)):
-                parts[..., part, :] = parts[..., part, :] @ matrix
-        if values:
-            rows = target.out.weight.reshape(*network.stack, heads, size, -1)
-            rows.copy_(partner @ rows)
-    return mixed

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -32,20 +31,6 @@ from verify.networks.primitives import (
 
 EPSILON = 1e-5
 """Added to the variance by the layer normalisations."""
-
-SIZES = MappingProxyType(
-    {
-        "2k": {"width": 8, "layers": 2, "heads": 2},
-        "7k": {"width": 16, "layers": 2, "heads": 2},
-        "26k": {"width": 32, "layers": 2, "heads": 4},
-        "100k": {"width": 64, "layers": 2, "heads": 4},
-        "800k": {"width": 128, "layers": 4, "heads": 8},
-        "5M": {"width": 256, "layers": 6, "heads": 8},
-        "25M": {"width": 512, "layers": 8, "heads": 8},
-        "100M": {"width": 768, "layers": 14, "heads": 12},
-    }
-)
-"""Named sizes: fields of a `TransformerConfig`, called by the number of parameters in their blocks."""
 
 
 @dataclass(frozen=True)
@@ -74,35 +59,11 @@ class TransformerConfig(NetworkConfig):
 
     @property
     def mlp_width(self) -> int:
-        """Hidden units of an MLP."""
         return self.mlp_ratio * self.width
 
     @property
     def head_width(self) -> int:
-        """Features of one attention head."""
         return self.width // self.heads
-
-    @classmethod
-    def sized(cls, size: str, n_tokens: int, length: int, **fields: Any) -> TransformerConfig:
-        """Return a named size of `SIZES`, with other fields as given.
-
-        Raises:
-            ValueError: no such size.
-        """
-        if size not in SIZES:
-            raise ValueError(f"expected a size among {', '.join(SIZES)}, got {size!r}; or give width, layers and heads")
-        return cls(n_tokens, length, **{**SIZES[size], **fields})
-
-
-def parameter_count(config: TransformerConfig) -> int:
-    """Return the number of parameters: d(c + 1 + T) + L(4d² + 2dm + 9d + m) + 2d + c (+ dc if the head is not tied).
-
-    d width, c tokens, T positions, L layers, m hidden units; a block has 4d² + 4d in its attention, 2dm + m + d in its
-    MLP and 4d in its normalisations.
-    """
-    d, c, m = config.width, config.n_tokens, config.mlp_width
-    block = 4 * d**2 + 2 * d * m + 9 * d + m
-    return d * (c + 1 + config.length) + config.layers * block + 2 * d + c + (0 if config.tied else d * c)
 
 
 class Affine(nn.Module):

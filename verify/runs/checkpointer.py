@@ -56,7 +56,6 @@ class Checkpointer:
         run: the open run.
         work: what is saved.
         every_seconds: wall-clock time; 0 saves at every tick.
-        require_finite: refuse to save, with DivergedRunError, a state that holds a NaN or an infinity.
         clock: seconds from any origin, never going back.
 
     Attributes:
@@ -69,15 +68,12 @@ class Checkpointer:
         run: Run,
         work: Resumable,
         every_seconds: float | int = 60,
-        *,
-        require_finite: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not every_seconds >= 0:
             raise ValueError(f"expected every_seconds >= 0, got {every_seconds}; it is the most work that may be lost")
         self.run, self.work = run, work
         self.every_seconds = every_seconds
-        self.require_finite = require_finite
         self.progress: float | int = 0
         self.history: list[dict[str, Any]] = []
         self._clock = clock
@@ -88,8 +84,9 @@ class Checkpointer:
         """Restore the newest whole checkpoint; return whether there was one."""
         found = self.run.latest()
         if found is not None:
-            self.work.restore(found.tensors, found.meta)
-            self.progress, self.history = found.progress, found.history
+            tensors, body = found
+            self.work.restore(tensors, body["meta"])
+            self.progress, self.history = body["progress"], body["history"]
         self._saved = self._ticked = self._clock()
         return found is not None
 
@@ -107,10 +104,10 @@ class Checkpointer:
         return True
 
     def save(self) -> None:
-        """Save now. DivergedRunError where the state is not finite and has to be."""
+        """Save now."""
         start = self._clock()
         tensors, meta = self.work.state()
-        self.run.save(self.progress, tensors, meta, self.history, require_finite=self.require_finite)
+        self.run.save(self.progress, tensors, meta, self.history)
         self._saved = start
         self._ticked = self._clock()
         self._longest_save = max(self._longest_save, self._ticked - start)
@@ -124,15 +121,11 @@ def at_once(work: Work) -> RunResult:
     return RunResult(content, tensors)
 
 
-def complete(
-    store: RunStore,
-    key: RunKey,
-    build: Callable[[], Work],
-    *,
-    every_seconds: float | int = 60,
-    retry: tuple[str, ...] = ("failed", "out-of-memory"),
-    require_finite: bool = True,
-) -> RunResult:
+RETRIED = ("failed", "out-of-memory")
+"""Recorded failures that are tried again; a divergence is not, as the same key diverges again."""
+
+
+def complete(store: RunStore, key: RunKey, build: Callable[[], Work], every_seconds: float | int = 60) -> RunResult:
     """Return the stored result of a run, or do its work from the last whole checkpoint on and store it.
 
     Args:
@@ -140,21 +133,19 @@ def complete(
         key: what determines this one.
         build: makes the work at its beginning; not called when there is a result.
         every_seconds: as for `Checkpointer`.
-        retry: recorded failures that are tried again. A divergence is not: the same key diverges again.
-        require_finite: as for `Checkpointer`.
 
     Raises:
-        RecordedFailureError: the run is recorded with a failure that is not in `retry`.
+        RecordedFailureError: the run is recorded with a failure that is not in `RETRIED`.
     """
     with store.open(key) as run:
         if run.result is not None:
             return run.result
-        if run.status != "running" and run.status not in retry:
+        if run.status not in ("running", *RETRIED):
             message = f"run {run.folder.name[:12]} is recorded as {run.status}: {run.record['report']}"
-            raise RecordedFailureError(run.status, f"{message}; change its key, or allow retry=({run.status!r},)")
+            raise RecordedFailureError(run.status, f"{message}; change its key, or remove the run")
         run.begin()
         work = build()
-        checkpointer = Checkpointer(run, work, every_seconds, require_finite=require_finite)
+        checkpointer = Checkpointer(run, work, every_seconds)
         checkpointer.resume()
         try:
             while not work.done():

@@ -17,11 +17,7 @@ class DivergedRunError(RuntimeError):
 
 
 class RecordedFailureError(RuntimeError):
-    """The run is recorded as failed and was not tried again; `status` says how, the message why.
-
-    Attributes:
-        status: one of `STATUSES`.
-    """
+    """The run is recorded as failed and was not tried again; `status`, one of `STATUSES`, says how."""
 
     def __init__(self, status: str, message: str) -> None:
         super().__init__(message)
@@ -30,6 +26,10 @@ class RecordedFailureError(RuntimeError):
 
 class ImmutableResultError(RuntimeError):
     """The run has a result already; results are never overwritten."""
+
+
+class RunLockedError(RuntimeError):
+    """Another process, or another part of this one, is working on the run."""
 
 
 def status_of(error: BaseException) -> str | None:

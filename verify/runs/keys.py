@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import platform
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from verify.runs.sealed import canonical_json, sha256
+from verify.runs.sealed import LAYOUT, digest
 
 
 def source_digests(modules: Iterable[str]) -> dict[str, str]:
@@ -33,15 +34,18 @@ def source_digests(modules: Iterable[str]) -> dict[str, str]:
             raise ValueError(f"expected a module with a Python source file, got {name!r}; name it as in an import")
         origin = Path(spec.origin)
         files = sorted(origin.parent.rglob("*.py")) if spec.submodule_search_locations else [origin]
-        parts = {path.relative_to(origin.parent).as_posix(): sha256(path.read_bytes()) for path in files}
-        found[name] = sha256(canonical_json(parts))
+        found[name] = digest(
+            {
+                path.relative_to(origin.parent).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+                for path in files
+            }
+        )
     return found
 
 
 def tensors_digest(*tensors: Tensor) -> str:
     """Return the SHA-256 of the types, shapes and numbers of some tensors, to the bit."""
-    parts = [[str(own.dtype), list(own.shape), sha256(own.detach().cpu().numpy().tobytes())] for own in tensors]
-    return sha256(canonical_json({"tensors": parts}))
+    return digest(len(tensors), tensors)
 
 
 def library_versions() -> dict[str, str]:
@@ -58,33 +62,25 @@ class RunKey:
         seed: root of the run's random streams.
         sources: SHA-256 by name of module.
         versions: version by name of library.
+        layout: of the store, `sealed.LAYOUT`.
     """
 
     configuration: Mapping[str, Any]
     seed: int
     sources: Mapping[str, str]
     versions: Mapping[str, str]
+    layout: int = LAYOUT
 
     @classmethod
     def of(cls, configuration: Mapping[str, Any], seed: int, modules: Iterable[str]) -> RunKey:
         """Return the key of a run of the named modules, as they and the libraries are now."""
-        return cls(configuration, seed, source_digests(modules), library_versions())
+        return cls(dict(configuration), seed, source_digests(modules), library_versions())
 
     def parts(self) -> dict[str, Any]:
         """Return the parts by name."""
-        return {
-            "configuration": dict(self.configuration),
-            "seed": self.seed,
-            "sources": dict(self.sources),
-            "versions": dict(self.versions),
-        }
+        return asdict(self)
 
     @property
     def digest(self) -> str:
         """SHA-256 of the canonical JSON of the parts: the name of the run's folder."""
-        return parts_digest(self.parts())
-
-
-def parts_digest(parts: Mapping[str, Any]) -> str:
-    """Return the digest of a key given by its parts."""
-    return sha256(canonical_json(dict(parts)))
+        return digest(self.parts())

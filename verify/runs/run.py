@@ -1,43 +1,35 @@
-"""One stored run, open: its record, checkpoints and result, under its lock."""
+"""One stored run, open: its record, checkpoints and result."""
 
 from __future__ import annotations
 
-import contextlib
+import re
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
+from filelock import BaseFileLock
 from torch import Tensor
 
-from verify.runs.checkpoint import (
-    Checkpoint,
-    checkpoint_numbers,
-    drop_checkpoint,
-    json_path,
-    not_finite,
-    pack,
-    read_checkpoint,
-    tensor_path,
-    unpack,
-    write_checkpoint,
-)
-from verify.runs.failures import STATUSES, DivergedRunError, ImmutableResultError, status_of
-from verify.runs.keys import RunKey, parts_digest
-from verify.runs.lock import RunLock
+from verify.runs.failures import STATUSES, ImmutableResultError
+from verify.runs.keys import RunKey
 from verify.runs.sealed import (
     TEMPORARY,
     CorruptFileError,
-    read_sealed,
-    set_aside,
-    sha256,
-    write_atomically,
-    write_sealed,
+    digest,
+    read_json,
+    read_tensors,
+    sync_folder,
+    write_json,
+    write_tensors,
 )
 
 KEPT_CHECKPOINTS = 2
 """Checkpoints kept: the newest and one to fall back on should it be corrupt."""
+
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)\.safetensors")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,34 +40,41 @@ class RunResult:
     tensors: dict[str, Tensor]
 
 
-def read_record(folder: Path) -> dict[str, Any]:
-    """Read and check the record of a run.
+def checkpoint_path(folder: Path, number: int) -> Path:
+    """Return where checkpoint 0, 1, … is kept."""
+    return folder / f"checkpoint-{number}.safetensors"
 
-    Raises:
-        CorruptFileError: `run.json` is not what was written, or belongs to another run.
-    """
+
+def checkpoint_numbers(folder: Path) -> list[int]:
+    """Return the numbers of the checkpoints, in increasing order."""
+    return sorted(int(match[1]) for path in folder.iterdir() if (match := _CHECKPOINT.fullmatch(path.name)))
+
+
+def read_checkpoint(folder: Path, number: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read tensors, and `number`, `progress`, `meta` and `history`; CorruptFileError when they are not as written."""
+    path = checkpoint_path(folder, number)
+    tensors, body = read_tensors(path)
+    if body.get("number") != number:
+        raise CorruptFileError(path, f"expected checkpoint {number}, got {body.get('number')!r}")
+    return tensors, body
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Read the record of a run. Raises CorruptFileError when it is missing, not what was written, or another run's."""
     path = folder / "run.json"
-    record = read_sealed(path)
-    if record.get("status") not in STATUSES or not isinstance(record.get("key"), dict):
-        raise CorruptFileError(path, f"expected a key and a status among {STATUSES}, got {record.get('status')!r}")
-    if parts_digest(record["key"]) != folder.name:
-        raise CorruptFileError(path, f"expected the key of run {folder.name[:12]}, got another run's")
+    record = read_json(path)
+    if record.get("status") not in STATUSES or digest(record.get("key")) != folder.name:
+        raise CorruptFileError(path, f"expected the record of run {folder.name[:12]}, got another run's")
     return record
 
 
 def read_result(folder: Path) -> RunResult | None:
-    """Read and check the result of a run, None if it has none.
-
-    Raises:
-        CorruptFileError: `result.json` or `result.safetensors` is not what was written.
-    """
-    path = folder / "result.json"
+    """Read the result of a run, None if it has none. Raises CorruptFileError when it is not what was written."""
+    path = folder / "result.safetensors"
     if not path.exists():
         return None
-    body = read_sealed(path)
-    if body.keys() != {"content", "tensors_sha256"}:
-        raise CorruptFileError(path, f"expected content and tensors_sha256, got {sorted(body)}")
-    return RunResult(body["content"], unpack(folder / "result.safetensors", body["tensors_sha256"]))
+    tensors, content = read_tensors(path)
+    return RunResult(content, tensors)
 
 
 def _now() -> str:
@@ -83,10 +82,7 @@ def _now() -> str:
 
 
 class Run:
-    """A run under its lock; a context manager, made by `RunStore.open`.
-
-    Entering takes the lock, removes what a kill left half-written and sets corrupt files aside. Leaving by an error
-    records how the run ended (`status_of`), with its checkpoints kept; leaving by Ctrl-C records nothing.
+    """A run under its lock, from `with RunStore.open(key) as run:`; what was corrupt has been set aside.
 
     Attributes:
         key: what determines the run.
@@ -95,90 +91,51 @@ class Run:
         result: what it found, None until it is finished.
     """
 
-    def __init__(self, key: RunKey, folder: Path, lock: Path) -> None:
+    def __init__(self, key: RunKey, folder: Path, lock: BaseFileLock) -> None:
         self.key = key
         self.folder = folder
         self.record: dict[str, Any] = {}
         self.result: RunResult | None = None
-        self._lock = RunLock(lock)
-
-    def __enter__(self) -> Run:
-        self._lock.__enter__()
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._tidy()
-            self._read()
-        except BaseException:
-            self._lock.release()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            status = None if error is None or self.status == "finished" else status_of(error)
-            if status is not None:
-                with contextlib.suppress(OSError):  # a full disk: the error itself matters more than its record
-                    self.fail(status, f"{type(error).__name__}: {error}")
-        finally:
-            self._lock.release()
+        self._lock = lock
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.glob(f"*{TEMPORARY}"):
+            path.unlink()  # half-written when a kill came
+        self._read()
 
     @property
     def status(self) -> str:
         """One of `STATUSES`."""
         return str(self.record["status"])
 
-    def latest(self) -> Checkpoint | None:
-        """Return the newest whole checkpoint, None if there is none; corrupt ones are set aside and recorded."""
+    def latest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Return the newest whole checkpoint (`read_checkpoint`), if any; corrupt ones are set aside and recorded."""
         for number in reversed(checkpoint_numbers(self.folder)):
             try:
                 return read_checkpoint(self.folder, number)
             except CorruptFileError as error:
-                self._quarantine(error, json_path(self.folder, number), tensor_path(self.folder, number))
+                self._quarantine(error)
         return None
 
     def save(
-        self,
-        progress: float | int,
-        tensors: dict[str, Tensor],
-        meta: dict[str, Any],
-        history: list[dict[str, Any]],
-        *,
-        require_finite: bool = True,
-    ) -> int:
-        """Write a checkpoint, then drop all but the last two; return its number.
-
-        Raises:
-            DivergedRunError: a floating tensor is not finite; nothing is written, so the last good checkpoint stays.
-            ImmutableResultError: the run is finished.
-        """
+        self, progress: float | int, tensors: Mapping[str, Tensor], meta: dict[str, Any], history: list[dict[str, Any]]
+    ) -> None:
+        """Write a checkpoint, then drop all but the last two. Raises ImmutableResultError if the run is finished."""
         self._require_unfinished("checkpoint")
-        bad = not_finite(tensors) if require_finite else []
-        if bad:
-            raise DivergedRunError(
-                f"expected a finite state at progress {progress:g}, got: {'; '.join(bad)}; "
-                "use a smaller learning rate, or start again from the last checkpoint with another one"
-            )
         numbers = checkpoint_numbers(self.folder)
-        number = 1 + max(numbers, default=-1)
-        write_checkpoint(self.folder, Checkpoint(number, progress, tensors, meta, history))
+        numbers.append(1 + max(numbers, default=-1))
+        body = {"number": numbers[-1], "progress": progress, "meta": meta, "history": history}
+        write_tensors(checkpoint_path(self.folder, numbers[-1]), tensors, body)
         self._write(status="running", progress=progress, history=history, report="")
-        for old in [*numbers, number][:-KEPT_CHECKPOINTS]:
-            drop_checkpoint(self.folder, old)
-        return number
+        for old in numbers[:-KEPT_CHECKPOINTS]:
+            checkpoint_path(self.folder, old).unlink()
 
-    def finish(self, content: dict[str, Any], tensors: dict[str, Tensor] | None = None) -> RunResult:
+    def finish(self, content: dict[str, Any], tensors: Mapping[str, Tensor] | None = None) -> RunResult:
         """Store the result, once and for all; JSON data, and tensors such as the final parameters.
 
-        Raises:
-            ImmutableResultError: there is a result already.
+        Raises ImmutableResultError if there is one.
         """
         self._require_unfinished("result")
-        packed = pack(tensors or {})
-        write_atomically(self.folder / "result.safetensors", packed)
-        path = self.folder / "result.json"
-        write_sealed(path, {"content": content, "tensors_sha256": sha256(packed)})
+        write_tensors(self.folder / "result.safetensors", tensors or {}, content)
         self._write(status="finished", report="")
         self.result = read_result(self.folder)
         assert self.result is not None
@@ -194,61 +151,44 @@ class Run:
         self._write(progress=progress, history=history)
 
     def fail(self, status: str, reason: str) -> None:
-        """Record that the run ended without a result; its checkpoints stay.
-
-        Raises:
-            ValueError: `status` is not one of the failures.
-        """
-        if status not in STATUSES[2:]:
-            raise ValueError(f"expected a status among {STATUSES[2:]}, got {status!r}; `finish` records a result")
+        """Record that the run ended without a result, as one of the last three of `STATUSES`; its checkpoints stay."""
         numbers = checkpoint_numbers(self.folder)
         kept = f"checkpoint {numbers[-1]} is kept" if numbers else "it has no checkpoint"
         self._write(status=status, report=f"{reason} [{status} after progress {self.record['progress']:g}; {kept}]")
 
     def _require_unfinished(self, what: str) -> None:
-        if not self._lock.held:
+        if not self._lock.is_locked:
             raise RuntimeError(f"expected an open run to take a {what}; use `with store.open(key) as run:`")
         if self.result is not None:
             raise ImmutableResultError(
                 f"run {self.folder.name[:12]} is finished and takes no {what}; change its key, or remove the run"
             )
 
-    def _tidy(self) -> None:
-        """Remove files that a kill left half-written, and tensors whose JSON was never written."""
-        for path in self.folder.glob(f"*{TEMPORARY}"):
-            path.unlink()
-        for path in self.folder.glob("checkpoint-*.safetensors"):
-            if not path.with_suffix(".json").exists():
-                path.unlink()
-
     def _read(self) -> None:
-        now = _now()
-        fresh = {"key": self.key.parts(), "status": "running", "progress": 0, "report": "", "history": []}
-        fresh |= {"incidents": [], "created": now, "updated": now}
+        now, written = _now(), (self.folder / "run.json").exists()
+        self.record = {"key": self.key.parts(), "status": "running", "progress": 0, "report": "", "history": []}
+        self.record |= {"incidents": [], "created": now, "updated": now}
         try:
-            self.record = read_record(self.folder)
-        except FileNotFoundError:
-            self.record = fresh
+            if written:
+                self.record = read_record(self.folder)
         except CorruptFileError as error:
-            self.record = fresh
-            self._quarantine(error, error.path)
+            self._quarantine(error)
         try:
             self.result = read_result(self.folder)
         except CorruptFileError as error:
-            self._write(status="running")
-            self._quarantine(error, self.folder / "result.json", self.folder / "result.safetensors")
-        if self.result is None and self.status == "finished":
-            self._write(status="running")
-        elif self.result is not None and self.status != "finished":
-            self._write(status="finished", report="")
-        elif not (self.folder / "run.json").exists():
+            self._quarantine(error)
+        # A kill may have come between the result and its record.
+        if (self.result is not None) != (self.status == "finished"):
+            self._write(status="running" if self.result is None else "finished", report="")
+        elif not written:
             self._write()
 
-    def _quarantine(self, error: CorruptFileError, *paths: Path) -> None:
-        aside = [set_aside(path).name for path in paths if path.exists()]
-        incident = {"file": error.path.name, "reason": error.reason, "set_aside": aside, "date": _now()}
+    def _quarantine(self, error: CorruptFileError) -> None:
+        aside = error.path.rename(error.path.with_name(f"{error.path.name}.corrupt-{time.time_ns()}"))
+        sync_folder(self.folder)
+        incident = {"file": error.path.name, "reason": error.reason, "set_aside": aside.name, "date": _now()}
         self._write(incidents=[*self.record["incidents"], incident])
 
     def _write(self, **changes: Any) -> None:
         self.record = {**self.record, **changes, "updated": _now()}
-        write_sealed(self.folder / "run.json", self.record)
+        write_json(self.folder / "run.json", self.record)

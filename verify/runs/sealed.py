@@ -1,21 +1,32 @@
-"""Files that are either whole or absent, and JSON that knows its own hash.
+"""Files that are either whole or absent and know their own hash: JSON, and tensors with JSON beside them.
 
 A file is written beside its final name, forced to disk, renamed over it, and the folder forced to disk: a process
-killed at any moment, or a machine that loses power, leaves the old file or the new one and nothing between.
+killed at any moment, or a machine that loses power, leaves the old file or the new one and nothing between. Nothing
+that is read is executed.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-SCHEMA = 1
-"""Version of the layout of the stored files; raised when a field changes its meaning."""
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+LAYOUT = 2
+"""Version of the stored files and of what a key means, part of every key and of every file.
+
+It is raised when the sources that keys hash move, or a field changes its meaning. Runs of another layout are not found
+again: `flatproof runs list` calls them outdated, and `flatproof runs prune --outdated` removes them. Layout 1 hashed
+the sources of the flat folders of before, and kept tensors and JSON in two files.
+"""
 
 TEMPORARY = ".partial"
 """Ending of a file that is being written; what is left of one after a kill is never read."""
@@ -32,6 +43,10 @@ class CorruptFileError(ValueError):
         self.reason = reason
 
 
+class OutdatedFileError(CorruptFileError):
+    """The file was written in another layout."""
+
+
 def sync_folder(folder: Path) -> None:
     """Force the names in a folder to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -44,8 +59,7 @@ def sync_folder(folder: Path) -> None:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` to `path` so that a reader, or a kill at any moment, sees all of it or none of it."""
     partial = path.with_name(path.name + TEMPORARY)
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    with os.fdopen(descriptor, "wb") as file:
+    with partial.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
@@ -92,47 +106,69 @@ def canonical_json(value: Any) -> bytes:
     return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
-def sha256(content: bytes) -> str:
-    """Return the SHA-256 of some bytes, in 64 hexadecimal digits."""
-    return hashlib.sha256(content).hexdigest()
+def digest(body: Any, tensors: Iterable[Tensor] = ()) -> str:
+    """Return the SHA-256, in hexadecimal digits, of JSON data and of types, shapes and bits of tensors."""
+    found = hashlib.sha256(canonical_json(body))
+    for tensor in tensors:
+        found.update(f"{tensor.dtype}{list(tensor.shape)}".encode())
+        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
-def write_sealed(path: Path, body: dict[str, Any]) -> None:
-    """Write a JSON file {schema, sha256 of the canonical body, body}, atomically."""
-    whole = {"schema": SCHEMA, "sha256": sha256(canonical_json(body)), "body": plain(body)}
-    write_atomically(path, json.dumps(whole, ensure_ascii=False, indent=1, allow_nan=False).encode())
+def _seal(body: dict[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    names = sorted(tensors)
+    found = digest([LAYOUT, names, body], (tensors[name] for name in names))
+    return {"layout": LAYOUT, "sha256": found, "body": plain(body)}
 
 
-def read_sealed(path: Path) -> dict[str, Any]:
-    """Read a file of `write_sealed` and return its body.
-
-    Raises:
-        CorruptFileError: no JSON, another schema, or a body that does not have the recorded hash.
-        FileNotFoundError: there is no such file.
-    """
+def _opened(path: Path, text: str | bytes, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return the body of a seal, of which everything is checked."""
     try:
-        whole = json.loads(path.read_bytes().decode())
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        whole = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise CorruptFileError(path, f"expected JSON, got {error}") from error
-    if not (isinstance(whole, dict) and whole.keys() == {"schema", "sha256", "body"}):
-        raise CorruptFileError(path, "expected an object with schema, sha256 and body")
-    if whole["schema"] != SCHEMA:
-        raise CorruptFileError(path, f"expected schema {SCHEMA}, got {whole['schema']!r}")
-    body = restored(whole["body"])
-    if not isinstance(body, dict):
-        raise CorruptFileError(path, "expected an object as body")
-    found = sha256(canonical_json(body))
-    if found != whole["sha256"]:
-        raise CorruptFileError(path, f"expected sha256 {whole['sha256']!r}, got {found!r}")
+    if not (isinstance(whole, dict) and isinstance(whole.get("body"), dict)):
+        raise CorruptFileError(path, "expected an object with layout, sha256 and body")
+    layout = whole.get("layout", whole.get("schema"))
+    if layout != LAYOUT:
+        raise OutdatedFileError(path, f"expected layout {LAYOUT}, got {layout!r}")
+    body: dict[str, Any] = restored(whole["body"])
+    expected = _seal(body, tensors)
+    if whole != expected:
+        raise CorruptFileError(path, f"expected sha256 {whole.get('sha256')!r}, got {expected['sha256']!r}")
     return body
 
 
-def set_aside(path: Path) -> Path:
-    """Rename a corrupt file to the first free `NAME.corrupt-N` and return that path; a missing file is left missing."""
-    number = 1
-    while (aside := path.with_name(f"{path.name}.corrupt-{number}")).exists():
-        number += 1
-    with contextlib.suppress(FileNotFoundError):
-        path.rename(aside)
-        sync_folder(path.parent)
-    return aside
+def write_json(path: Path, body: dict[str, Any]) -> None:
+    """Write {layout, sha256, body} as JSON, atomically."""
+    write_atomically(path, json.dumps(_seal(body, {}), ensure_ascii=False, indent=1, allow_nan=False).encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a file of `write_json` and return its body.
+
+    Raises:
+        CorruptFileError: it is missing, of another layout (OutdatedFileError), or not what was written.
+    """
+    try:
+        return _opened(path, path.read_bytes(), {})
+    except FileNotFoundError as error:
+        raise CorruptFileError(path, "expected a file, it is missing") from error
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], body: dict[str, Any]) -> None:
+    """Write tensors as a safetensors file whose metadata hold the seal; views and shared memory are copied apart."""
+    own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    seal = json.dumps(_seal(body, own), ensure_ascii=False, allow_nan=False)
+    write_atomically(path, safetensors.torch.save(own, {"flatproof": seal}))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a file of `write_tensors`: tensors by name, and the body. Raises CorruptFileError as `read_json` does."""
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            seal = (file.metadata() or {}).get("flatproof", "")
+    except (safetensors.SafetensorError, OSError) as error:
+        raise CorruptFileError(path, f"expected a safetensors file: {error}") from error
+    return tensors, _opened(path, seal, tensors)

@@ -1,21 +1,34 @@
-"""A folder of runs, each found again by the hash of what determines it."""
+"""A folder of runs, each found again by the hash of what determines it, each worked on by one process at a time."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from verify.runs.checkpoint import checkpoint_numbers, read_checkpoint
+from filelock import BaseFileLock, FileLock, Timeout
+
+from verify.runs.failures import RunLockedError, status_of
 from verify.runs.keys import RunKey
-from verify.runs.lock import RunLock, is_locked
-from verify.runs.run import Run, RunResult, read_record, read_result
-from verify.runs.sealed import CorruptFileError, sync_folder
+from verify.runs.run import (
+    Run,
+    checkpoint_numbers,
+    read_checkpoint,
+    read_record,
+    read_result,
+)
+from verify.runs.sealed import CorruptFileError, OutdatedFileError, sync_folder
+
+PATIENCE = 0.2
+"""Seconds to wait for a lock: longer than another process needs to look whether it is held."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -27,18 +40,35 @@ def default_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flatproof" / "runs"
 
 
-@dataclass(frozen=True)
-class Problem:
-    """A corrupt file of a run: its path and what is wrong."""
+def size(path: Path) -> int:
+    """Return the bytes of a file, or of all files below a folder; 0 where there is nothing."""
+    if path.is_dir():
+        return sum(size(child) for child in path.iterdir())
+    return path.stat().st_size if path.exists() else 0
 
-    path: Path
+
+@dataclass(frozen=True)
+class Removal:
+    """A run, or some files of it, with the reason to remove it.
+
+    Attributes:
+        digest: the run.
+        files: the files to remove; empty for the whole run.
+        reason: in words.
+        bytes: what would be freed.
+    """
+
+    digest: str
+    files: tuple[Path, ...]
     reason: str
+    bytes: int
 
 
 class RunStore:
     """Runs below one folder, each in a folder named by the digest of its key; their locks in `locks/`.
 
-    Files of a run: `run.json`, `checkpoint-<n>.safetensors` and `.json`, `result.json` and `result.safetensors`.
+    Files of a run: `run.json`, `checkpoint-<n>.safetensors`, `result.safetensors`. The system releases a lock when its
+    holder dies, however it dies.
 
     Args:
         root: the folder, made when the first run is opened.
@@ -47,19 +77,51 @@ class RunStore:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def open(self, key: RunKey) -> Run:
-        """Return the run of a key, new or stored, to be used in a `with` statement that holds its lock.
+    @contextlib.contextmanager
+    def open(self, key: RunKey) -> Iterator[Run]:
+        """Hold the lock of a run, new or stored, and give the run.
 
-        Entering raises RunLockedError while another process works on it.
+        Leaving by an error records how the run ended (`status_of`), with its checkpoints kept; leaving by Ctrl-C
+        records nothing.
+
+        Raises:
+            RunLockedError: another process works on it.
         """
-        return Run(key, self.folder(key.digest), self._lock_path(key.digest))
+        with self._locked(key.digest) as lock:
+            run = Run(key, self.folder(key.digest), lock)
+            try:
+                yield run
+            except BaseException as error:
+                status = None if run.status == "finished" else status_of(error)
+                if status is not None:
+                    with contextlib.suppress(OSError):  # a full disk: the error itself matters more than its record
+                        run.fail(status, f"{type(error).__name__}: {error}")
+                raise
 
-    def result(self, key: RunKey) -> RunResult | None:
-        """Return the result of a finished run without taking its lock; None if there is none.
+    @contextlib.contextmanager
+    def _locked(self, digest: str) -> Iterator[BaseFileLock]:
+        # Never removed: a process that waits for a lock has its file open.
+        path = self.root / "locks" / digest
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path, timeout=PATIENCE)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise RunLockedError(
+                f"run {digest[:12]} is held by another process or thread; wait for it, or end it: its lock ends with it"
+            ) from error
+        try:
+            yield lock
+        finally:
+            lock.release()
 
-        Raises CorruptFileError when it is not what was written; opening the run sets it aside.
-        """
-        return read_result(self.folder(key.digest))
+    def is_open(self, digest: str) -> bool:
+        """Whether a process works on the run now."""
+        try:
+            with self._locked(digest):
+                return False
+        except RunLockedError:
+            return True
 
     def folder(self, digest: str) -> Path:
         """Return where a run is stored."""
@@ -78,56 +140,103 @@ class RunStore:
             KeyError: none does, or several do.
         """
         found = [digest for digest in self.digests() if digest.startswith(prefix)]
-        if len(found) != 1:
-            what = (
-                f"{len(found)} runs start with {prefix!r}" if found else f"no run in {self.root} starts with {prefix!r}"
-            )
-            raise KeyError(f"{what}; `flatproof runs list` names them")
-        return found[0]
-
-    def is_open(self, digest: str) -> bool:
-        """Whether a process works on the run now."""
-        return is_locked(self._lock_path(digest))
+        if len(found) == 1:
+            return found[0]
+        raise KeyError(
+            f"{len(found) or 'no'} runs in {self.root} start with {prefix!r}, expected one; `flatproof runs list` "
+            "names them"
+        )
 
     def record(self, digest: str) -> dict[str, Any]:
         """Return the record of a run, its status `interrupted` where it was running and nobody works on it.
 
-        Raises CorruptFileError or FileNotFoundError where there is no whole record.
+        Raises CorruptFileError where there is no whole record.
         """
         record = read_record(self.folder(digest))
         if record["status"] == "running" and not self.is_open(digest):
             record["status"] = "interrupted"
         return record
 
-    def check(self, digest: str) -> list[Problem]:
-        """Read every file of a run, compare all hashes, and name what is corrupt; change nothing."""
+    def check(self, digest: str) -> list[CorruptFileError]:
+        """Read every file of a run, compare all hashes, and return what is corrupt; change nothing."""
         folder = self.folder(digest)
-        problems = []
+        found = []
         readers: list[Callable[[], object]] = [partial(read_record, folder), partial(read_result, folder)]
         readers += [partial(read_checkpoint, folder, number) for number in checkpoint_numbers(folder)]
-        for reader in readers:
+        for read in readers:
             try:
-                reader()
+                read()
             except CorruptFileError as error:
-                problems.append(Problem(error.path, error.reason))
-            except FileNotFoundError as error:
-                problems.append(Problem(Path(error.filename), "expected a file, it is missing"))
+                found.append(error)
         # A process at work may have dropped a checkpoint between its listing and its reading.
-        left = {f"checkpoint-{number}" for number in checkpoint_numbers(folder)}
-        return [p for p in problems if not p.path.stem.startswith("checkpoint-") or p.path.stem in left]
+        return [error for error in found if error.path.exists() or error.path.name == "run.json"]
 
-    def remove(self, digest: str) -> None:
-        """Remove a run with all its files, so that a kill meanwhile leaves it whole or unlisted.
+    def removals(
+        self,
+        *,
+        unfinished: bool = False,
+        older_than_days: float | None = None,
+        corrupt: bool = False,
+        outdated: bool = False,
+    ) -> Iterator[Removal]:
+        """Find what may be removed; runs that a process works on now are left out.
 
-        Raises RunLockedError while a process works on it.
+        Args:
+            unfinished: whole runs without a result.
+            older_than_days: only runs not written to for so long; by itself, whole runs, finished or not.
+            corrupt: files that are corrupt or were set aside as such; the whole run where it has no whole record.
+            outdated: whole runs of another layout, which are never found again.
+
+        Raises:
+            ValueError: nothing is selected, or the age is negative.
         """
-        with RunLock(self._lock_path(digest)):
-            trash = self.root / f"{digest}.removed"
-            shutil.rmtree(trash, ignore_errors=True)
-            self.folder(digest).rename(trash)
-            sync_folder(self.root)
-            shutil.rmtree(trash)
-            self._lock_path(digest).unlink(missing_ok=True)
+        if not (unfinished or corrupt or outdated or older_than_days is not None):
+            raise ValueError(
+                "expected at least one of --unfinished, --older-than DAYS, --corrupt, --outdated, got none; say what "
+                "to remove"
+            )
+        if older_than_days is not None and not older_than_days >= 0:
+            raise ValueError(
+                f"expected --older-than of at least 0 days, got {older_than_days}; give the age of what may go"
+            )
+        chosen = {"corrupt": corrupt, "outdated": outdated, "finished": False}
+        for digest in self.digests():
+            if self.is_open(digest):
+                continue
+            folder = self.folder(digest)
+            try:
+                record = self.record(digest)
+                status, updated = str(record["status"]), datetime.fromisoformat(record["updated"]).timestamp()
+            except CorruptFileError as error:
+                status = "outdated" if isinstance(error, OutdatedFileError) else "corrupt"
+                updated = folder.stat().st_mtime
+            age = (time.time() - updated) / 86400
+            if older_than_days is not None and age < older_than_days:
+                continue
+            if chosen.get(status, unfinished) or not (unfinished or corrupt or outdated):
+                yield Removal(digest, (), f"{status}, {age:.1f} days old", size(folder))
+            elif corrupt and status != "outdated":
+                bad = {error.path: error.reason for error in self.check(digest)}
+                bad |= dict.fromkeys(folder.glob("*.corrupt-*"), "set aside")
+                if bad:
+                    reason = "; ".join(f"{path.name}: {bad[path]}" for path in sorted(bad))
+                    yield Removal(digest, tuple(sorted(bad)), reason, sum(map(size, bad)))
 
-    def _lock_path(self, digest: str) -> Path:
-        return self.root / "locks" / digest
+    def remove(self, removal: Removal) -> bool:
+        """Carry out a removal; return False where a process has opened the run meanwhile.
+
+        A kill meanwhile leaves a whole run whole, or unlisted.
+        """
+        try:
+            with self._locked(removal.digest):
+                for path in removal.files:
+                    path.unlink(missing_ok=True)
+                if not removal.files:
+                    trash = self.root / f"{removal.digest}.removed"
+                    shutil.rmtree(trash, ignore_errors=True)
+                    self.folder(removal.digest).rename(trash)
+                    sync_folder(self.root)
+                    shutil.rmtree(trash)
+        except RunLockedError:
+            return False
+        return True

@@ -39,8 +39,7 @@ class Trainer:
     (`divergences`). Members never touch each other's numbers. Each step measures before it moves, so that the
     parameters after the last step are those that no loss has been measured at yet.
 
-    A `Resumable` of `verify.runs`. Its state is finite while no member diverges; with `require_finite=False` a
-    checkpointer lets the others go on.
+    A `Resumable` of `verify.runs`.
 
     Args:
         network: where training starts; copied, and left as it is.

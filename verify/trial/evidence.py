@@ -10,59 +10,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from verify.trial.decision import InstanceResult, Verdict
+from verify.trial._schema_1 import upgraded
+from verify.trial.decision import Verdict
 from verify.trial.design import Design
+from verify.trial.measurement import Measurement, Networks
 
-SCHEMA = 1
-"""Version of the layout of a line; raised when a field changes its meaning."""
+SCHEMA = 2
+"""Version of the layout of a line; raised when a field changes its meaning. Lines of schema 1 are read as well."""
 
 ANY = "any"
 """Expected verdict of networks at a scale that was asked for: a claim says what it expects at that of its profile."""
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One decided instance of a design.
-
-    Attributes:
-        statistic: name of the statistic, as in its design.
-        parameters: the randomly drawn parameters of the instance.
-        prediction: the claim's closed form at these parameters, in its own unit; None where it has no number.
-        target: predicted value of the normalised statistic.
-        estimate: measured value of the statistic.
-        low: lower end of its interval, widened by the systematic allowance.
-        high: upper end, widened likewise.
-        systematic: the allowance.
-        verdict: supported, refuted or inconclusive.
-    """
-
-    statistic: str
-    parameters: Mapping[str, float | int | str]
-    prediction: float | None
-    target: float
-    estimate: float
-    low: float
-    high: float
-    systematic: float
-    verdict: str
-
-    @classmethod
-    def of(
-        cls, result: InstanceResult, parameters: Mapping[str, float | int | str], prediction: float | None
-    ) -> Measurement:
-        """Describe a decided instance."""
-        interval = result.interval
-        return cls(
-            statistic=result.design.statistic,
-            parameters=dict(parameters),
-            prediction=prediction,
-            target=result.design.target,
-            estimate=interval.estimate,
-            low=interval.low - result.systematic,
-            high=interval.high + result.systematic,
-            systematic=result.systematic,
-            verdict=str(result.verdict),
-        )
 
 
 @dataclass(frozen=True)
@@ -118,6 +75,20 @@ class Evidence:
     date: str
 
     @property
+    def about_networks(self) -> tuple[tuple[Measurement, Networks], ...]:
+        """The measurements of trained networks, with what they are."""
+        return tuple((m, m.networks) for m in self.measurements if m.networks is not None)
+
+    @property
+    def scales(self) -> frozenset[str]:
+        """Names of the scales of the networks that were measured."""
+        return frozenset(networks.scale for _, networks in self.about_networks)
+
+    def design_of(self, measurement: Measurement) -> Design:
+        """The design that decided a measurement."""
+        return next(design for design in self.designs if design.statistic == measurement.statistic)
+
+    @property
     def headline_design(self) -> Design:
         """The first design with a measurement that has the claim's verdict, such as the one that refuted it."""
         decisive = {m.statistic for m in self.measurements if m.verdict == self.verdict}
@@ -144,26 +115,25 @@ class Evidence:
 
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> Evidence:
-        """Rebuild what `as_json` wrote.
+        """Rebuild what `as_json` wrote, or what it wrote at schema 1.
 
         Raises:
             ValueError: the line is of another schema, or a field is missing or unknown.
         """
-        if line.get("schema") != SCHEMA:
-            raise ValueError(f"expected evidence of schema {SCHEMA}, got {line.get('schema')}; measure again")
-        fields = {key: value for key, value in line.items() if key != "schema"}
+        if line.get("schema") not in (1, SCHEMA):
+            raise ValueError(f"expected evidence of schema 1 or {SCHEMA}, got {line.get('schema')}; measure again")
         try:
-            fields["measurements"] = tuple(Measurement(**m) for m in fields["measurements"])
+            fields = {**(upgraded(line) if line["schema"] == 1 else line)}
+            del fields["schema"]
+            fields["measurements"] = tuple(Measurement.from_json(m) for m in fields["measurements"])
             fields["controls"] = tuple(
-                ControlOutcome(c["name"], c["broken"], Measurement(**c["measurement"])) for c in fields["controls"]
+                ControlOutcome(c["name"], c["broken"], Measurement.from_json(c["measurement"]))
+                for c in fields["controls"]
             )
-            fields["designs"] = tuple(
-                Design(**{**d, "support": None if d["support"] is None else tuple(d["support"])})
-                for d in fields["designs"]
-            )
+            fields["designs"] = tuple(Design(**design) for design in fields["designs"])
             return cls(**fields)
         except (KeyError, TypeError) as error:
-            raise ValueError(f"this line is not evidence of schema {SCHEMA}: {error}; measure again") from error
+            raise ValueError(f"this line is not evidence of schema {line['schema']}: {error}; measure again") from error
 
 
 def _finite(value: Any) -> Any:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set
 from types import MappingProxyType
 
-from theory.claims import CLAIMS, Claim
+from theory.claims import CLAIMS
 from verify.trial.design import Design
-from verify.trial.evidence import Evidence, Measurement
+from verify.trial.evidence import Evidence
+from verify.trial.measurement import Measurement, Networks, Reported
+from verify.trial.outlook import Outlook
 
 WIDTH = 80
 MOST_DECIMALS = 5
-MEAN, HALF_WIDTH = ": mean difference", ": ±"
-"""What follows the name of a further exam in the parameters of a measurement."""
 _COLUMNS = (22, 9, 26, 13, 6)
 _PLACE = _COLUMNS[0] + 1 + _COLUMNS[1]
 """Width of a language with its scale, in place of the first two columns."""
-SIGN_ONLY = " (sign)"
-"""What follows `supported` where the sign is shown and the estimate is smaller than claimed."""
+POSITIVE, NEGATIVE = "> 0", "< 0"
+"""Verdicts in place of `supported` by a design that can show the sign only."""
+_SIGN_ONLY = "the margin δ is as large as the effect, so that only its sign is shown"
 _HEADER = ("claim", "predicted", "measured [interval]", "verdict", "caught")
 
 
@@ -32,10 +33,9 @@ def measured(m: Measurement) -> str:
     return f"{m.estimate:z.{decimals}f} [{m.low:z.{decimals}f}, {m.high:z.{decimals}f}]"
 
 
-def predicted(evidence: Evidence) -> str:
-    """Write the target of the headline, with ≥ or ≤ for a one-sided claim."""
-    sign = {"two": "", "lower": "≥ ", "upper": "≤ "}[evidence.headline_design.side]
-    return f"{sign}{evidence.headline.target:.4g}"
+def predicted(design: Design) -> str:
+    """Write the target of a design, with ≥ or ≤ if it is one-sided."""
+    return f"{ {'two': '', 'lower': '≥ ', 'upper': '≤ '}[design.side] }{design.target:.4g}"
 
 
 def controls(evidence: Evidence) -> str:
@@ -43,30 +43,16 @@ def controls(evidence: Evidence) -> str:
     return f"{sum(control.caught for control in evidence.controls)}/{len(evidence.controls)}"
 
 
-def _verdict(evidence: Evidence) -> str:
-    return _loud(evidence.verdict)
+def worded(verdict: str, design: Design) -> str:
+    """Write a verdict: loud if it is not `supported`, and "> 0" or "< 0" where that shows no more than the sign.
 
-
-def _loud(verdict: str) -> str:
-    return verdict if verdict == "supported" else verdict.upper()
-
-
-def sign_only(m: Measurement, design: Design) -> bool:
-    """Whether a claim is supported by its sign alone: its margin reaches to 0 and the estimate misses its target.
-
-    The verdict is as declared: an effect of the claimed sign that is not shown to be smaller than claimed.
+    So it does where the margin is as large as the effect that is claimed.
     """
-    misses = {"two": False, "lower": m.estimate < m.target, "upper": m.estimate > m.target}[design.side]
-    return m.verdict == "supported" and misses and design.delta == abs(design.target)
-
-
-def _worded(item: Evidence, m: Measurement) -> str:
-    """Write the verdict of a measurement, and where only its sign is shown that."""
-    return _loud(m.verdict) + SIGN_ONLY * sign_only(m, _design(item, m))
-
-
-def _design(item: Evidence, m: Measurement) -> Design:
-    return next(design for design in item.designs if design.statistic == m.statistic)
+    if verdict == "supported" and design.side == "lower" and design.delta == design.target:
+        return POSITIVE
+    if verdict == "supported" and design.side == "upper" and design.delta == -design.target:
+        return NEGATIVE
+    return verdict if verdict == "supported" else verdict.upper()
 
 
 def _row(cells: Sequence[str], columns: Sequence[int] = _COLUMNS) -> str:
@@ -90,46 +76,57 @@ def table(
     """
     lines = [_row(_HEADER), "-" * WIDTH]
     origins: dict[str, None] = {}
+    shown: list[Evidence] = []
     for item in evidence:
         star = "*" if item.claim in stored else ""
         name = item.claim
         if len(name) > _COLUMNS[0]:
             lines.append(name)
             name = ""
-        lines.append(_row((name, predicted(item), measured(item.headline), _verdict(item) + star, controls(item))))
+        design = item.headline_design
+        verdict = worded(item.verdict, design) + star
+        lines.append(_row((name, predicted(design), measured(item.headline), verdict, controls(item))))
         more = elsewhere.get(item.claim, ())
-        lines += _by_language(item, more) or [_statistic(item)]
+        shown += [item, *more]
+        lines += _by_language(item, more) or [_statistic(design, f" (worst of {design.instances})")]
         origins |= dict.fromkeys(origin(found) for found in ([item] if star else []) + list(more))
     lines += [_row((claim, "", "", "no verdict", "")) for claim in unfinished]
-    if any(line.rstrip("*").endswith(SIGN_ONLY) for line in lines):
-        lines.append(f"{SIGN_ONLY.strip()}: of the claimed sign, by an estimate that is smaller than claimed")
+    lines += _legend(shown)
     return [*lines, *(f"* {text}" for text in origins)]
 
 
-def _statistic(item: Evidence) -> str:
-    """Write what the headline is about."""
-    instances = item.headline_design.instances
-    note = f"  {item.headline_design.statistic}"
-    suffix = f" (worst of {instances})" if instances > 1 else ""
-    room = WIDTH - len(suffix)
-    return (note if len(note) <= room else note[: room - 1] + "…") + suffix
+def _legend(items: Iterable[Evidence]) -> list[str]:
+    """Explain the verdicts on networks that are signs, if there are any."""
+    words = {worded(m.verdict, item.design_of(m)) for item in items for m, _ in item.about_networks}
+    return [f"{sign}: {_SIGN_ONLY}" for sign in (POSITIVE, NEGATIVE) if sign in words]
+
+
+def _statistic(design: Design, note: str = "") -> str:
+    """Write what a design is about, and its margin."""
+    suffix = f"{note if design.instances > 1 else ''}, δ = {design.delta:.4g}"
+    line, room = f"  {design.statistic}", WIDTH - len(suffix)
+    return (line if len(line) <= room else line[: room - 1] + "…") + suffix
 
 
 def _by_language(item: Evidence, more: Sequence[Evidence]) -> list[str]:
     """Write every statistic with its verdict for each language; nothing for a claim that is not about languages."""
     lines = []
     for design in item.designs:
-        own = [(item, m, "") for m in _about_languages(item) if m.statistic == design.statistic]
-        own += [(other, m, "*") for other in more for m in _about_languages(other) if m.statistic == design.statistic]
-        lines += [f"  {design.statistic}"[:WIDTH]] * bool(own)
-        for source, m, star in own:
-            place = f"    {m.parameters['language']}, {m.parameters['scale']}"
-            lines.append(f"{place:<{_PLACE}} " + _row((measured(m), _worded(source, m) + star), _COLUMNS[2:4]))
+        # By place: evidence of other scales may word its designs otherwise.
+        own = [
+            (source, *found, star)
+            for source, star in ((item, ""), *((other, "*") for other in more))
+            for found in source.about_networks
+            if source.designs.index(source.design_of(found[0])) == item.designs.index(design)
+        ]
+        lines += [_statistic(design)] * bool(own)
+        for source, m, networks, star in own:
+            place = f"    {networks.language}, {networks.scale}"
+            lines.append(
+                f"{place:<{_PLACE}} "
+                + _row((measured(m), worded(m.verdict, source.design_of(m)) + star), _COLUMNS[2:4])
+            )
     return lines
-
-
-def _about_languages(item: Evidence) -> list[Measurement]:
-    return [m for m in item.measurements if "language" in m.parameters]
 
 
 def origin(item: Evidence) -> str:
@@ -140,22 +137,39 @@ def origin(item: Evidence) -> str:
     ]
 
 
-def markdown(evidence: Iterable[Evidence]) -> str:
-    """Return the status table of the README: one row for each claim, generated from evidence and never typed."""
+def markdown(evidence: Iterable[Evidence], outlooks: Mapping[str, Outlook]) -> str:
+    """Return the two tables of the README: solvable models, then trained networks; generated and never typed."""
+    items = list(evidence)
+    return f"{solvable_models(items, outlooks)}\n{trained_networks(items, outlooks)}"
+
+
+def solvable_models(evidence: Iterable[Evidence], outlooks: Mapping[str, Outlook]) -> str:
+    """Return a row for each claim about models that can be solved."""
+    return _claims([item for item in evidence if not item.about_networks], outlooks)
+
+
+def trained_networks(evidence: Iterable[Evidence], outlooks: Mapping[str, Outlook]) -> str:
+    """Return a row for each claim about trained networks, by the language that decides."""
+    return _claims([item for item in evidence if item.about_networks], outlooks)
+
+
+def _claims(evidence: Sequence[Evidence], outlooks: Mapping[str, Outlook]) -> str:
     rows = [
-        "| claim | derivation | statistic | predicted | measured [interval] | verdict | controls caught |",
+        "| claim | in plain words | predicted | margin δ | measured [interval] | verdict | controls caught |",
         "|---|---|---|---|---|---|---|",
     ]
-    rows += [
-        f"| [`{e.claim}`](paper_notes/{CLAIMS[e.claim].chapter}/{CLAIMS[e.claim].module}.md) | {e.status} "
-        f"| {e.headline_design.statistic} "
-        f"| {predicted(e)} | {measured(e.headline)} | {_verdict(e)} | {controls(e)} |"
-        for e in evidence
-    ]
+    for item in evidence:
+        claim, design, networks = CLAIMS[item.claim], item.headline_design, item.headline.networks
+        place = "" if networks is None else f" ({networks.language}, {networks.scale})"
+        rows.append(
+            f"| [{claim.title}](paper_notes/{claim.chapter}/{claim.module}.md) | {outlooks[item.claim].finding} "
+            f"| {predicted(design)} | {design.delta:.4g} | {measured(item.headline)}{place} "
+            f"| {worded(item.verdict, design)} | {controls(item)} |"
+        )
     return "\n".join(rows) + "\n"
 
 
-def by_language(evidence: Iterable[Evidence], claims: Mapping[str, Claim], scales: Sequence[str]) -> str:
+def by_language(evidence: Iterable[Evidence], outlooks: Mapping[str, Outlook]) -> str:
     """Return verdicts by language and scale, then by claim what would change them.
 
     The first table is claim × source's figure × language × scale × verdict, a row for each measurement of a language;
@@ -163,72 +177,63 @@ def by_language(evidence: Iterable[Evidence], claims: Mapping[str, Claim], scale
 
     Args:
         evidence: of claims about languages, which may have several, at different scales; others have no row.
-        claims: by id; they say what their source reports and what would change the verdict.
-        scales: all there are; a claim that was not run at one of them gets a row that says so.
+        outlooks: of these claims; they say what the source reports and what would change the verdict.
     """
     rows = [
-        "| claim | its source's figure | statistic | language, scale | claimed | measured [interval] | verdict "
-        "| evidence |",
-        "|---|---|---|---|---|---|---|---|",
+        "| claim | its source's figure | statistic | language, scale | claimed | margin δ | measured [interval] "
+        "| verdict | evidence |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     by_claim: dict[str, list[Evidence]] = {}
     for item in evidence:
-        if _about_languages(item) and item not in by_claim.setdefault(item.claim, []):
+        if item.about_networks and item not in by_claim.setdefault(item.claim, []):
             by_claim[item.claim].append(item)
     for claim, items in by_claim.items():
-        found = [_language_cells(item, m) for item in items for m in _about_languages(item)]
-        run = {m.parameters["scale"] for item in items for m in _about_languages(item)}
-        found += [f" | {scale} | | | not run at this scale | |" for scale in scales if scale not in run]
-        name = f"{_link(claim)} | {claims[claim].figure}"
-        rows += [f"| {name if number == 0 else ' | '} | {cells}" for number, cells in enumerate(found)]
-    if any(SIGN_ONLY in row for row in rows):
-        rows += [
-            "",
-            f"`supported{SIGN_ONLY}`: the interval lies on the claimed side of 0 and reaches the claimed size, but the "
-            "estimate is smaller. `supported` alone: the estimate is of the claimed size too.",
-        ]
+        name = f"{_link(claim)} | {outlooks[claim].figure}"
+        for number, cells in enumerate(_language_cells(item, *own) for item in items for own in item.about_networks):
+            rows.append(f"| {name if number == 0 else ' | '} | {cells}")
+    for line in _legend(item for items in by_claim.values() for item in items):
+        rows += ["", f"{line}."]
     rows += ["", "| claim | from | what would change the verdict |", "|---|---|---|"]
-    rows += [f"| {_link(claim)} | {claims[claim].source} | {claims[claim].would_change} |" for claim in by_claim]
+    rows += [f"| {_link(claim)} | {CLAIMS[claim].source} | {outlooks[claim].would_change} |" for claim in by_claim]
     return "\n".join(rows) + "\n"
 
 
 def _link(claim: str) -> str:
-    return f"[`{claim}`]({claim.replace('-', '_')}.md)"
+    return f"[`{claim}`]({CLAIMS[claim].module}.md)"
 
 
-def _language_cells(item: Evidence, m: Measurement) -> str:
-    sign = {"two": "", "lower": "≥ ", "upper": "≤ "}[_design(item, m).side]
+def _language_cells(item: Evidence, m: Measurement, networks: Networks) -> str:
+    design = item.design_of(m)
     return (
-        f"{m.statistic} | {m.parameters['language']}, {m.parameters['scale']} | {sign}{m.target:.3g} "
-        f"| {measured(m)} | {_worded(item, m)} | {item.date[:10]}, {item.device} |"
+        f"{m.statistic} | {networks.language}, {networks.scale} | {predicted(design)} | {design.delta:.4g} "
+        f"| {measured(m)} | {worded(m.verdict, design)} | {item.date[:10]}, {item.device} |"
     )
 
 
-def other_exams(evidence: Iterable[Evidence]) -> str:
-    """Return the table of differences in further exams, which have no verdict; nothing where none was measured."""
-    shown = [
-        (item, m) for item in evidence for m in item.measurements if any(key.endswith(MEAN) for key in m.parameters)
-    ]
-    exams = list(dict.fromkeys(key.removesuffix(MEAN) for _, m in shown for key in m.parameters if key.endswith(MEAN)))
-    if not exams:
+def further_evaluations(evidence: Iterable[Evidence]) -> str:
+    """Return the table of differences in further evaluations, without verdict; nothing where none was measured."""
+    shown = [(item, *found) for item in evidence for found in item.about_networks if found[1].evaluations]
+    names = list(dict.fromkeys(name for _, _, networks in shown for name in networks.evaluations))
+    if not names:
         return ""
     rows = [
-        f"| claim | difference | language, scale | {' | '.join(exams)} | evidence |",
-        "|---" * (4 + len(exams)) + "|",
+        f"| claim | difference | language, scale | {' | '.join(names)} | evidence |",
+        "|---" * (4 + len(names)) + "|",
     ]
-    for item, m in shown:
-        cells = " | ".join(_plus_minus(m, exam) for exam in exams)
+    for item, m, networks in shown:
+        cells = " | ".join(_plus_minus(networks.evaluations.get(name)) for name in names)
         rows.append(
             f"| {_link(item.claim)} | {m.statistic} "
-            f"| {m.parameters['language']}, {m.parameters['scale']} | {cells} | {item.date[:10]}, {item.device} |"
+            f"| {networks.language}, {networks.scale} | {cells} | {item.date[:10]}, {item.device} |"
         )
     return "\n".join(rows) + "\n"
 
 
-def _plus_minus(m: Measurement, exam: str) -> str:
-    """Write a difference with the half-width of its interval; nothing where that exam was not held."""
-    if exam + MEAN not in m.parameters:
+def _plus_minus(found: Reported | None) -> str:
+    """Write a difference with the half-width of its interval; nothing where it was not measured."""
+    if found is None:
         return ""
-    mean, half = (float(m.parameters[exam + part]) for part in (MEAN, HALF_WIDTH))
+    half = found.half_width or 0.0
     decimals = _decimals(half)
-    return f"{mean:z.{decimals}f} ± {half:.{decimals}f}"
+    return f"{found.value:z.{decimals}f} ± {half:.{decimals}f}"

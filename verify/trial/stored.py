@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
+from verify.environment import PROFILES
 from verify.trial.evidence import Evidence, read
-from verify.trial.settings import PROFILES
 
 FOLDER = Path(str(resources.files("verify") / "evidence"))
 
@@ -43,7 +43,6 @@ def stored(claim: str, run: str = "default", device: str = "cpu") -> Evidence:
 
 def at_other_scales(item: Evidence) -> list[Evidence]:
     """Return the stored evidence of the same claim, on any device, that has no measurement at a scale of this one."""
-    scales = {m.parameters.get("scale") for m in item.measurements}
     paths = [stored_file(run, device) for run in SCALE_FILES for device in ("cpu", "cuda")]
     found = [other for path in paths if path.is_file() for other in read(path) if other.claim == item.claim]
-    return [other for other in found if scales.isdisjoint(m.parameters.get("scale") for m in other.measurements)]
+    return [other for other in found if item.scales.isdisjoint(other.scales)]

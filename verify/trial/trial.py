@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from theory.claim import Claim
 from theory.claims import CLAIMS
-from verify.ensembles import Sgd, run_ensemble
-from verify.environment import hardware, versions
-from verify.models.model import FiniteModel
+from verify.environment import Profile, Settings, hardware, versions
 from verify.statistics.intervals import Interval, Samples
 from verify.streams import stream_seed
 from verify.trial.budget import Budget
 from verify.trial.decision import InstanceResult, combine, decide
-from verify.trial.design import Design
-from verify.trial.evidence import ANY, ControlOutcome, Evidence, Measurement
-from verify.trial.settings import Profile, Settings
+from verify.trial.design import Design, same_decisions
+from verify.trial.evidence import ANY, ControlOutcome, Evidence
+from verify.trial.measurement import Measurement, Networks, Parameters
+from verify.trial.outlook import Outlook
 
 BUDGET = Budget(tuple(CLAIMS))
 """The suite's false-alarm probability, split over the registry."""
@@ -40,10 +38,18 @@ class Trial:
         claim: the claim.
         settings: profile, device, root seed.
         progress: called with the finished fraction of the work.
+        outlook: which verdict is expected.
     """
 
-    def __init__(self, claim: Claim, settings: Settings, progress: Progress = lambda _: None) -> None:
+    def __init__(
+        self,
+        claim: Claim,
+        settings: Settings,
+        progress: Progress = lambda _: None,
+        outlook: Outlook | None = None,
+    ) -> None:
         self.claim = claim
+        self.outlook = outlook or Outlook()
         self.settings = settings
         self.progress = progress
         self._start = time.perf_counter()
@@ -55,18 +61,16 @@ class Trial:
         self._stored: Evidence | None = None
 
     @property
-    def recalled(self) -> bool:
+    def uses_stored(self) -> bool:
         """Whether the evidence was found before, and not in this run."""
         return self._stored is not None
 
     @property
     def profile(self) -> Profile:
-        """The profile asked for."""
         return self.settings.profile
 
     @property
     def device(self) -> str:
-        """The device asked for."""
         return self.settings.device
 
     @property
@@ -78,8 +82,8 @@ class Trial:
         """Return the seed of one purpose of this claim's stream."""
         return stream_seed(self.settings.root_seed, self.claim.id, *path)
 
-    def numpy(self, *path: str | int) -> np.random.Generator:
-        """Return a fresh numpy generator for one purpose."""
+    def rng(self, *path: str | int) -> np.random.Generator:
+        """Return a fresh generator for one purpose."""
         return np.random.default_rng(self.seed(*path))
 
     def torch(self, *path: str | int) -> torch.Generator:
@@ -95,40 +99,6 @@ class Trial:
         self._done += tasks
         if self._planned:
             self.progress(self._done / self._planned)
-
-    def ensemble(
-        self,
-        model: FiniteModel,
-        start: Float[Tensor, "replica parameter"],
-        sgd: Sgd,
-        steps: int,
-        *path: str | int,
-        label_conditional: Float[Tensor, "context token"] | None = None,
-    ) -> Float[Tensor, "replica parameter"]:
-        """Advance an ensemble on the run's device and return its final points in float64 on the CPU.
-
-        Equal paths give equal random streams, so ensembles at several rates share their random numbers.
-
-        Raises:
-            DivergedError: a replica diverged; it is named and nothing is averaged.
-        """
-        result = run_ensemble(
-            model,
-            start,
-            sgd,
-            steps,
-            seed=self.seed(*path),
-            label_conditional=label_conditional,
-            device=self.device,
-        )
-        if result.diverged:
-            first = result.diverged[0]
-            raise DivergedError(
-                f"{self.claim.id}: {len(result.diverged)} of {len(start)} replicas diverged, replica {first.replica} "
-                f"first at step {first.step} with learning rate {first.learning_rate}; use a smaller learning rate"
-            )
-        self.advance()
-        return result.theta.to("cpu", torch.float64)
 
     def declare(self, designs: Sequence[Design]) -> tuple[Design, ...]:
         """Declare the designs, before anything is sampled.
@@ -152,9 +122,10 @@ class Trial:
         design: Design,
         measured: Samples | Interval,
         *,
-        parameters: Mapping[str, float | int | str],
-        prediction: float | None,
+        parameters: Parameters = MappingProxyType({}),
+        prediction: float | None = None,
         systematic: float = 0.0,
+        networks: Networks | None = None,
     ) -> InstanceResult:
         """Decide one instance by a declared design and record it.
 
@@ -164,10 +135,11 @@ class Trial:
             parameters: what was drawn for this instance.
             prediction: the claim's closed form there, from `claim.predict`.
             systematic: allowance estimated on this instance, such as an extrapolation remainder.
+            networks: what was measured, for a claim about trained networks.
         """
-        result = self._decide(design, measured, systematic, len(self._results))
+        result = self._decide(design, measured, systematic)
         self._results.append(result)
-        self._measurements.append(Measurement.of(result, parameters, prediction))
+        self._measurements.append(Measurement.of(result, parameters, prediction, networks))
         return result
 
     def control(
@@ -177,9 +149,10 @@ class Trial:
         design: Design,
         measured: Samples | Interval | float,
         *,
-        parameters: Mapping[str, float | int | str],
+        parameters: Parameters = MappingProxyType({}),
         prediction: float | None = None,
         systematic: float = 0.0,
+        networks: Networks | None = None,
     ) -> InstanceResult:
         """Decide a trial in which one hypothesis is broken; the design must refute it.
 
@@ -191,25 +164,26 @@ class Trial:
             parameters: as for `decide`.
             prediction: what the claim, wrongly applied, predicts.
             systematic: as for `decide`.
+            networks: as for `decide`.
         """
         if isinstance(measured, float):
             measured = Interval(measured, measured, measured, 0.0, design.n, design.bound)
-        result = self._decide(design, measured, systematic, 10_000 + len(self._controls))
-        self._controls.append(ControlOutcome(name, broken, Measurement.of(result, parameters, prediction)))
+        result = self._decide(design, measured, systematic)
+        self._controls.append(ControlOutcome(name, broken, Measurement.of(result, parameters, prediction, networks)))
         return result
 
-    def _decide(self, design: Design, measured: Samples | Interval, systematic: float, place: int) -> InstanceResult:
+    def _decide(self, design: Design, measured: Samples | Interval, systematic: float) -> InstanceResult:
         if design not in self._designs:
             raise ValueError(f"{design.statistic!r} is not a declared design of {self.claim.id}; declare it first")
-        return decide(design, measured, systematic=systematic, generator=self.numpy("resampling", place))
+        return decide(design, measured, systematic=systematic)
 
-    def recall(self, stored: Evidence) -> None:
+    def use_stored(self, stored: Evidence) -> None:
         """Conclude with evidence that was found before, at a larger profile, instead of measuring.
 
         Raises:
             ValueError: it is of another claim or of other designs than were declared, or something was measured.
         """
-        if stored.claim != self.claim.id or stored.designs != self._designs or self._results:
+        if stored.claim != self.claim.id or not same_decisions(stored.designs, self._designs) or self._results:
             raise ValueError(
                 f"expected stored evidence of {self.claim.id} by the designs that were declared, and nothing measured, "
                 f"got evidence of {stored.claim} dated {stored.date}; measure again at profile {stored.profile}"
@@ -217,7 +191,7 @@ class Trial:
         self._stored = stored
 
     def conclude(self) -> Evidence:
-        """Combine all results into evidence, or return what was recalled.
+        """Combine all results into evidence, or return what was stored.
 
         Raises:
             ValueError: no control was tried, a design was left undecided, or an instance is missing.
@@ -249,11 +223,7 @@ class Trial:
         )
 
     def _expected(self) -> str:
-        """Return the claim's verdict, unless it was measured at the scale of networks that was asked for."""
+        """Return the expected verdict, unless it was measured at the scale of networks that was asked for."""
         asked = None if self.scale is None else self.scale.partition(":")[0]
-        measured = {m.parameters.get("scale") for m in self._measurements} - {None}
-        return ANY if asked in measured else self.claim.expected
-
-
-class DivergedError(RuntimeError):
-    """Some replicas of an ensemble diverged, so that their mean means nothing."""
+        measured = {m.networks.scale for m in self._measurements if m.networks is not None}
+        return ANY if asked in measured else self.outlook.expected

@@ -14,11 +14,13 @@ from torch import Tensor
 
 from synthetic.enumeration import ImpossibleContextError, all_strings, log_fraction
 from synthetic.hmm.chains import StationaryError
+from synthetic.hmm.inference import Messages
 from synthetic.hmm.language import HMM
 from synthetic.hmm.mixture import mixture_of_hmms
 from synthetic.hmm.random import dirichlet_hmm
 from synthetic.hmm.rows import ProbabilityError
 from synthetic.language import MASK, PAD, Language
+from synthetic.semiring import Linear, Log
 from synthetic.testing.conformance import ConformanceError, conformance
 from synthetic.testing.oracle import RELATIVE, SMALLEST_NORMAL, close
 from synthetic.testing.properties import PROPERTIES
@@ -235,20 +237,25 @@ def test_a_likely_token_of_an_unreachable_state_hides_nothing(start: list[float]
             torch.testing.assert_close(every[t], expected, rtol=1e-13, atol=8 * EPS)
 
 
-def test_long_sentences_agree_with_wide_numbers_and_with_bayes() -> None:
+def in_logarithms(language: HMM, sentences: Tensor) -> tuple[Tensor, Tensor]:
+    """log P and the log conditionals of every position, all computed in logarithms."""
+    every = replace(language)
+    messages = Messages.of(Log(), language.transition, language.emission, language.start)
+    every._kept[Linear, sentences.device] = messages
+    return every.log_prob(sentences), every.log_masked_conditionals(sentences)
+
+
+def test_long_sentences_agree_with_logarithms_and_with_bayes() -> None:
     steep = random_hmm(2, 4, 5, 60, zeros=0.3, size=40)
     sentences = steep.sample(3, torch.Generator().manual_seed(2))
-    wide = torch.empty(3, 60, 5, dtype=torch.float64)
-    passes = steep._on(sentences.device)
-    passes._sweep(passes.wide(logarithmic=True), sentences, "tokens", wide)
     # At most 8 roundings a step.
-    torch.testing.assert_close(steep.log_masked_conditionals(sentences), wide, rtol=1e-12, atol=60 * 8 * EPS)
+    _, logarithms = in_logarithms(steep, sentences)
+    torch.testing.assert_close(steep.log_masked_conditionals(sentences), logarithms, rtol=1e-12, atol=60 * 8 * EPS)
     mixing = dirichlet_hmm(torch.Generator().manual_seed(1), 7, 11, 512)
     sentences = mixing.sample(3, torch.Generator().manual_seed(2))
-    passes, log_prob = mixing._on(sentences.device), mixing.log_prob(sentences)
+    log_prob = mixing.log_prob(sentences)
     assert (log_prob < -750).all()  # exp would be 0
-    total, _ = passes._total(passes.wide(logarithmic=True), sentences)
-    torch.testing.assert_close(log_prob, total, rtol=512 * EPS, atol=0.0)
+    torch.testing.assert_close(log_prob, in_logarithms(mixing, sentences)[0], rtol=512 * EPS, atol=0.0)
     at = torch.tensor([0, 256, 511])
     one = mixing.log_masked_conditional(mask(sentences, at))
     torch.testing.assert_close(one, mixing.log_masked_conditionals(sentences)[range(3), at], rtol=1e-12, atol=1e-12)
@@ -355,24 +362,16 @@ def test_mutant_that_peeks_at_the_masked_token_is_caught() -> None:
     assert caught.value.property_name == "all positions at once"
 
 
-def test_mutant_without_the_proof_of_soundness_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not conformance(LADDER, n=500).skipped
-    monkeypatch.setattr("synthetic.hmm.passes.Passes._lost", lambda self, sound: iter(()))
-    with pytest.raises(ConformanceError, match=r"\[-1, 0, 1\]") as caught:
-        conformance(LADDER, n=500)
-    assert caught.value.property_name == "conditionals obey Bayes"
+# Alternating tokens cost 1e-200 at every step: messages fall below any double within three.
+ALTERNATING = HMM(f64([[1, 1e-200], [1e-200, 1]]), f64([[1, 1e-200], [1e-200, 1]]), f64([0.5, 0.5]), 5)
 
 
-def test_mutant_that_trusts_messages_to_stay_large_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Alternating tokens cost 1e-200 at every step: messages fall below any double within three.
-    rows = f64([[1, 1e-200], [1e-200, 1]])
-    alternating = HMM(rows, rows, f64([0.5, 0.5]), 5)
-    assert not conformance(alternating, n=500).skipped
-    passes = HMM(rows, rows, f64([0.5, 0.5]), 5)._on(torch.device("cpu"))
-    sentence = torch.tensor([[0, 1, 0, 1, 0]])
-    assert passes.log_prob(sentence).isfinite().all()
-    passes.scaled.step_least = 1.0
-    assert passes.log_prob(sentence).isneginf().all()
+@pytest.mark.parametrize("language", [LADDER, ALTERNATING], ids=["ladder", "alternating"])
+def test_mutant_that_never_falls_back_on_logarithms_is_caught(language: HMM, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not conformance(language, n=500).skipped
+    monkeypatch.setattr(Messages, "lost", lambda self, messages: torch.zeros(messages.shape[2], dtype=torch.bool))
+    with pytest.raises(ConformanceError):
+        conformance(language, n=500)
 
 
 HALF = f64([[0.5, 0.5], [0.5, 0.5]])

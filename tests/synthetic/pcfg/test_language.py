@@ -20,7 +20,7 @@ from synthetic.pcfg.lengths import start_lengths_exact
 from synthetic.pcfg.parser import Parser
 from synthetic.pcfg.plan import Plan, make_plan
 from synthetic.pcfg.random import layered_grammar
-from synthetic.pcfg.semiring import Log, Semiring
+from synthetic.semiring import Log, Semiring
 from synthetic.testing.conformance import ConformanceError, conformance
 from synthetic.testing.strategies import contexts, pcfg_languages
 

@@ -7,9 +7,9 @@ import pytest
 from theory.claims import CLAIMS
 from verify.claims import experiment
 from verify.cohorts.scale import SCALES
+from verify.environment import PROFILES, Profile
 from verify.trial.budget import SUITE_FALSE_ALARM
 from verify.trial.design import Design
-from verify.trial.settings import PROFILES, Profile
 from verify.trial.trial import BUDGET
 
 

@@ -1,15 +1,20 @@
 """The command line: every verb, its JSON, its errors and its exit status."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from theory.claims import CLAIMS
+from verify.claims import outlooks
 from verify.cli.main import main
 from verify.trial.stored import stored_file
+
+ROOT = Path(__file__).parents[3]
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -37,10 +42,11 @@ def test_list_names_every_claim_with_its_computed_status(capsys: pytest.CaptureF
 def test_list_json(capsys: pytest.CaptureFixture[str]) -> None:
     listed = document(capsys, "list")
     assert [entry["id"] for entry in listed] == list(CLAIMS)
-    keys = {"id", "title", "statement", "hypotheses", "uses", "source", "figure", "would_change", "status", "expected"}
+    keys = {"id", "title", "statement", "hypotheses", "uses", "source", "status"}
+    keys |= {"finding", "expected", "figure", "would_change"}
     assert all(entry.keys() == keys | {"formulas"} for entry in listed)
     assert {(entry["id"], entry["figure"], entry["would_change"]) for entry in listed} == {
-        (claim.id, claim.figure, claim.would_change) for claim in CLAIMS.values()
+        (claim, found.figure, found.would_change) for claim, found in outlooks().items()
     }
 
 
@@ -154,9 +160,21 @@ def test_an_unknown_scale_or_family_lists_the_valid_ones(
     assert remedy in err
 
 
-def test_run_measures_and_prints_evidence() -> None:
-    command = [sys.executable, "-m", "verify", "run", "product-model", "--profile", "quick", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+def test_run_measures_whatever_lies_in_the_users_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    for name in ("theory", "synthetic", "verify", "tests", "torch"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "__init__.py").write_text("raise ImportError")
+    (folder / "conftest.py").write_text("raise ImportError")
+    (folder / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
+    before = sorted(folder.rglob("*"))
+    script = tmp_path / "flatproof"  # as pip writes it
+    script.write_text("import sys\nfrom verify.cli.main import main\nsys.exit(main())\n")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": "--no-such-option"}
+    command = [sys.executable, str(script), "run", "product-model", "--profile", "quick", "--json"]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     evidence = json.loads(done.stdout)["run"]
     assert evidence["claim"] == "product-model"
@@ -164,6 +182,15 @@ def test_run_measures_and_prints_evidence() -> None:
     assert all(control["caught"] for control in evidence["controls"])
     assert evidence["profile"] == "quick"
     assert {"versions", "hardware", "seconds", "root_seed", "date", "measurements", "designs"} <= evidence.keys()
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_only_what_measures_or_draws_loads_torch() -> None:
+    words = [["list"], ["derive", "plateau"], ["predict", "product-model", "alpha=1", "tau=2"], ["graph"]]
+    code = (
+        f"import sys; from verify.cli.main import main\nfor own in {words}: main(own)\nsys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.DEVNULL, check=True, timeout=120)
 
 
 def test_a_reader_that_stops_early_is_no_error() -> None:
@@ -172,11 +199,16 @@ def test_a_reader_that_stops_early_is_no_error() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_report_knows_the_evidence_that_comes_with_flatproof(capsys: pytest.CaptureFixture[str]) -> None:
+    _, default, _ = run(capsys, "report")
+    assert run(capsys, "report", "default-cpu") == run(capsys, "report", str(stored_file("default", "cpu")))
+    assert default == run(capsys, "report", "default-cpu")[1] != run(capsys, "report", "medium-cpu")[1]
+    status, out, err = run(capsys, "report", "no-such")
+    assert (status, out) == (2, "")
+    assert "comes with flatproof is default-cpu, " in err
+
+
 def test_several_files_of_evidence_make_one_table_by_language_only(capsys: pytest.CaptureFixture[str]) -> None:
-    file = str(stored_file("default", "cpu"))
-    assert main(["report", file, file]) == 2
-    assert "--languages" in capsys.readouterr().err
-    assert main(["report", file, "--languages"]) == 0
-    once = capsys.readouterr().out
-    assert main(["report", file, file, "--languages"]) == 0
-    assert capsys.readouterr().out == once
+    assert run(capsys, "report", "default-cpu", "default-cpu")[0] == 2
+    _, once, _ = run(capsys, "report", "default-cpu", "--languages")
+    assert run(capsys, "report", "default-cpu", "default-cpu", "--languages") == (0, once, "")

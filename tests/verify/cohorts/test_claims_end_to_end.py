@@ -1,4 +1,4 @@
-"""Every claim about trained networks from its arms to its evidence, on the families of the larger scales, tiny."""
+"""Every claim about trained networks from training to evidence, on the families of the larger scales, tiny."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,13 +9,12 @@ import pytest
 from theory.claims import CLAIMS
 from verify.claims import experiment
 from verify.claims.language_models import test_closeness_predicts, test_plateau_transformer
-from verify.cohorts import evaluations as exams
-from verify.cohorts import laboratory, scale
+from verify.cohorts import evaluations, laboratory, scale
 from verify.cohorts.plateau.law import Protocol
 from verify.downstream.fine_tune import FineTuning
+from verify.environment import Settings
+from verify.trial.design import Design
 from verify.trial.evidence import ANY, Evidence
-from verify.trial.report import HALF_WIDTH, MEAN
-from verify.trial.settings import Settings
 from verify.trial.trial import Trial
 
 EMPIRICAL = (
@@ -28,13 +27,13 @@ EMPIRICAL = (
     "flatness-mediates",
 )
 
-EXAMINED = {
+EVALUATED = {
     "same-loss-different-transfer": "accuracy of AdamW − accuracy of the adversarial algorithm",
     "continued-training": "accuracy after SGD on sampled labels − accuracy at convergence",
     "algorithm": "accuracy of AdamW − accuracy of the adversarial algorithm",
     "flatness-mediates": "accuracy, tr F penalised − accuracy, tr F rewarded",
 }
-"""The statistic beside which the differences in further exams are recorded."""
+"""The statistic beside which the differences in further evaluations are recorded."""
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +51,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             continuation=6,
             noisy_batch=2,
             intervention=4,
-            descent=6,
+            anneal=6,
             checkpoints=3,
             trace_examples=4,
             adversary_examples=256,
@@ -67,7 +66,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder: Path = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scale, "SCALES", sizes)
-        patch.setattr(exams, "FINE_TUNING", FineTuning(steps=2))
+        patch.setattr(evaluations, "FINE_TUNING", FineTuning(steps=2))
         patch.setattr(laboratory, "default_root", lambda: folder)
         laboratory.cohorts_of.cache_clear()
         yield
@@ -82,12 +81,9 @@ def tried(claim: str, asked: str, done: list[float]) -> Evidence:
     return trial.conclude()
 
 
-def exam_keys(evidence: Evidence) -> dict[str, set[str]]:
-    """Return what the records of each statistic say about further exams."""
-    found: dict[str, set[str]] = {}
-    for m in evidence.measurements:
-        found.setdefault(m.statistic, set()).update(k for k in m.parameters if k.partition(":")[0] in exams.EXAMS)
-    return found
+def languages(evidence: Evidence, design: Design) -> list[str]:
+    """Return the languages that a design decided, in order."""
+    return [networks.language for m, networks in evidence.about_networks if m.statistic == design.statistic]
 
 
 @pytest.mark.usefixtures("tiny")
@@ -98,15 +94,15 @@ def test_a_trial_at_medium_scale_ends_in_evidence_for_every_family(claim: str) -
     assert done[-1] == pytest.approx(1.0)
     assert evidence.expected == ANY
     for design in evidence.designs:
-        own = [m for m in evidence.measurements if m.statistic == design.statistic]
-        assert [m.parameters["language"] for m in own] == list(scale.SCALES["medium"].families)
-        assert {m.parameters["scale"] for m in own} == {"medium"}
+        assert languages(evidence, design) == list(scale.SCALES["medium"].families)
+    assert evidence.scales == {"medium"}
     assert len(evidence.controls) >= len(scale.SCALES["medium"].families)
-    every = {exam + part for exam in exams.EXAMS for part in (MEAN, HALF_WIDTH)}
-    for statistic, keys in exam_keys(evidence).items():
-        assert keys == (every if statistic == EXAMINED.get(claim) else set())
+    for m, networks in evidence.about_networks:
+        assert networks.evaluations.keys() == (
+            set(evaluations.EVALUATIONS) if m.statistic == EVALUATED.get(claim) else set()
+        )
     recoveries = {"gain by adam", "ln(tr F, adam ÷ isotropic)"}
-    shown = [recoveries <= m.parameters.keys() for m in evidence.measurements if "mended" in m.statistic]
+    shown = [recoveries <= networks.beside.keys() for m, networks in evidence.about_networks if "mended" in m.statistic]
     assert shown == [True] * (len(scale.SCALES["medium"].families) if claim == "flatness-mediates" else 0)
 
 
@@ -115,57 +111,56 @@ def test_a_trial_at_medium_scale_ends_in_evidence_for_every_family(claim: str) -
 def test_a_long_continuation_is_compared_with_a_minimum_that_was_brought_down_as_well(claim: str) -> None:
     evidence = tried(claim, "long", [])
     compared = "polished" if claim == "continued-training" else "soft"
-    for m in evidence.measurements:
-        raw = [float(m.parameters[f"raw excess share, {arm}"]) for arm in ("sampled", compared)]
-        assert all(share > 0 for share in raw)
-        assert {"raw gain", "raw ln(tr F ratio)"} <= m.parameters.keys()
+    for _, networks in evidence.about_networks:
+        assert all(networks.beside[f"raw excess share, {condition}"].value > 0 for condition in ("sampled", compared))
+        assert {"raw gain", "raw ln(tr F ratio)"} <= networks.beside.keys()
 
 
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize(
     ("claim", "family"), [("algorithm", "hmm-lstm"), ("continued-training", "hmm-lstm"), ("flatness-mediates", "pcfg")]
 )
-def test_a_trial_at_small_scale_has_no_further_exams_or_recoveries(claim: str, family: str) -> None:
+def test_a_trial_at_small_scale_has_no_further_evaluations_or_recoveries(claim: str, family: str) -> None:
     evidence = tried(claim, f"small:{family}", [])
-    assert {m.parameters["language"] for m in evidence.measurements} == {family}
-    assert not any(exam_keys(evidence).values())
-    assert not any("adam" in key for m in evidence.measurements for key in m.parameters)
+    for _, networks in evidence.about_networks:
+        assert networks.language == family
+        assert not networks.evaluations
+        assert not any("adam" in key for key in networks.beside)
 
 
 @pytest.mark.usefixtures("tiny")
-def test_the_plateau_law_is_tried_on_the_small_networks_and_recalled_below_full(
+def test_the_plateau_law_is_tried_on_the_small_networks_and_taken_from_the_store_below_full(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    short = Protocol(rates=(0.02, 0.01), batch=2, times=(0.02, 0.04), replicas=1, points=16)
+    short = Protocol(rates=(0.02, 0.01), batch=2, times=(0.02, 0.04), runs=1, points=16)
     monkeypatch.setattr(test_plateau_transformer, "PROTOCOL", short)
     done: list[float] = []
     trial = Trial(CLAIMS["plateau-transformer"], Settings(root_seed=905, scale="medium"), done.append)
     test_plateau_transformer.test_plateau_transformer(trial)
     evidence = trial.conclude()
     assert done[-1] == pytest.approx(1.0)
-    assert [m.parameters["language"] for m in evidence.measurements] == ["hmm", "pcfg"]
-    assert {m.parameters["scale"] for m in evidence.measurements} == {"small"}
+    assert languages(evidence, evidence.designs[0]) == ["hmm", "pcfg"]
+    assert evidence.scales == {"small"}
     assert len(evidence.controls) == 6
 
     monkeypatch.setattr(test_plateau_transformer, "stored", lambda claim, run: {"medium": evidence}[run])
     for profile in ("quick", "default"):
         later = Trial(CLAIMS["plateau-transformer"], Settings(profile))
         test_plateau_transformer.test_plateau_transformer(later)
-        assert later.recalled
+        assert later.uses_stored
         assert later.conclude() is evidence
 
 
 @pytest.mark.usefixtures("tiny")
-def test_closeness_is_tried_on_small_networks_of_mixtures_and_recalled_below_full(
+def test_closeness_is_tried_on_small_networks_of_mixtures_and_taken_from_the_store_below_full(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     done: list[float] = []
     evidence = tried("closeness-predicts", "medium", done)
     assert done[-1] == pytest.approx(1.0)
     for design in evidence.designs:
-        own = [m for m in evidence.measurements if m.statistic == design.statistic]
-        assert [m.parameters["language"] for m in own] == ["hmm-mixture", "pcfg-mixture"]
-        assert {m.parameters["scale"] for m in own} == {"small"}
+        assert languages(evidence, design) == ["hmm-mixture", "pcfg-mixture"]
+    assert evidence.scales == {"small"}
     names = ["shuffled distances", "shuffled distances against tr F", "one language twice"]
     assert [control.name for control in evidence.controls] == 2 * names
 
@@ -173,5 +168,5 @@ def test_closeness_is_tried_on_small_networks_of_mixtures_and_recalled_below_ful
     for profile in ("quick", "default"):
         later = Trial(CLAIMS["closeness-predicts"], Settings(profile))
         test_closeness_predicts.test_closeness_predicts(later)
-        assert later.recalled
+        assert later.uses_stored
         assert later.conclude() is evidence

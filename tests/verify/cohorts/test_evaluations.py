@@ -1,4 +1,4 @@
-"""Further exams: sentences of their own, members that do not depend on each other, closed forms, their interval."""
+"""Further evaluations: own sentences, members that do not depend on each other, closed forms, their interval."""
 
 from dataclasses import replace
 
@@ -7,71 +7,72 @@ import torch
 from scipy import stats
 
 from tests.verify.cohorts.test_cohort import TINY
-from verify.cohorts import evaluations as exams
+from verify.cohorts import evaluations
 from verify.cohorts.cohort import Cohort
 from verify.cohorts.comparison import Comparison
-from verify.cohorts.evaluations import EXAMS, MANY
-from verify.cohorts.scale import SCALES, ExamName
-from verify.cohorts.transfer import Exam
-from verify.cohorts.verdicts import further_exams
+from verify.cohorts.evaluations import EVALUATIONS, MANY
+from verify.cohorts.scale import SCALES, EvaluationName
+from verify.cohorts.transfer import Evaluation
+from verify.cohorts.verdicts import further_evaluations
 from verify.downstream.fine_tune import FineTuning
+from verify.trial.measurement import Reported
 
-EXAMINED = replace(TINY, exams=tuple(EXAMS))
+EVALUATED = replace(TINY, evaluations=tuple(EVALUATIONS))
 
 
 @pytest.fixture(scope="module")
 def cohort() -> Cohort:
-    return Cohort("pcfg", EXAMINED, 11)
+    return Cohort("pcfg", EVALUATED, 11)
 
 
-def exam_of(cohort: Cohort, name: ExamName) -> Exam:
-    return cohort.examine(f"exam, {name}", many=EXAMS[name].many)
+def evaluation_of(cohort: Cohort, name: EvaluationName) -> Evaluation:
+    return cohort.draw_evaluation(f"exam, {name}", many=EVALUATIONS[name].many)
 
 
-def test_the_larger_scales_hold_all_exams_and_the_small_one_none() -> None:
-    assert SCALES["small"].exams == ()
-    assert set(SCALES["medium"].exams) == set(SCALES["paper"].exams) == EXAMS.keys()
+def test_the_larger_scales_hold_all_evaluations_and_the_small_one_none() -> None:
+    assert SCALES["small"].evaluations == ()
+    assert set(SCALES["medium"].evaluations) == set(SCALES["paper"].evaluations) == EVALUATIONS.keys()
 
 
-def test_every_exam_has_sentences_of_its_own(cohort: Cohort) -> None:
-    found = [cohort.exam, *(exam_of(cohort, name) for name in EXAMS)]
-    sizes = [(exam.labels, exam.draws) for exam in found]
+def test_every_evaluation_has_sentences_of_its_own(cohort: Cohort) -> None:
+    found = [cohort.evaluation, *(evaluation_of(cohort, name) for name in EVALUATIONS)]
+    sizes = [(evaluation.labels, evaluation.draws) for evaluation in found]
     assert sizes == [(TINY.labels, TINY.draws), (MANY, 1), (TINY.labels, TINY.draws), (MANY, 1)]
     for first in range(len(found)):
         for second in range(first):
             assert not found[first].inputs[:, :32].equal(found[second].inputs[:, :32])
-    assert exam_of(cohort, "many labels").inputs.equal(found[1].inputs)
+    assert evaluation_of(cohort, "many labels").inputs.equal(found[1].inputs)
 
 
-@pytest.mark.parametrize("name", EXAMS)
-def test_property_a_member_does_not_depend_on_the_others(cohort: Cohort, name: ExamName) -> None:
+@pytest.mark.parametrize("name", EVALUATIONS)
+def test_property_a_member_does_not_depend_on_the_others(cohort: Cohort, name: EvaluationName) -> None:
     network = cohort.initial("large", "pretraining").double()
-    exam = exam_of(cohort, name)
+    evaluation = evaluation_of(cohort, name)
 
     def streams() -> list[torch.Generator]:
         return [torch.Generator().manual_seed(seed) for seed in cohort.seeds("a test")]
 
-    together = EXAMS[name].grade(exam, network, streams())
+    together = EVALUATIONS[name].grade(evaluation, network, streams())
     seed = cohort.seeds("initial", "pretraining")[1]
     generators = [torch.Generator().manual_seed(seed)]
-    alone = cohort.family.networks(exam.inputs.shape[-1], width=4, layers=1, heads=2, generators=generators)
-    own = replace(exam, inputs=exam.inputs[1:2], one_hot=exam.one_hot[1:2])
-    assert EXAMS[name].grade(own, alone.double(), streams()[1:2])[0] == together[1]
+    alone = cohort.family.networks(evaluation.inputs.shape[-1], width=4, layers=1, heads=2, generators=generators)
+    own = replace(evaluation, inputs=evaluation.inputs[1:2], one_hot=evaluation.one_hot[1:2])
+    assert EVALUATIONS[name].grade(own, alone.double(), streams()[1:2])[0] == together[1]
 
 
 def test_closed_form_a_head_that_is_not_trained_answers_the_first_class(
     cohort: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exams, "FINE_TUNING", FineTuning(steps=0))
-    exam = exam_of(cohort, "fine-tuning")
+    monkeypatch.setattr(evaluations, "FINE_TUNING", FineTuning(steps=0))
+    evaluation = evaluation_of(cohort, "fine-tuning")
     found = cohort.further_accuracy("fine-tuning", cohort.initial("large", "pretraining"))
-    assert found.equal(exam.one_hot[:, exam.learnt :, 0].mean(1))
+    assert found.equal(evaluation.one_hot[:, evaluation.learnt :, 0].mean(1))
 
 
 def test_fine_tuning_learns_what_few_labels_do_not_show_and_leaves_the_network_alone(
     cohort: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exams, "FINE_TUNING", FineTuning(steps=300, batch=32, learning_rate=1e-2))
+    monkeypatch.setattr(evaluations, "FINE_TUNING", FineTuning(steps=300, batch=32, learning_rate=1e-2))
     network = cohort.initial("large", "pretraining")
     before = [parameter.clone() for parameter in network.parameters()]
     tuned = cohort.further_accuracy("fine-tuning", network)
@@ -80,36 +81,36 @@ def test_fine_tuning_learns_what_few_labels_do_not_show_and_leaves_the_network_a
 
 
 def test_gains_are_shown_with_the_half_width_of_a_95_percent_interval(cohort: Cohort) -> None:
-    arms = Comparison.of(cohort, ["base", "adversarial"], examined=["base", "adversarial"])
-    shown = further_exams(arms, "base", "adversarial")
-    assert list(shown) == [f"{name}: {what}" for name in EXAMS for what in ("mean difference", "±")]
-    for name in EXAMS:
-        gains = arms.further_accuracy(name, "base") - arms.further_accuracy(name, "adversarial")
+    comparison = Comparison.of(cohort, ["base", "adversarial"], evaluated=["base", "adversarial"])
+    shown = further_evaluations(comparison, "base", "adversarial")
+    assert list(shown) == list(EVALUATIONS)
+    for name in EVALUATIONS:
+        gains = comparison.further_accuracy(name, "base") - comparison.further_accuracy(name, "adversarial")
         interval = stats.ttest_1samp(gains.numpy(), 0.0).confidence_interval(0.95)
-        assert shown[f"{name}: mean difference"] == pytest.approx(float(gains.mean()), abs=1e-15)
-        assert shown[f"{name}: ±"] == pytest.approx((interval.high - interval.low) / 2, rel=1e-12)
-    same = further_exams(arms, "base", "base")
-    assert set(same.values()) == {0.0}
+        assert shown[name].value == pytest.approx(float(gains.mean()), abs=1e-15)
+        assert shown[name].half_width == pytest.approx((interval.high - interval.low) / 2, rel=1e-12)
+    same = further_evaluations(comparison, "base", "base")
+    assert set(same.values()) == {Reported(0.0, 0.0, 0.0)}
 
 
-def test_an_arm_is_examined_once_at_each_point_whichever_claim_asks(
+def test_a_condition_is_evaluated_once_at_each_point_whichever_claim_asks(
     cohort: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = Comparison.of(cohort, ["base", "adversarial"]).further_accuracy("many labels", "base")
     start = cohort.path("base").at(cohort.path("base").excess.amax(0))
     assert not start.checkpoint.equal(Comparison.of(cohort, ["base", "adversarial"]).points["base"].checkpoint)
-    earlier = cohort.examined("many labels", "base", start)
+    earlier = cohort.evaluated("many labels", "base", start)
     assert earlier.equal(cohort.further_accuracy("many labels", start.network))
 
-    def never(self: Cohort, exam: ExamName, network: object) -> None:
+    def never(self: Cohort, evaluation: EvaluationName, network: object) -> None:
         raise AssertionError("examined again")
 
     monkeypatch.setattr(Cohort, "further_accuracy", never)
     again = Comparison.of(cohort, ["adversarial", "base"]).further_accuracy("many labels", "base")
     assert again.equal(first)
-    assert cohort.examined("many labels", "base", start).equal(earlier)
+    assert cohort.evaluated("many labels", "base", start).equal(earlier)
 
 
-def test_a_scale_without_further_exams_shows_none() -> None:
-    arms = Comparison.of(Cohort("pcfg", TINY, 11), ["base", "plain"], examined=["base", "plain"])
-    assert further_exams(arms, "base", "plain") == {}
+def test_a_scale_without_further_evaluations_shows_none() -> None:
+    comparison = Comparison.of(Cohort("pcfg", TINY, 11), ["base", "plain"], evaluated=["base", "plain"])
+    assert further_evaluations(comparison, "base", "plain") == {}

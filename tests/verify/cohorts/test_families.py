@@ -44,11 +44,11 @@ def test_both_sizes_of_lstms_are_drawn_from_the_members_own_streams(lstms: Cohor
         assert parameter[:2].equal(own)
 
 
-@pytest.mark.parametrize("arm", ["flat", "adversarial", "isotropic", "small"])
-def test_lstms_are_trained_in_every_way_and_compared(lstms: Cohort, arm: str) -> None:
-    arms = Comparison.of(lstms, ["base", arm])
-    assert not lstms.path(arm).theta[-1].equal(lstms.path(arm).theta[0])
-    for contrast in (arms.gain(arm, "base"), arms.log_trace_ratio(arm, "base")):
+@pytest.mark.parametrize("condition", ["flat", "adversarial", "isotropic", "small"])
+def test_lstms_are_trained_in_every_way_and_compared(lstms: Cohort, condition: str) -> None:
+    comparison = Comparison.of(lstms, ["base", condition])
+    assert not lstms.path(condition).theta[-1].equal(lstms.path(condition).theta[0])
+    for contrast in (comparison.gain(condition, "base"), comparison.log_trace_ratio(condition, "base")):
         assert bool(torch.isfinite(contrast.values).all())
         assert np.isfinite(contrast.systematic)
 
@@ -73,7 +73,7 @@ def test_finite_difference_the_trace_penalty_differentiates_an_lstm_twice(lstms:
 
 
 def test_adam_recovers_on_the_examples_and_for_the_steps_of_the_others(lstms: Cohort) -> None:
-    adam, sampled = (lstms.arm(f"adversarial-{name}") for name in ("adam", "sampled"))
+    adam, sampled = (lstms.condition(f"adversarial-{name}") for name in ("adam", "sampled"))
     own = adam.training
     assert (own.optimiser, own.schedule, own.rate) == (AdamW(), Schedule(), TINY.fine_rate)
     assert replace(own, optimiser=sampled.training.optimiser, rate=sampled.training.rate) == sampled.training
@@ -107,13 +107,15 @@ def test_the_authors_grammar_without_its_file_is_one_clear_error(monkeypatch: py
         FAMILIES["authors"].draw(0)
 
 
-def test_stored_arms_of_one_grammar_are_not_those_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stored_conditions_of_one_grammar_are_not_those_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     digests = []
     for name, seed in (("one", 0), ("two", 1), ("copy", 0)):
         write(tmp_path / name, seed)
         monkeypatch.setenv(AUTHORS_GRAMMAR, str(tmp_path / name))
         cohort = Cohort("authors", replace(TINY, members=1, draws=1, tested=2, reference=16), 11)
-        digests.append(cohort._key({"arm": "base"}).digest)
+        digests.append(cohort._key({"condition": "base"}).digest)
     assert digests[0] == digests[2] != digests[1]
 
 

@@ -1,4 +1,4 @@
-"""Property of the level: Student t on skewed units, at the level that the empirical claims use it."""
+"""Property of the level: Student t on skewed replicates, at the level that the empirical claims use it."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ REPETITIONS = 400_000
 
 
 @pytest.mark.parametrize("shape", [4.0, 16.0, 100.0])  # gamma laws: skewness 2/√shape = 1, 0.5, 0.2
-def test_skewed_units_miss_at_most_ten_times_as_often_as_said(shape: float) -> None:
+def test_skewed_replicates_miss_at_most_ten_times_as_often_as_said(shape: float) -> None:
     n, alpha = SCALES["small"].members, 1e-4
     generator = np.random.default_rng(int(shape))
     critical = stats.t.isf(alpha / 2, n - 1)

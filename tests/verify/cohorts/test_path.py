@@ -19,7 +19,9 @@ def path(excess: list[list[float]]) -> Path:
     return Path(TEMPLATE, tuple(range(len(excess))), theta, table)
 
 
-def test_the_level_is_what_the_worst_arm_reaches_and_every_arm_stops_at_its_first_checkpoint_there() -> None:
+def test_the_level_is_what_the_worst_condition_reaches_and_every_condition_stops_at_its_first_checkpoint_there() -> (
+    None
+):
     slow, fast = path([[9.0, 9.0], [5.0, 4.0], [3.0, 4.5]]), path([[8.0, 1.0], [2.9, 0.5], [1.0, 0.1]])
     first, second = match([slow, fast])
     # Levels: max(3, 1) = 3 and max(4, 0.1) = 4.
@@ -30,20 +32,20 @@ def test_the_level_is_what_the_worst_arm_reaches_and_every_arm_stops_at_its_firs
     assert first.network.get_parameter("token")[:, 0, 0].tolist() == [2.0, 1.0]
 
 
-def test_an_arm_matches_itself_exactly() -> None:
+def test_a_condition_matches_itself_exactly() -> None:
     own = path([[3.0, 3.0], [1.0, 2.0]])
     first, second = match([own, own])
     assert first.excess.equal(second.excess)
     assert first.checkpoint.equal(second.checkpoint)
 
 
-def test_one_arm_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least two arms"):
+def test_one_condition_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least two conditions"):
         match([path([[1.0, 1.0]])])
 
 
-def test_an_excess_that_is_not_finite_is_refused_with_its_arm_and_member() -> None:
-    with pytest.raises(ValueError, match=r"arm 1 for members \[0\]"):
+def test_an_excess_that_is_not_finite_is_refused_with_its_condition_and_member() -> None:
+    with pytest.raises(ValueError, match=r"condition 1 for members \[0\]"):
         match([path([[1.0, 1.0]]), path([[math.nan, 1.0]])])
 
 

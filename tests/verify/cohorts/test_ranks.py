@@ -1,4 +1,4 @@
-"""Rank correlations inside units: what the covariate takes away, and what dealing at random leaves."""
+"""Rank correlations inside replicates: what the covariate takes away, and what dealing at random leaves."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_unbiased_broken_ties_have_mean_zero() -> None:
     generator = torch.Generator().manual_seed(5)
     measure, excess = torch.randn(2, 10, 1, generator=generator, dtype=torch.float64).expand(2, 10, 4000)
     broken = torch.rand(10, 4000, generator=generator, dtype=torch.float64)
-    # A ρ of ten arms given one covariate has variance 1/(arms − 2): six standard errors of 4000 of them.
+    # A ρ of ten conditions given one covariate has variance 1/(conditions − 2): six standard errors of 4000 of them.
     assert abs(float(correlations(measure, broken, excess).mean())) < 6 / (8 * 4000) ** 0.5
 
 
@@ -57,8 +57,8 @@ def test_unbiased_reliability_of_the_whole_is_the_correlation_of_two_wholes() ->
     halves = truth + torch.randn(4, 40, 400, generator=generator, dtype=torch.float64)
     excess = torch.randn(40, 400, generator=generator, dtype=torch.float64)
     wholes = halves[:2].mean(0), halves[2:].mean(0)
-    # 400 units of 40 arms: standard error 0.005; Spearman's ρ of normals is within 0.02 of Pearson's, which Brown's
-    # formula is about.
+    # 400 replicates of 40 conditions: standard error 0.005; Spearman's ρ of normals is within 0.02 of Pearson's, which
+    # Brown's formula is about.
     assert abs(reliability(halves[:2], excess) - float(correlations(*wholes, excess).mean())) < 0.04
     assert abs(reliability(halves[:2], excess) - 2 / 3) < 0.05
 
@@ -68,13 +68,14 @@ def test_pooled_ranks_are_given_the_excess_and_relative_to_the_unit() -> None:
     noise, excess = torch.randn(2, 10, 30, generator=generator, dtype=torch.float64)
     other = torch.randn(10, 30, generator=generator, dtype=torch.float64)
     levels = 5 * torch.randn(30, generator=generator, dtype=torch.float64)
-    # Both follow the excess and the unit's level, and nothing else: given these, no correlation is left.
+    # Both follow the excess and the replicate's level, and nothing else: given these, no correlation is left.
     found = pooled(
         (excess + noise / 4 + levels).exp(), excess + other / 4 + levels, excess.exp(), np.random.default_rng(0)
     )
-    low, high = (float(found[f"pooled ρ given the excess, {end}"]) for end in ("low", "high"))
-    assert low < 0 < high
-    assert high - low < 0.6
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < 0 < found.high
+    assert found.high - found.low < 0.6
     assert spearman(*(each.flatten().numpy() for each in (excess + noise / 4, excess + other / 4))) > 0.8
 
 
@@ -82,5 +83,5 @@ def test_measures_dealt_at_random_keep_no_correlation() -> None:
     first, second, excess = tables(100)
     assert float(correlations(first, second, excess).mean()) > 0.4
     left = dealt(first, second, excess, np.random.default_rng(0), deals=4)
-    # A deal has variance 1/(arms − 2) for ten arms given one covariate: six standard errors of 400 of them.
+    # A deal has variance 1/(conditions − 2) for ten conditions given one covariate: six standard errors of 400 of them.
     assert abs(float(left.mean())) < 6 / (8 * 400) ** 0.5

@@ -1,4 +1,4 @@
-"""Arms and trainings of claims, kept in a run store: interrupted, they go on to the bit; finished, they stay."""
+"""Conditions and trainings of claims, kept in a run store: interrupted, they go on to the bit; finished, they stay."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,21 +14,21 @@ from theory.claims import CLAIMS
 from verify.cohorts import laboratory, scale
 from verify.cohorts.closeness import End, Task, TaskDivergedError, end_of
 from verify.cohorts.cohort import Cohort, CohortDivergedError
-from verify.cohorts.conditions import descent
+from verify.cohorts.conditions import anneal
 from verify.cohorts.phase import PIECE
 from verify.cohorts.plateau.law import Protocol, contexts_of, risen, spectra_of
 from verify.cohorts.scale import SCALES
+from verify.environment import Profile, Settings
 from verify.networks.network import Network
 from verify.runs.checkpointer import Checkpointer
 from verify.runs.store import RunStore
 from verify.training.excess import Reference
 from verify.training.labels import Labels
 from verify.training.trainer import Every, Trainer
-from verify.trial.settings import Profile, Settings
 from verify.trial.trial import Trial
 
 T = TypeVar("T")
-SCALE = replace(TINY, pretraining=3 * PIECE, descent=2 * PIECE, continuation=2 * PIECE)
+SCALE = replace(TINY, pretraining=3 * PIECE, anneal=2 * PIECE, continuation=2 * PIECE)
 
 
 def never(self: Trainer, until: int, hooks: object = ()) -> None:
@@ -56,7 +56,7 @@ def with_interruptions(cohort: Cohort, work: Callable[[], T], patch: pytest.Monk
                 cohort.stopped.clear()
 
 
-def test_an_interrupted_arm_goes_on_where_it_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_condition_goes_on_where_it_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     afresh = Cohort("hmm", SCALE, 3).path("sampled")
     stored = Cohort("hmm", SCALE, 3, store=RunStore(tmp_path))
     found, interruptions = with_interruptions(stored, lambda: stored.path("sampled"), monkeypatch)
@@ -65,7 +65,7 @@ def test_an_interrupted_arm_goes_on_where_it_was_saved(tmp_path: Path, monkeypat
     assert found.excess.equal(afresh.excess)
 
 
-def test_a_finished_arm_is_taken_from_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_condition_is_taken_from_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = Cohort("pcfg", SCALE, 3, store=RunStore(tmp_path))
     expected = first.path("soft")
 
@@ -75,8 +75,8 @@ def test_a_finished_arm_is_taken_from_the_store(tmp_path: Path, monkeypatch: pyt
     assert again.steps == expected.steps
     for own, same in zip(again.template.parameters(), expected.template.parameters(), strict=True):
         assert torch.equal(own, same)
-    # Families can be trained one by one, in processes of their own, and measured by more exams later.
-    other = replace(SCALE, families=("pcfg",), exams=("many labels",), tested=SCALE.tested + 1)
+    # Families can be trained one by one, in processes of their own, and measured by more evaluations later.
+    other = replace(SCALE, families=("pcfg",), evaluations=("many labels",), tested=SCALE.tested + 1)
     assert Cohort("pcfg", other, 3, store=RunStore(tmp_path)).path("soft").theta.equal(expected.theta)
     with pytest.raises(AssertionError, match="trained again"):
         Cohort("pcfg", replace(SCALE, batch=SCALE.batch + 1), 3, store=RunStore(tmp_path)).path("soft")
@@ -97,11 +97,11 @@ def test_a_stored_divergence_is_still_one_and_not_trained_again(
     monkeypatch.setattr(Trainer, "run", counted)
     for again in (False, True):
         trained.clear()
-        with pytest.raises(CohortDivergedError, match="arm sampled of family hmm"):
+        with pytest.raises(CohortDivergedError, match="condition sampled of family hmm"):
             Cohort("hmm", hot, 3, store=store).path("sampled")
         assert bool(trained) != again
         records = [store.record(digest) for digest in store.digests()]
-        assert {record["key"]["configuration"]["arm"]: record["status"] for record in records} == {
+        assert {record["key"]["configuration"]["condition"]: record["status"] for record in records} == {
             "base": "finished",
             "sampled": "diverged",
         }
@@ -113,7 +113,7 @@ def test_an_interrupted_training_on_one_task_goes_on_where_it_was_saved(
     cohort = Cohort("hmm-mixture", TINY, 3, store=RunStore(tmp_path))
     network = cohort.initial("small", "pretraining")
     task, other = Task.components(cohort.languages, 32, cohort.seeds("reference"))
-    training, seeds = descent(SCALE), cohort.seeds("both")
+    training, seeds = anneal(SCALE), cohort.seeds("both")
 
     def end(**changed: Any) -> End:
         chosen = {"network": network, "task": task, "training": training, "steps": 3 * PIECE, "seeds": seeds}
@@ -140,7 +140,7 @@ def test_an_interrupted_training_on_one_task_goes_on_where_it_was_saved(
 def test_an_interrupted_rise_to_the_plateau_goes_on_where_it_was_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    protocol = Protocol(rates=(0.02, 0.01), batch=2, times=(0.08, 0.4), replicas=2, points=16)
+    protocol = Protocol(rates=(0.02, 0.01), batch=2, times=(0.08, 0.4), runs=2, points=16)
     cohort = Cohort("pcfg", TINY, 3, store=RunStore(tmp_path))
     start, another = cohort.initial("small", "pretraining"), cohort.initial("small", "another")
     reference, other = (Reference.each(contexts_of(cohort, points)) for points in (16, 8))
@@ -157,7 +157,7 @@ def test_an_interrupted_rise_to_the_plateau_goes_on_where_it_was_saved(
         lambda: rise(replace(protocol, rates=(0.04, 0.02))),
         lambda: rise(replace(protocol, batch=4)),
         lambda: rise(replace(protocol, times=(0.08, 0.8))),
-        lambda: rise(replace(protocol, replicas=1)),
+        lambda: rise(replace(protocol, runs=1)),
         lambda: rise(labels="soft"),
         lambda: rise(at=another),
         lambda: risen(cohort, start, other, protocol, "sampled"),
@@ -173,8 +173,8 @@ def test_stored_divergences_of_claims_are_still_ones(tmp_path: Path, members: in
     cohort = Cohort("hmm-mixture", replace(TINY, members=members), 3, store=RunStore(tmp_path))
     network = cohort.initial("small", "pretraining")
     task, _ = Task.components(cohort.languages, 32, cohort.seeds("reference"))
-    wild = replace(descent(SCALE), rate=(1e9, 1e-3)[:members])
-    hot = Protocol(rates=(1e5, 5e4), batch=2, times=(1e6, 2e6), replicas=1, points=16)
+    wild = replace(anneal(SCALE), rate=(1e9, 1e-3)[:members])
+    hot = Protocol(rates=(1e5, 5e4), batch=2, times=(1e6, 2e6), runs=1, points=16)
     for _ in range(2):
         with pytest.raises(TaskDivergedError, match=r"seed .* diverged at .*; lower the "):
             end_of(network, task, wild, PIECE, cohort.seeds("both"), cohort=cohort)
@@ -189,7 +189,7 @@ def test_stored_divergences_of_claims_are_still_ones(tmp_path: Path, members: in
 def test_only_runs_that_ask_for_a_scale_or_are_full_owe_something_to_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, profile: Profile, asked: str | None, kept: bool
 ) -> None:
-    sizes = {name: replace(SCALE, name=name, families=("hmm",), descent=PIECE) for name in SCALES}
+    sizes = {name: replace(SCALE, name=name, families=("hmm",), anneal=PIECE) for name in SCALES}
     monkeypatch.setattr(scale, "SCALES", sizes)
     monkeypatch.setattr(laboratory, "default_root", lambda: tmp_path)
     laboratory.cohorts_of.cache_clear()
@@ -201,7 +201,7 @@ def test_only_runs_that_ask_for_a_scale_or_are_full_owe_something_to_others(
 
 
 def test_a_finished_measurement_is_taken_from_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scale = replace(SCALE, exams=("fine-tuning",))
+    scale = replace(SCALE, evaluations=("fine-tuning",))
     afresh = Cohort("hmm", scale, 3)
     expected = found_by(afresh)
     kept = found_by(Cohort("hmm", scale, 3, store=RunStore(tmp_path)))
@@ -213,17 +213,17 @@ def test_a_finished_measurement_is_taken_from_the_store(tmp_path: Path, monkeypa
     for name, value in expected.items():
         assert kept[name].equal(value)
         assert stored[name].equal(value)
-    # Another exam, other probes, other contexts and other networks are measured.
+    # Another evaluation, other probes, other contexts and other networks are measured.
     other = Cohort("hmm", replace(scale, tested=scale.tested + 1), 3, store=RunStore(tmp_path))
     with pytest.raises(AssertionError, match="again"):
-        other.examined("fine-tuning", "base", other.path("base").raw())
+        other.evaluated("fine-tuning", "base", other.path("base").raw())
     more = Cohort("hmm", replace(scale, probes=scale.probes + 1), 3, store=RunStore(tmp_path))
     with pytest.raises(AssertionError, match="again"):
         more.sharpness(more.end("base"))
     with pytest.raises(AssertionError, match="again"):
         spectra_of(more, more.end("base"), contexts_of(more, 5))
     with pytest.raises(AssertionError, match="again"):
-        more.examined("fine-tuning", "sampled", more.path("sampled").raw())
+        more.evaluated("fine-tuning", "sampled", more.path("sampled").raw())
 
 
 def found_by(cohort: Cohort) -> dict[str, Tensor]:
@@ -233,7 +233,7 @@ def found_by(cohort: Cohort) -> dict[str, Tensor]:
     return {
         **cohort.sharpness(base).tensors(),
         "trace": cohort.sharpness(base).trace,
-        "fine-tuning": cohort.examined("fine-tuning", "base", cohort.path("base").raw()),
+        "fine-tuning": cohort.evaluated("fine-tuning", "base", cohort.path("base").raw()),
         **{f"spectrum {k}": own for k, own in enumerate(spectra)},
     }
 

@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from verify.curvature.data import Batch, LogProb, Population, call_model
-from verify.curvature.estimate import TraceEstimate
-from verify.curvature.problem import Problem
+from verify.curvature import Labelled, Population, TraceEstimate, call_model
+from verify.curvature.data import LogProb
+from verify.curvature.likelihood import Likelihood
 from verify.networks import Transformer, TransformerConfig
 
 EPS = 2.0**-52
@@ -63,7 +63,7 @@ class Drawn:
     def __init__(self, population: Population) -> None:
         self.population = population
 
-    def draw(self, n: int, generator: torch.Generator) -> Batch:
+    def draw(self, n: int, generator: torch.Generator) -> Labelled:
         return self.population.draw(n, generator)
 
 
@@ -113,9 +113,9 @@ def hessian_by_autograd(
     model: nn.Module, population: Population, log_prob: LogProb = call_model
 ) -> Float[Tensor, "parameter parameter"]:
     """H of −Σ_x π Σ_y p* log p_θ, by `torch.autograd.functional.hessian` of a function of one vector."""
-    problem = Problem(model, log_prob)
+    likelihood = Likelihood(model, log_prob)
 
-    class Likelihood(nn.Module):
+    class AsModule(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.model = model
@@ -125,12 +125,12 @@ def hessian_by_autograd(
             return rows
 
     def loss(theta: Tensor) -> Tensor:
-        named = dict(zip([f"model.{name}" for name in problem.parameters], problem.split(theta), strict=True))
-        log_p = torch.func.functional_call(Likelihood(), named, (population.inputs,))
+        named = dict(zip([f"model.{name}" for name in likelihood.parameters], likelihood.split(theta), strict=True))
+        log_p = torch.func.functional_call(AsModule(), named, (population.inputs,))
         value: Tensor = -(population.prob @ (population.conditional * log_p).sum(-1))
         return value
 
-    flat = problem.flat([value.detach() for value in problem.parameters.values()])
+    flat = likelihood.flat([value.detach() for value in likelihood.parameters.values()])
     found: Tensor = torch.autograd.functional.hessian(loss, flat)  # type: ignore[no-untyped-call]  # torch's stubs
     return found
 
@@ -139,23 +139,23 @@ def fisher_by_scores(
     model: nn.Module, population: Population, log_prob: LogProb = call_model
 ) -> Float[Tensor, "parameter parameter"]:
     """F = Σ_x π Σ_y p_θ s sᵀ, one score s at a time."""
-    problem = Problem(model, log_prob)
+    likelihood = Likelihood(model, log_prob)
     log_p = log_prob(model, population.inputs)
-    total = torch.zeros(problem.n_parameters, problem.n_parameters, dtype=torch.float64)
+    total = torch.zeros(likelihood.n_parameters, likelihood.n_parameters, dtype=torch.float64)
     for x in range(len(log_p)):
         for y in range(log_p.shape[1]):
             parts: tuple[Tensor | None, ...] = torch.autograd.grad(
-                log_p[x, y], list(problem.parameters.values()), retain_graph=True, allow_unused=True
+                log_p[x, y], list(likelihood.parameters.values()), retain_graph=True, allow_unused=True
             )
-            score = problem.flat(parts)
+            score = likelihood.flat(parts)
             total += population.prob[x] * log_p[x, y].detach().exp() * torch.outer(score, score)
     return total
 
 
 def by_tensor(model: nn.Module, diagonal: Tensor) -> dict[str, float]:
     """Sums of a diagonal over each parameter tensor."""
-    problem = Problem(model, call_model)
-    return dict(zip(problem.parameters, [float(part.sum()) for part in problem.split(diagonal)], strict=True))
+    likelihood = Likelihood(model)
+    return dict(zip(likelihood.parameters, [float(part.sum()) for part in likelihood.split(diagonal)], strict=True))
 
 
 def rounding(estimate: TraceEstimate, expected: float) -> float:

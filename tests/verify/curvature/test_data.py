@@ -10,18 +10,9 @@ from torch import Tensor, nn
 
 from synthetic.hmm.random import sticky_hmm
 from tests.verify.curvature.examples import EPS, filled, mlp, off_gamma, seeded, transformer, vectors
-from verify.curvature.data import (
-    Batch,
-    Examples,
-    LanguageData,
-    Population,
-    call_model,
-    n_examples,
-    select,
-    softmax_of_model,
-)
-from verify.curvature.problem import REST, Problem, assign_blocks, cross_entropy, label_excess
-from verify.curvature.trace import trace
+from verify.curvature import Examples, Labelled, LanguageData, Population, call_model, softmax_of_model, trace
+from verify.curvature.data import n_examples, select
+from verify.curvature.likelihood import REST, Likelihood, assign_blocks, cross_entropy
 from verify.networks import Transformer, TransformerConfig
 
 HALF = torch.tensor([0.5, 0.5], dtype=torch.float64)
@@ -104,17 +95,15 @@ def test_examples_need_a_target_each(n: int, targets: Tensor | None) -> None:
         Examples(torch.zeros(n, 1), targets)
 
 
-def test_closed_form_cross_entropy_and_label_excess() -> None:
+def test_closed_form_cross_entropy() -> None:
     log_p = torch.log(torch.tensor([[0.25, 0.75], [0.5, 0.5]], dtype=torch.float64))
     certain = torch.tensor([[0.0, 1.0], [0.5, 0.5]], dtype=torch.float64).log()
-    given = Batch(vectors(2), certain)
+    given = Labelled(vectors(2), certain)
     entropy = -(0.5 * math.log(0.75) + 0.5 * math.log(0.5))
     assert float(cross_entropy(log_p, given)) == pytest.approx(entropy, rel=16 * EPS)
-    own = 0.5 * -(0.25 * math.log(0.25) + 0.75 * math.log(0.75)) + 0.5 * math.log(2)
-    assert float(label_excess(log_p, given)) == pytest.approx(entropy - own, rel=64 * EPS)
-    weighted = Batch(vectors(2), certain, weight=torch.tensor([1.0, 0.0], dtype=torch.float64))
+    weighted = Labelled(vectors(2), certain, weight=torch.tensor([1.0, 0.0], dtype=torch.float64))
     assert float(cross_entropy(log_p, weighted)) == pytest.approx(-math.log(0.75), rel=16 * EPS)
-    labelled = Batch(vectors(2), targets=torch.tensor([0, 1]))
+    labelled = Labelled(vectors(2), targets=torch.tensor([0, 1]))
     expected = -0.5 * (math.log(0.25) + math.log(0.5))
     assert float(cross_entropy(log_p, labelled)) == pytest.approx(expected, rel=16 * EPS)
 
@@ -126,7 +115,7 @@ def test_property_p_star_is_computed_once_and_only_if_asked() -> None:
         asked.append(1)
         return torch.zeros(2, 1)
 
-    batch = Batch(vectors(2), compute)
+    batch = Labelled(vectors(2), compute)
     assert not asked
     for _ in range(3):
         assert batch.log_conditional is not None
@@ -135,44 +124,45 @@ def test_property_p_star_is_computed_once_and_only_if_asked() -> None:
 
 def test_nothing_trainable() -> None:
     with pytest.raises(ValueError, match="parameters that require gradients, got none; call requires_grad_"):
-        Problem(mlp().requires_grad_(False), call_model)
+        Likelihood(mlp().requires_grad_(False), call_model)
 
 
 @pytest.mark.parametrize("layer", [nn.Dropout(0.1), nn.BatchNorm1d(3)])
 def test_a_random_or_shared_likelihood(layer: nn.Module) -> None:
     model = nn.Sequential(nn.Linear(3, 3), layer, nn.LogSoftmax(-1))
     with pytest.raises(ValueError, match=rf"got {type(layer).__name__} '1' in training mode; call model.eval\(\)"):
-        Problem(model, call_model)
-    Problem(model.eval(), call_model)
-    Problem(nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.0)), call_model)
+        Likelihood(model, call_model)
+    Likelihood(model.eval(), call_model)
+    Likelihood(nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.0)), call_model)
 
 
 def test_scores_are_not_probabilities() -> None:
     with pytest.raises(ValueError, match=r"got \|log Σ p\| up to .* give log_prob=softmax_of_model"):
-        Problem(nn.Linear(3, 3), call_model).rows(vectors().float())
-    Problem(nn.Linear(3, 3), softmax_of_model).rows(1e4 * vectors().float())
+        Likelihood(nn.Linear(3, 3), call_model).rows(vectors().float())
+    Likelihood(nn.Linear(3, 3), softmax_of_model).rows(1e4 * vectors().float())
     broken = nn.Linear(3, 3)
     nn.init.constant_(broken.weight, math.nan)
     with pytest.raises(ValueError, match="expected normalised rows"):
-        Problem(broken, softmax_of_model).rows(vectors().float())
+        Likelihood(broken, softmax_of_model).rows(vectors().float())
 
 
 def test_a_stack_of_networks_is_no_table() -> None:
     stack = Transformer(TransformerConfig(3, 3, width=4, layers=1, heads=1), (2,))
-    with pytest.raises(ValueError, match=r"shape \(row, token\), got \(2, 1, 3\); .* one member of a stack"):
-        Problem(stack, call_model).rows(torch.tensor([[-1, 0, 1]]))
-    assert Problem(stack.member(0), call_model).rows(torch.tensor([[-1, 0, 1]])).shape == (1, 3)
+    with pytest.raises(ValueError, match=r"shape \(\) \+ \(row, token\), got \(2, 1, 3\); .* one member of a stack"):
+        Likelihood(stack, call_model).rows(torch.tensor([[-1, 0, 1]]))
+    assert Likelihood(stack.member(0), call_model).rows(torch.tensor([[-1, 0, 1]])).shape == (1, 3)
 
 
 def test_closed_form_flat_and_split_are_inverse() -> None:
-    problem = Problem(transformer(), call_model)
-    v = torch.randn(2, problem.n_parameters, generator=seeded(), dtype=torch.float64)
-    parts = problem.split(v)
-    assert [tuple(part.shape[1:]) for part in parts] == [tuple(p.shape) for p in problem.parameters.values()]
-    assert torch.equal(problem.flat([part[1] for part in parts]), v[1])
-    torch.testing.assert_close(problem.dots(v, v).sum(-1), v.square().sum(-1), rtol=problem.n_parameters * EPS, atol=0)
+    likelihood = Likelihood(transformer(), call_model)
+    v = torch.randn(2, likelihood.n_parameters, generator=seeded(), dtype=torch.float64)
+    parts = likelihood.split(v)
+    assert [tuple(part.shape[1:]) for part in parts] == [tuple(p.shape) for p in likelihood.parameters.values()]
+    assert torch.equal(likelihood.flat([part[1] for part in parts]), v[1])
+    rtol = likelihood.n_parameters * EPS
+    torch.testing.assert_close(likelihood.dots(v, v).sum(-1), v.square().sum(-1), rtol=rtol, atol=0)
     nothing: list[Tensor | None] = [None] * len(parts)
-    assert torch.equal(problem.flat(nothing), torch.zeros(problem.n_parameters, dtype=torch.float64))
+    assert torch.equal(likelihood.flat(nothing), torch.zeros(likelihood.n_parameters, dtype=torch.float64))
 
 
 def test_closed_form_blocks() -> None:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from tests.verify.curvature.examples import filled, seeded
-from verify.curvature.data import Batch, Examples, LogProb
-from verify.curvature.gauss_newton import exact_fisher
+from verify.curvature import Examples, Labelled, trace
+from verify.curvature.data import LogProb
+from verify.curvature.fisher import exact_fisher
 from verify.curvature.huggingface import (
     IGNORED,
     causal_examples,
@@ -21,9 +22,8 @@ from verify.curvature.huggingface import (
     masked_lm_log_prob,
 )
 from verify.curvature.hutchinson import exact_trace
-from verify.curvature.problem import Problem, cross_entropy
+from verify.curvature.likelihood import Likelihood, cross_entropy
 from verify.curvature.products import canary
-from verify.curvature.trace import trace
 
 MASKED = 9
 SENTENCES = torch.tensor([[1, 2, 3, 4], [5, 1, 1, 2], [2, 3, 5, 0]])
@@ -109,12 +109,12 @@ def test_cross_library_hugging_face_models(case: Callable[[Any], tuple[nn.Module
     assert data.targets is not None
     assert not isinstance(data.inputs, Tensor)
     aligned = nn.functional.pad(data.targets, (4 - data.targets.shape[1], 0), value=IGNORED)
-    whole = Batch(data.inputs, targets=data.targets[data.targets != IGNORED])
-    problem = Problem(model, log_prob)
-    ours, theirs = cross_entropy(problem.rows(whole.inputs), whole), model(**data.inputs, labels=aligned).loss
+    whole = Labelled(data.inputs, targets=data.targets[data.targets != IGNORED])
+    likelihood = Likelihood(model, log_prob)
+    ours, theirs = cross_entropy(likelihood.rows(whole.inputs), whole), model(**data.inputs, labels=aligned).loss
     assert float(ours.detach()) == pytest.approx(float(theirs.detach()), rel=256 * 2.0**-23)  # theirs in float32
 
-    hessian, fisher = float(exact_trace(problem, whole).sum()), float(exact_fisher(problem, whole).sum())
+    hessian, fisher = float(exact_trace(likelihood, whole).sum()), float(exact_fisher(likelihood, whole).sum())
     for method, expected in (("fisher", fisher), ("fisher-per-sample", fisher), ("hutchinson", hessian)):
         found = trace(
             model,
@@ -127,13 +127,13 @@ def test_cross_library_hugging_face_models(case: Callable[[Any], tuple[nn.Module
             batch_size=4,
         )
         assert found.low <= expected <= found.high
-    assert canary(problem, whole, seeded()) < 1e-5
+    assert canary(likelihood, whole, seeded()) < 1e-5
 
 
 def test_cross_library_tied_embeddings_of_hugging_face_count_once() -> None:
     transformers = pytest.importorskip("transformers", reason="needs transformers, the extra `oracles`")
     for case, layer in ((masked_case, "cls.predictions.decoder"), (causal_case, "lm_head")):
         model, log_prob, _ = case(transformers)
-        names = Problem(model, log_prob).parameters
+        names = Likelihood(model, log_prob).parameters
         assert f"{layer}.weight" in dict(model.named_parameters(remove_duplicate=False))
         assert f"{layer}.weight" not in names

@@ -1,4 +1,4 @@
-"""Hall's interval in closed form, its coverage, the number of units, and the parts of the variance."""
+"""Hall's interval in closed form, its coverage, and the number of units."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-import torch
 from scipy import stats
 
-from verify.curvature.interval import MIN_UNITS, _inverse, as_units, hall_interval, units_needed, variance_parts
+from verify.curvature import hall_interval
+from verify.curvature.interval import MIN_UNITS, _inverse, units_needed
 from verify.statistics.intervals import Interval, Samples, student_t_interval
 
 Law = Callable[[np.random.Generator, int], Samples]
@@ -177,36 +177,3 @@ def test_a_relative_error_is_positive(wanted: float) -> None:
 def test_a_relative_error_of_zero_trace() -> None:
     with pytest.raises(ValueError, match="a trace that is not zero, got a pilot mean of 0"):
         units_needed(np.tile([-1.0, 1.0], 32), 0.1, 0.05)
-
-
-def test_closed_form_variance_parts() -> None:
-    samples = torch.tensor([[1.0, 3.0], [5.0, 5.0], [0.0, 2.0]], dtype=torch.float64)
-    # variances within rows 2, 0, 2; row means 2, 5, 1 with variance 13/3
-    within = (4 / 3) / 6
-    parts = variance_parts(samples)
-    assert parts is not None
-    assert parts == pytest.approx((13 / 9 - within, within), rel=1e-15)
-    assert variance_parts(samples[:, :1]) is None
-    assert variance_parts(samples[:1]) == (0.0, 1.0)
-    assert variance_parts(torch.tensor([[0.0, 2.0], [2.0, 0.0]], dtype=torch.float64)) == (0.0, 0.5)
-
-
-def test_rate_variance_parts_are_unbiased() -> None:
-    # row effects N(0, 4), probes N(0, 9): parts 4/20 and 9/60 of the mean of 20 rows of 3
-    generator, trials = torch.Generator().manual_seed(0), 2000
-    found = []
-    for _ in range(trials):
-        rows = 2 * torch.randn(20, 1, generator=generator, dtype=torch.float64)
-        samples = rows + 3 * torch.randn(20, 3, generator=generator, dtype=torch.float64)
-        parts = variance_parts(samples)
-        assert parts is not None
-        found.append(parts)
-    for part, expected in zip(zip(*found, strict=True), (4 / 20, 9 / 60), strict=True):
-        interval = hall_interval(np.array(part), FALSE_ALARM)
-        assert interval.contains(expected)
-
-
-def test_closed_form_units_are_batch_means_or_the_probes_of_one() -> None:
-    samples = torch.arange(6.0).reshape(3, 2)
-    torch.testing.assert_close(as_units(samples), torch.tensor([0.5, 2.5, 4.5]))
-    torch.testing.assert_close(as_units(samples[:1]), torch.tensor([0.0, 1.0]))

@@ -21,13 +21,12 @@ from tests.verify.curvature.examples import (
     transformer,
     vectors,
 )
-from verify.curvature.data import Batch, call_model
+from verify.curvature import Labelled
 from verify.curvature.fisher import draw_directions
+from verify.curvature.likelihood import Likelihood
 from verify.curvature.per_example import looped_norms, mapped_norms
 from verify.curvature.per_sample import _RULES, PerSampleFisher, Uses
-from verify.curvature.problem import Problem
-from verify.networks import Transformer, TransformerConfig
-from verify.networks.lstm import Lstm, LstmConfig
+from verify.networks import Lstm, LstmConfig, Transformer, TransformerConfig
 
 SENTENCES = torch.randint(0, 5, (6, 4), generator=seeded(8))
 SENTENCES[0, :3] = 2  # a token three times in one sentence
@@ -196,15 +195,15 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Tensor, set[str] | None, bool]] 
 }
 
 
-def explicit(problem: Problem, inputs: Tensor, v: Tensor) -> Tensor:
+def explicit(likelihood: Likelihood, inputs: Tensor, v: Tensor) -> Tensor:
     """Σ_b ‖score of example b‖² for every tensor, by one backward pass for each example."""
-    totals, start = torch.zeros(len(problem.parameters), dtype=torch.float64), 0
+    totals, start = torch.zeros(len(likelihood.parameters), dtype=torch.float64), 0
     for example in inputs:
-        rows = problem.model(example[None])
+        rows = likelihood.model(example[None])
         own = v[start : start + len(rows)]
         start += len(rows)
         score: tuple[Tensor | None, ...] = torch.autograd.grad(
-            (rows * own).sum(), list(problem.parameters.values()), allow_unused=True
+            (rows * own).sum(), list(likelihood.parameters.values()), allow_unused=True
         )
         totals += torch.stack([torch.zeros(()) if s is None else s.square().sum() for s in score])
     assert start == len(v)
@@ -214,35 +213,35 @@ def explicit(problem: Problem, inputs: Tensor, v: Tensor) -> Tensor:
 @pytest.mark.parametrize("name", CASES)
 def test_closed_form_norms_are_those_of_explicit_scores(name: str) -> None:
     make, inputs, formed, mapped = CASES[name]
-    problem = Problem(filled(make()), call_model)
-    observe = PerSampleFisher(problem)
-    batch = Batch(inputs)
-    observe(problem, batch, 1, seeded())  # the trial
+    likelihood = Likelihood(filled(make()))
+    observe = PerSampleFisher(likelihood)
+    batch = Labelled(inputs)
+    observe(likelihood, batch, 1, seeded())  # the trial
     assert observe.by_rule is not None
-    assert set(problem.parameters) - observe.by_rule == (set(problem.parameters) if formed is None else formed)
+    assert set(likelihood.parameters) - observe.by_rule == (set(likelihood.parameters) if formed is None else formed)
     assert observe.mapped is mapped
-    found = observe(problem, batch, 3, seeded(1))
+    found = observe(likelihood, batch, 3, seeded(1))
     generator = seeded(1)
-    log_p = problem.model(inputs).detach()
+    log_p = likelihood.model(inputs).detach()
     for probe in range(3):
-        right = explicit(problem, inputs, draw_directions(log_p, generator, "labels"))
+        right = explicit(likelihood, inputs, draw_directions(log_p, generator, "labels"))
         torch.testing.assert_close(found[probe], right, rtol=1024 * EPS, atol=64 * EPS * float(right.sum()))
-    assert problem.model(inputs).requires_grad
-    assert not any(module._forward_hooks for module in problem.model.modules())
+    assert likelihood.model(inputs).requires_grad
+    assert not any(module._forward_hooks for module in likelihood.model.modules())
 
 
 @pytest.mark.parametrize("name", ["transformer of the house", "encoder", "convolution", "one matrix in two layers"])
 def test_property_vmap_and_loop_agree_in_chunks_of_any_size(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     make, inputs, _, _ = CASES[name]
-    problem = Problem(filled(make()), call_model)
-    names = list(problem.parameters)
-    log_p = problem.rows(inputs)
+    likelihood = Likelihood(filled(make()))
+    names = list(likelihood.parameters)
+    log_p = likelihood.rows(inputs)
     v = torch.stack([draw_directions(log_p.detach(), seeded(seed), "labels") for seed in range(2)])
-    looped = looped_norms(problem, names, inputs, log_p, v)
+    looped = looped_norms(likelihood, names, inputs, log_p, v)
     assert looped.shape == (2, len(inputs), len(names))
     for examples in (1, 3, len(inputs)):
-        monkeypatch.setattr("verify.curvature.per_example.ENTRIES", examples * problem.n_parameters)
-        mapped = mapped_norms(problem, names, inputs, v)
+        monkeypatch.setattr("verify.curvature.per_example.ENTRIES", examples * likelihood.n_parameters)
+        mapped = mapped_norms(likelihood, names, inputs, v)
         assert mapped is not None
         torch.testing.assert_close(mapped, looped, rtol=1024 * EPS, atol=64 * EPS * float(looped.sum(-1).max()))
 
@@ -253,9 +252,9 @@ def test_mutant_a_wrong_map_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None
         return None if found is None else found * (1 + 1e-6)
 
     monkeypatch.setattr("verify.curvature.per_sample.mapped_norms", wrong)
-    problem = Problem(filled(Tied()), call_model)
-    observe = PerSampleFisher(problem)
-    observe(problem, Batch(vectors(4)), 1, seeded())
+    likelihood = Likelihood(filled(Tied()))
+    observe = PerSampleFisher(likelihood)
+    observe(likelihood, Labelled(vectors(4)), 1, seeded())
     assert not observe.mapped
 
 
@@ -265,48 +264,48 @@ def test_mutant_a_wrong_rule_is_not_used(monkeypatch: pytest.MonkeyPatch) -> Non
         yield bias, lambda g, n: g.sum((1, 2))
 
     monkeypatch.setitem(_RULES, nn.functional.layer_norm, rule)
-    problem = Problem(filled(Reader(nn.LayerNorm(6))), call_model)
-    observe = PerSampleFisher(problem)
-    observe(problem, Batch(SENTENCES), 1, seeded())
+    likelihood = Likelihood(filled(Reader(nn.LayerNorm(6))))
+    observe = PerSampleFisher(likelihood)
+    observe(likelihood, Labelled(SENTENCES), 1, seeded())
     assert observe.by_rule is not None
-    assert set(problem.parameters) - observe.by_rule == INNER
+    assert set(likelihood.parameters) - observe.by_rule == INNER
 
 
 def test_mutant_parts_that_overlap_are_not_taken_for_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """The trial sees what the count of uses would have stopped before."""
-    problem = Problem(filled(Parts(overlap=1)), call_model)
-    batch = Batch(SENTENCES)
+    likelihood = Likelihood(filled(Parts(overlap=1)))
+    batch = Labelled(SENTENCES)
     monkeypatch.setattr("verify.curvature.per_sample._apart", lambda parameter, parts: True)
-    observe = PerSampleFisher(problem)
-    observe(problem, batch, 1, seeded())
+    observe = PerSampleFisher(likelihood)
+    observe(likelihood, batch, 1, seeded())
     assert set(observe.by_rule or ()) == {"embed.weight", "head.weight", "head.bias"}
 
 
 def test_property_a_later_batch_that_selects_unevenly_is_formed() -> None:
     """One position of each example in the trial, then two of one and none of another: as many rows as examples."""
-    problem = Problem(filled(Selecting(nn.Linear(6, 6))), call_model)
-    observe = PerSampleFisher(problem)
-    observe(problem, Batch(ONCE), 1, seeded())
-    assert set(observe.by_rule or ()) == set(problem.parameters)
+    likelihood = Likelihood(filled(Selecting(nn.Linear(6, 6))))
+    observe = PerSampleFisher(likelihood)
+    observe(likelihood, Labelled(ONCE), 1, seeded())
+    assert set(observe.by_rule or ()) == set(likelihood.parameters)
     uneven = torch.tensor([[2, 0, 1, 3], [4, 2, 2, 1], [0, 2, 0, 1]])
-    found = observe(problem, Batch(uneven), 1, seeded(1))[0]
-    v = draw_directions(problem.model(uneven).detach(), seeded(1), "labels")
-    right = explicit(problem, uneven, v)
+    found = observe(likelihood, Labelled(uneven), 1, seeded(1))[0]
+    v = draw_directions(likelihood.model(uneven).detach(), seeded(1), "labels")
+    right = explicit(likelihood, uneven, v)
     torch.testing.assert_close(found, right, rtol=1024 * EPS, atol=64 * EPS * float(right.sum()))
 
 
 def test_property_one_example_and_float32() -> None:
     for model in (filled(Reader(nn.LayerNorm(6))), filled(Twice(nn.Linear(6, 6)))):
-        double = Problem(model, call_model)
-        batch = Batch(SENTENCES[:1])
+        double = Likelihood(model)
+        batch = Labelled(SENTENCES[:1])
         found = []
-        for problem in (double, Problem(model.float(), call_model)):
-            observe = PerSampleFisher(problem)
-            observe(problem, batch, 1, seeded())
-            log_p = problem.rows(batch.inputs)
+        for likelihood in (double, Likelihood(model.float())):
+            observe = PerSampleFisher(likelihood)
+            observe(likelihood, batch, 1, seeded())
+            log_p = likelihood.rows(batch.inputs)
             v = torch.zeros_like(log_p)
             v[:, 1] = 1.0
-            found.append(looped_norms(problem, list(problem.parameters), batch.inputs, log_p, v[None])[0, 0])
+            found.append(looped_norms(likelihood, list(likelihood.parameters), batch.inputs, log_p, v[None])[0, 0])
             model.double()
         torch.testing.assert_close(found[1], found[0], rtol=1024 * 2.0**-23, atol=64 * 2.0**-23 * float(found[0].sum()))
 
@@ -336,6 +335,6 @@ def closing(model: nn.Module, inputs: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("log_prob", [mixed, reversed_rows, summary, closing])
 def test_rows_that_are_not_example_by_example(log_prob: Callable[[nn.Module, Tensor], Tensor]) -> None:
-    problem = Problem(mlp(), log_prob)
+    likelihood = Likelihood(mlp(), log_prob)
     with pytest.raises(ValueError, match=r"log_prob of example \d alone to be its rows in the batch"):
-        PerSampleFisher(problem)(problem, Batch(vectors(4)), 1, seeded())
+        PerSampleFisher(likelihood)(likelihood, Labelled(vectors(4)), 1, seeded())

@@ -24,15 +24,12 @@ from tests.verify.curvature.examples import (
     transformer,
     vectors,
 )
-from verify.curvature.data import Batch, Examples, call_model
-from verify.curvature.hutchinson import dense_hessian, exact_trace, hutchinson
-from verify.curvature.lanczos import largest_eigenvalue
-from verify.curvature.problem import Problem
-from verify.curvature.products import CANARY_ROWS, HessianProducts, SecondOrderError, canary
-from verify.curvature.pseudo_determinant import log_pdet
+from verify.curvature import Examples, Labelled, SecondOrderError, trace
+from verify.curvature.hutchinson import exact_trace, hutchinson
+from verify.curvature.likelihood import Likelihood
+from verify.curvature.products import CANARY_ROWS, HessianProducts, canary
 from verify.curvature.pullback import pullbacks
-from verify.curvature.trace import fisher_gap, trace
-from verify.networks.lstm import Lstm, LstmConfig
+from verify.networks import Lstm, LstmConfig
 
 
 class _WrongTwice(torch.autograd.Function):
@@ -70,25 +67,23 @@ def test_closed_form_products_are_rows_of_the_hessian(monkeypatch: pytest.Monkey
     v = torch.randn(7, len(H), generator=seeded(), dtype=torch.float64)
     for at_once in (7, 2, 1):
         monkeypatch.setattr("verify.curvature.products.ENTRIES", at_once * len(H))
-        products = HessianProducts(Problem(model, call_model), population.whole())
+        products = HessianProducts(Likelihood(model), population.whole())
         assert products.at_once == at_once
         torch.testing.assert_close(products(v), v @ H, rtol=0, atol=512 * EPS * float(H.norm() * v.norm()))
 
 
 def test_property_chunks_of_any_size_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    problem = Problem(mlp(), call_model)
-    batch = off_gamma(problem.model, vectors()).whole()
+    likelihood = Likelihood(mlp())
+    batch = off_gamma(likelihood.model, vectors()).whole()
     found = []
-    for at_once in (problem.n_parameters, 5, 1):
-        monkeypatch.setattr("verify.curvature.products.ENTRIES", at_once * problem.n_parameters)
-        probes = hutchinson(problem, batch, 12, seeded())
-        found.append((dense_hessian(problem, batch), exact_trace(problem, batch), probes))
+    for at_once in (likelihood.n_parameters, 5, 1):
+        monkeypatch.setattr("verify.curvature.products.ENTRIES", at_once * likelihood.n_parameters)
+        probes = hutchinson(likelihood, batch, 12, seeded())
+        found.append((exact_trace(likelihood, batch), probes))
     largest = float(found[0][0].abs().max())
-    for other in found[1:]:
-        for one, another in zip(found[0][:2], other[:2], strict=True):
-            torch.testing.assert_close(another, one, rtol=0, atol=512 * EPS * largest)
-        assert other[2].shape == (12, 4)
-    torch.testing.assert_close(found[0][0].diagonal().sum(), found[0][1].sum(), rtol=256 * EPS, atol=0)
+    for traces, probes in found[1:]:
+        torch.testing.assert_close(traces, found[0][0], rtol=0, atol=512 * EPS * largest)
+        assert probes.shape == (12, 4)
 
 
 def test_closed_form_an_unused_parameter_has_rows_of_zeros() -> None:
@@ -102,10 +97,10 @@ def test_closed_form_an_unused_parameter_has_rows_of_zeros() -> None:
 
     model = filled(Idle())
     population = off_gamma(model, vectors())
-    products = HessianProducts(Problem(model, call_model), population.whole())
-    n = Problem(model, call_model).n_parameters
+    products = HessianProducts(Likelihood(model), population.whole())
+    n = Likelihood(model).n_parameters
     H = products(torch.eye(n, dtype=torch.float64))
-    idle = list(Problem(model, call_model).parameters).index("idle")
+    idle = list(Likelihood(model).parameters).index("idle")
     start = sum(value.numel() for value in list(model.parameters())[:idle])
     assert not H[start : start + 2].any()
     assert not H[:, start : start + 2].any()
@@ -116,8 +111,9 @@ def test_closed_form_an_unused_parameter_has_rows_of_zeros() -> None:
 
 def test_closed_form_a_loss_without_curvature_has_none() -> None:
     model = filled(nn.Linear(3, 3))
-    loss = HessianProducts(Problem(model, lambda m, x: m(x) * 0 - math.log(3)), Batch(vectors()), lambda p, _: p.sum())
-    assert not loss(torch.ones(2, 12, dtype=torch.float64)).any()
+    flat = Likelihood(model, lambda m, x: m(x) * 0 - math.log(3))
+    products = HessianProducts(flat, Labelled(vectors(), targets=torch.zeros(5, dtype=torch.int64)))
+    assert not products(torch.ones(2, 12, dtype=torch.float64)).any()
 
 
 RIGHT: dict[str, tuple[Callable[[], nn.Module], Tensor]] = {
@@ -138,8 +134,8 @@ def test_finite_difference_the_canary_lets_right_derivatives_pass(name: str) -> 
     before = [value.clone() for value in model.parameters()]
     for population in (on_gamma(model, inputs), off_gamma(model, inputs)):
         for seed in range(3):
-            assert canary(Problem(model, call_model), population.draw(8, seeded(seed)), seeded(seed)) < 1e-5
-        single = Problem(model.float(), call_model)
+            assert canary(Likelihood(model), population.draw(8, seeded(seed)), seeded(seed)) < 1e-5
+        single = Likelihood(model.float())
         batch = population.draw(4, seeded())
         if isinstance(batch.inputs, Tensor) and batch.inputs.is_floating_point():
             batch.inputs = batch.inputs.float()
@@ -157,12 +153,9 @@ def test_mutant_a_wrong_second_derivative_is_refused() -> None:
     message = (
         "differences of gradients, got .* relative disagreement in '0.weight'; an operation of the model has a wrong"
     )
-    for method in ("exact", "hutchinson", "hutch++"):
+    for method in ("exact", "hutchinson"):
         with pytest.raises(SecondOrderError, match=message):
             trace(model, population, method, generator=seeded())
-    for call in (fisher_gap, largest_eigenvalue, log_pdet):
-        with pytest.raises(SecondOrderError, match=message):
-            call(model, population, generator=seeded())
     for method in ("fisher", "gauss-newton"):  # need first derivatives alone
         assert trace(model, population, method, generator=seeded()) == trace(
             right, population, method, generator=seeded()
@@ -206,11 +199,11 @@ def test_finite_difference_third_derivatives_of_the_house_transformer() -> None:
     """What the gradient of tr H needs: ∂³L[v, v, v] by autograd three times against differences of vᵀHv."""
     model = transformer()
     population = off_gamma(model, CONTEXTS)
-    problem = Problem(model, call_model)
-    parameters = list(problem.parameters.values())
-    v = torch.randn(problem.n_parameters, generator=seeded(4), dtype=torch.float64)
-    parts = problem.split(v)
-    log_p = problem.rows(population.inputs)
+    likelihood = Likelihood(model)
+    parameters = list(likelihood.parameters.values())
+    v = torch.randn(likelihood.n_parameters, generator=seeded(4), dtype=torch.float64)
+    parts = likelihood.split(v)
+    log_p = likelihood.rows(population.inputs)
     value = -(population.prob @ (population.conditional * log_p).sum(-1))
     for _ in range(3):
         slope: tuple[Tensor | None, ...] = torch.autograd.grad(value, parameters, create_graph=True, allow_unused=True)
@@ -225,7 +218,7 @@ def test_finite_difference_third_derivatives_of_the_house_transformer() -> None:
 
     def curvature(shift: float) -> float:
         move(shift)
-        found = float(HessianProducts(problem, population.whole())(v[None])[0] @ v)
+        found = float(HessianProducts(likelihood, population.whole())(v[None])[0] @ v)
         move(-shift)
         return found
 
@@ -250,8 +243,8 @@ def test_property_the_canary_takes_few_rows_and_all_where_rows_are_not_examples(
 
     n = CANARY_ROWS + 5
     targets = torch.arange(n) % 3
-    canary(Problem(mlp(), log_prob), Batch(vectors(n), targets=targets), seeded())
-    canary(Problem(mlp(), two_each), Batch(vectors(n), targets=targets.repeat_interleave(2)), seeded())
+    canary(Likelihood(mlp(), log_prob), Labelled(vectors(n), targets=targets), seeded())
+    canary(Likelihood(mlp(), two_each), Labelled(vectors(n), targets=targets.repeat_interleave(2)), seeded())
     assert set(taken[: len(taken) // 2]) == {CANARY_ROWS}
     assert set(taken[len(taken) // 2 :]) == {n}
 

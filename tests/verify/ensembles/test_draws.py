@@ -13,8 +13,7 @@ from torch import Tensor
 
 from verify.ensembles.arithmetic import fill
 from verify.ensembles.draws import NORMALS, SAMPLES, DrawTables, normals, philox, seed_words
-from verify.models.brackets import BracketModel
-from verify.models.pairs import PairModel
+from verify.models import BracketModel, PairModel
 
 LEVEL = 1e-4
 """False-alarm rate of each frequency test; the seeds are fixed, so a pass stays a pass."""

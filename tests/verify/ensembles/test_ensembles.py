@@ -14,30 +14,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.verify.models.examples import Opaque
 from verify.ensembles import EnsembleResult, Gradient, Sgd, arithmetic, compiled, kernels, run_ensemble
 from verify.ensembles.draws import SAMPLES, DrawTables, normals, philox
-from verify.models.brackets import BracketModel
-from verify.models.exact import exact_gradient
-from verify.models.model import FiniteModel
-from verify.models.pairs import PairModel
-from verify.models.product import ProductModel
-from verify.models.two_layer import TwoLayerModel
+from verify.models import BracketModel, FiniteModel, PairModel, ProductModel, TwoLayerModel, exact_gradient
 
 EPS = torch.finfo(torch.float64).eps
 ENGINES = ("compiled", "torch")
-
-
-class Opaque(FiniteModel):
-    """A two-layer model stripped of its closed forms: what a symbolic model looks like to the engine."""
-
-    def __init__(self, model: TwoLayerModel) -> None:
-        self.inner = model
-        self.name, self.layout = model.name, model.layout
-        self.contexts, self.context_prob = model.contexts, model.context_prob
-        self.conditional = model.conditional
-
-    def scores(self, theta: Tensor, contexts: Tensor) -> Tensor:
-        return self.inner.scores(theta, contexts)
 
 
 def models() -> list[TwoLayerModel]:

@@ -9,13 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from verify.minimisers.dictionary import (
-    InfeasibleDictionaryError,
-    bracket_dictionary_minimum,
-    dictionary_minimum,
-)
-from verify.models.brackets import BracketModel, bracket_contexts
-from verify.models.exact import excess_loss, trace_hessian
+from verify.minimisers import bracket_dictionary_minimum, dictionary_minimum
+from verify.minimisers.dictionary import InfeasibleDictionaryError
+from verify.models import BracketModel, bracket_contexts, exact_excess, trace_hessian
 
 ALPHA = 1.5
 CURVATURE = math.exp(-ALPHA) / (1 + math.exp(-ALPHA)) ** 2
@@ -75,7 +71,7 @@ def test_oracle_the_solution_is_a_network_with_that_trace() -> None:
     fan_in = (T - 1) * (features > 0).double().mean(0)
     scale = (mass.square() * fan_in / features.square().mean(0)) ** 0.25
     theta = model.join(mass / scale, scale[:, None] * unit)
-    assert float(excess_loss(model, theta)) <= 1e-12
+    assert float(exact_excess(model, theta)) <= 1e-12
     assert float(trace_hessian(model, theta)) == pytest.approx(found.value, rel=1e-6)
 
 

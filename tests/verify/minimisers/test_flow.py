@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -11,29 +10,25 @@ import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor
 
+from verify.minimisers import (
+    FlowError,
+    FlowResult,
+    NotOnManifoldError,
+    RankChangeError,
+    SlowFlow,
+    random_minimiser,
+    retract,
+    tangent_projection,
+    time_of_trace,
+)
 from verify.minimisers.dormand_prince import ERROR_WEIGHTS, STAGES, WEIGHTS
-from verify.minimisers.flow import FlowError, FlowResult, RankChangeError, SlowFlow
-from verify.minimisers.retraction import NotOnManifoldError, random_minimiser, retract, tangent_projection
-from verify.minimisers.trace_clock import time_of_trace
-from verify.models.brackets import BracketModel
-from verify.models.exact import excess_loss, trace_hessian
-from verify.models.pairs import PairModel
-from verify.models.product import ProductModel
+from verify.models import BracketModel, PairModel, ProductModel, exact_excess, trace_hessian
 
 QUARTER = 0.25
 ALPHA = 1.5
 CURVATURE = math.exp(-ALPHA) / (1 + math.exp(-ALPHA)) ** 2  # σ'(α)
 PRODUCT = ProductModel(ALPHA)
 STARTS = torch.stack([PRODUCT.on_manifold(delta) for delta in (8.0, -3.0, 0.5)])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Matrices here are small: threads only wait for each other, the more so on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def imbalance(theta: Tensor) -> Tensor:
@@ -108,7 +103,7 @@ def test_closed_form_the_error_estimate_is_honest(tolerance: float) -> None:
 def test_property_the_flow_stays_on_the_manifold_and_flattens(pairs: tuple[PairModel, FlowResult]) -> None:
     model, result = pairs
     for theta, trace in zip(result.theta, result.trace, strict=True):
-        assert (excess_loss(model, theta) <= 1e-26).all()
+        assert (exact_excess(model, theta) <= 1e-26).all()
         assert torch.allclose(trace_hessian(model, theta), trace, rtol=1e-12)
     assert (result.trace.diff(dim=0) < 0).all()
     knots = result.knots

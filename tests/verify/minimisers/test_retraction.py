@@ -1,44 +1,29 @@
-"""Γ: constraint, tangent space, retraction, random points and the limit map."""
+"""Γ: constraint, tangent space, retraction and random points."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.integrate import solve_ivp
 from torch import Tensor
 
-from tests.verify.minimisers.limit_map import _phi, limit_point
-from verify.minimisers.constraint import MinimiserConstraint
-from verify.minimisers.retraction import (
+from tests.verify.models.examples import Opaque
+from verify.minimisers import (
+    MinimiserConstraint,
     NotOnManifoldError,
     RetractionError,
     random_minimiser,
-    require_membership,
     retract,
     tangent_projection,
 )
-from verify.models.brackets import BracketModel
-from verify.models.exact import exact_gradient, excess_loss, hessian, trace_hessian
-from verify.models.model import FiniteModel
-from verify.models.pairs import PairModel
-from verify.models.product import ProductModel
+from verify.minimisers.retraction import require_membership
+from verify.models import BracketModel, FiniteModel, PairModel, ProductModel, exact_excess, hessian, trace_hessian
 
 EPS = torch.finfo(torch.float64).eps
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Matrices here are small: threads only wait for each other, the more so on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Tokens(FiniteModel):
@@ -57,17 +42,6 @@ class Tokens(FiniteModel):
         u = theta[..., :6].reshape(*theta.shape[:-1], 2, 3)
         v = theta[..., 6:].reshape(*theta.shape[:-1], 3, 2)
         return contexts @ u.mT @ v.mT
-
-
-class Opaque(FiniteModel):
-    """A model stripped of its closed forms."""
-
-    def __init__(self, model: FiniteModel) -> None:
-        self.inner, self.name, self.layout = model, model.name, model.layout
-        self.contexts, self.context_prob, self.conditional = model.contexts, model.context_prob, model.conditional
-
-    def scores(self, theta: Tensor, contexts: Tensor) -> Tensor:
-        return self.inner.scores(theta, contexts)
 
 
 def near_truth(model: Tokens, n: int, spread: float) -> Tensor:
@@ -160,7 +134,7 @@ def test_property_retraction_lands_on_the_manifold_and_is_idempotent(seed: int, 
         start.shape, generator=torch.Generator().manual_seed(seed + 1), dtype=torch.float64
     )
     landed = retract(model, shaken)
-    assert (excess_loss(model, landed) <= 1e-26).all()  # quadratic in residuals of about 1e-14
+    assert (exact_excess(model, landed) <= 1e-26).all()  # quadratic in residuals of about 1e-14
     again = retract(model, landed)
     assert ((again - landed).norm(dim=-1) <= 1e-11 * landed.norm(dim=-1)).all()
 
@@ -194,72 +168,18 @@ def test_mutant_a_projection_that_forgets_a_constraint_is_caught() -> None:
     assert torch.einsum("rpq,rq->rp", H, mutant).norm(dim=-1).max() > 1e-3
 
 
-def test_closed_form_limit_map_of_the_product_model() -> None:
-    # gradient flow of a function of uv conserves u² − v², so Φ is known exactly
+def test_order_of_gauss_newton_against_the_limit_map_of_the_product_model_is_two() -> None:
+    # gradient flow of a function of uv conserves u² − v², so its limit Φ is known exactly
     model = ProductModel(1.5)
-    start = torch.tensor([[2.0, 1.0], [0.5, 0.5], [3.0, 0.1], [1.0, 2.5]], dtype=torch.float64)
-    expected = torch.stack([model.on_manifold(float(u * u - v * v)) for u, v in start])
-    for tolerance, allowed in ((1e-6, 1e-4), (1e-8, 1e-6)):
-        assert (limit_point(model, start, tolerance=tolerance) - expected).norm(dim=-1).max() <= allowed
-    assert (retract(model, start) - expected).norm(dim=-1).max() > 1e-2  # Gauss–Newton goes elsewhere
-
-
-def test_cross_library_limit_map_against_scipy_radau() -> None:
-    model = PairModel(3, 5, 1.2)
-    start = points(model, 1) + 0.1 * torch.randn(
-        1, model.n_parameters, generator=torch.Generator().manual_seed(4), dtype=torch.float64
-    )
-
-    def downhill(_: float, y: np.ndarray) -> np.ndarray:
-        value: np.ndarray = -exact_gradient(model, torch.from_numpy(y)).numpy()
-        return value
-
-    expected = np.stack(
-        [solve_ivp(downhill, (0, 300), row.numpy(), "Radau", rtol=1e-9, atol=1e-10).y[:, -1] for row in start]
-    )
-    assert np.abs(limit_point(model, start, tolerance=1e-9).numpy() - expected).max() <= 1e-6
-
-
-def test_property_limit_map_conserves_what_gradient_flow_conserves() -> None:
-    # f is homogeneous of degree 1 in a_j and 2 in w_j, so ‖w_j‖² − 2a_j² is constant along gradient flow
-    model = PairModel(4, 12, 1.5)
-    base = random_minimiser(model, torch.Generator().manual_seed(0), 5).theta
-    start = base + 0.1 * torch.randn(base.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-
-    def invariant(theta: Tensor) -> Tensor:
-        a, w, _ = model.split(theta)
-        return w.square().sum(-1) - 2 * a.square()
-
-    limit = limit_point(model, start)
-    assert (invariant(limit) - invariant(start)).abs().max() <= 1e-5
-    assert (invariant(retract(model, start)) - invariant(start)).abs().max() >= 1e-3
-    assert (excess_loss(model, limit) <= 1e-26).all()
-
-
-def test_order_of_gauss_newton_against_the_limit_map_is_two() -> None:
-    model = PairModel(3, 6, 1.2)
-    base = points(model, 3)
+    base = torch.stack([model.on_manifold(delta) for delta in (3.0, -0.5, 6.0)])
     direction = torch.randn(base.shape, generator=torch.Generator().manual_seed(8), dtype=torch.float64)
-    distances = [0.04, 0.02, 0.01, 0.005]
-    gaps = [
-        float((retract(model, start) - limit_point(model, start, tolerance=1e-10)).norm(dim=-1).mean())
-        for start in (base + r * direction for r in distances)
-    ]
+    distances, gaps = [0.04, 0.02, 0.01, 0.005], []
+    for r in distances:
+        start = base + r * direction
+        limit = torch.stack([model.on_manifold(float(u * u - v * v)) for u, v in start])
+        gaps.append(float((retract(model, start) - limit).norm(dim=-1).mean()))
     slope = np.polyfit(np.log(distances), np.log(gaps), 1)[0]
     assert abs(slope - 2) < 0.1  # halving 0.04 three times leaves a cubic remainder of a few per cent
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.floats(1e-8, 1e4))
-def test_closed_form_phi_functions(z: float) -> None:
-    # φ₁(−z) = (1 − e^{−z})/z through expm1; φ₂, φ₃ by their integrals ∫₀¹ e^{−(1−s)z} s^{k−1}/(k−1)! ds
-    nodes, weights = np.polynomial.legendre.leggauss(60)
-    s, weights = (nodes + 1) / 2, weights / 2
-    values = [float(part) for part in _phi(torch.tensor([z], dtype=torch.float64))]
-    assert values[0] == pytest.approx(-np.expm1(-z) / z, rel=1e-13)
-    if z < 50:
-        assert values[1] == pytest.approx(weights @ (np.exp(-(1 - s) * z) * s), rel=1e-12)
-        assert values[2] == pytest.approx(weights @ (np.exp(-(1 - s) * z) * s**2 / 2), rel=1e-12)
 
 
 def test_errors_say_what_to_do() -> None:
@@ -269,15 +189,11 @@ def test_errors_say_what_to_do() -> None:
         MinimiserConstraint(deterministic)
     with pytest.raises(ValueError, match="rank_tolerance"):
         MinimiserConstraint(ProductModel(1.0), rank_tolerance=1.5)
-    with pytest.raises(NotOnManifoldError, match="retract or limit_point"):
+    with pytest.raises(NotOnManifoldError, match="through retract first"):
         require_membership(MinimiserConstraint(ProductModel(1.0)), torch.ones(1, 2, dtype=torch.float64) * 2)
     stationary = torch.zeros(1, 2, dtype=torch.float64)  # u = v = 0 is a saddle of the product model
     with pytest.raises(RetractionError, match="start elsewhere"):
         retract(ProductModel(1.0), stationary)
-    with pytest.raises(RetractionError, match="start elsewhere"):
-        limit_point(ProductModel(1.0), stationary, max_steps=40)
-    with pytest.raises(ValueError, match="tolerance"):
-        limit_point(ProductModel(1.0), stationary, tolerance=1.0)
     generator = torch.Generator().manual_seed(0)
     with pytest.raises(ValueError, match="n >= 1"):
         random_minimiser(ProductModel(1.0), generator, 0)

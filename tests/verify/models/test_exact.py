@@ -10,11 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from verify.models import exact
-from verify.models.brackets import BracketModel
-from verify.models.model import FiniteModel
-from verify.models.pairs import PairModel
-from verify.models.product import ProductModel
+from tests.verify.models.examples import Opaque
+from verify.models import BracketModel, FiniteModel, PairModel, ProductModel, exact
 
 EPS = torch.finfo(torch.float64).eps
 
@@ -34,22 +31,6 @@ class SoftmaxModel(FiniteModel):
         w = theta.reshape(*theta.shape[:-1], 3, 2)
         h = contexts @ w.mT
         return h + 0.3 * h.square()
-
-
-class Opaque(FiniteModel):
-    """Another model, stripped of its closed forms: the generic path of every function."""
-
-    def __init__(self, model: FiniteModel) -> None:
-        self.inner = model
-        self.name, self.layout = model.name, model.layout
-        self.contexts, self.context_prob, self.conditional = (
-            model.contexts,
-            model.context_prob,
-            model.conditional,
-        )
-
-    def scores(self, theta: Tensor, contexts: Tensor) -> Tensor:
-        return self.inner.scores(theta, contexts)
 
 
 def two_layer_models() -> list[PairModel | BracketModel | ProductModel]:
@@ -186,7 +167,7 @@ def test_pair_trace_equals_its_closed_form_on_the_manifold() -> None:
     torch.testing.assert_close(exact.trace_hessian(model, theta), expected, rtol=1e-11, atol=0)
 
 
-def test_excess_loss_is_accurate_when_it_is_tiny() -> None:
+def test_exact_excess_is_accurate_when_it_is_tiny() -> None:
     model = ProductModel(0.7)
     prob = 1 / (1 + math.exp(-0.7))
     for shift in (1e-3, 1e-6, 1e-9):
@@ -194,24 +175,24 @@ def test_excess_loss_is_accurate_when_it_is_tiny() -> None:
         # KL = p(1−p) s²/2 (1 + O(s)), the constant of O(s) below 1/3; s itself is rounded to ε, so to ε/s relative
         second_order = prob * (1 - prob) * shift**2 / 2
         rounding = 8 * EPS / shift
-        assert float(exact.excess_loss(model, theta)) == pytest.approx(second_order, rel=shift + rounding, abs=0)
+        assert float(exact.exact_excess(model, theta)) == pytest.approx(second_order, rel=shift + rounding, abs=0)
 
 
-def test_excess_loss_is_loss_minus_floor_far_away() -> None:
+def test_exact_excess_is_loss_minus_floor_far_away() -> None:
     for model in [*two_layer_models(), SoftmaxModel(torch.Generator().manual_seed(6))]:
         theta = 2 * random_theta(model, 4)
         loss = exact.exact_loss(model, theta)
         difference = loss - exact.entropy_floor(model)
         torch.testing.assert_close(
-            exact.excess_loss(model, theta), difference, rtol=0, atol=64 * EPS * float(loss.max())
+            exact.exact_excess(model, theta), difference, rtol=0, atol=64 * EPS * float(loss.max())
         )
 
 
-def test_excess_loss_and_its_gradient_with_an_impossible_token() -> None:
+def test_exact_excess_and_its_gradient_with_an_impossible_token() -> None:
     model = SoftmaxModel(torch.Generator().manual_seed(7))
     model.conditional = torch.tensor([[0.0, 0.25, 0.75]], dtype=torch.float64).expand(5, 3).contiguous()
     theta = random_theta(model, 1)[0].requires_grad_()
-    excess = exact.excess_loss(model, theta)
+    excess = exact.exact_excess(model, theta)
     torch.testing.assert_close(excess, exact.exact_loss(model, theta) - exact.entropy_floor(model))
     (gradient,) = torch.autograd.grad(excess, theta)
     torch.testing.assert_close(gradient, exact.exact_gradient(model, theta.detach()))

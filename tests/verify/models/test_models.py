@@ -11,10 +11,7 @@ import torch
 
 from synthetic.closed_form.brackets import BracketLanguage
 from synthetic.closed_form.pairs import PairLanguage
-from verify.models.brackets import BracketModel, bracket_contexts
-from verify.models.exact import excess_loss, trace_hessian
-from verify.models.pairs import PairModel
-from verify.models.product import ProductModel
+from verify.models import BracketModel, PairModel, ProductModel, bracket_contexts, exact_excess, trace_hessian
 
 EPS = torch.finfo(torch.float64).eps
 
@@ -67,7 +64,7 @@ def test_flattest_pairs_attain_the_closed_form(d: int, m: int, alpha: float) -> 
     model = PairModel(d, m, alpha)
     theta = model.flattest()
     # rounding in f is a few ε, so the excess is of the order ε²
-    assert 0 <= float(excess_loss(model, theta)) < (64 * EPS) ** 2
+    assert 0 <= float(exact_excess(model, theta)) < (64 * EPS) ** 2
     spread = math.ceil(m / 2) ** (-1 / 3) + math.floor(m / 2) ** (-1 / 3)
     bound = 3 * (2 * d) ** (2 / 3) * 2 ** (1 / 3) * abs(alpha / 2) ** (4 / 3) * spread * slope(alpha)
     assert float(trace_hessian(model, theta)) == pytest.approx(bound, rel=1e-13)
@@ -79,7 +76,7 @@ def test_flattest_brackets_attain_the_closed_form(T: int, m: int, alpha: float) 
     for bias in (False, True):
         model = BracketModel(T, m, alpha, bias=bias)
         theta = model.flattest()
-        assert 0 <= float(excess_loss(model, theta)) < (64 * EPS) ** 2
+        assert 0 <= float(exact_excess(model, theta)) < (64 * EPS) ** 2
     model = BracketModel(T, m, alpha)
     bound = 2 * abs(alpha) * math.sqrt(T - 1) * slope(alpha)
     assert float(trace_hessian(model, model.flattest())) == pytest.approx(bound, rel=1e-13)

@@ -14,14 +14,19 @@ from theory.kernel import logistic, logistic_slope
 from theory.symbolic import SymbolicModel
 from theory.symbolic.examples import alpha, bracket_model, pair_model, product_model
 from verify.ensembles import Sgd, run_ensemble
-from verify.minimisers.flow import SlowFlow
-from verify.minimisers.retraction import random_minimiser
+from verify.minimisers import SlowFlow, random_minimiser
+from verify.models import (
+    BracketModel,
+    PairModel,
+    ProductModel,
+    exact_gradient,
+    exact_loss,
+    fisher_trace,
+    hessian,
+    label_noise_covariance,
+)
 from verify.models import symbolic as translator
-from verify.models.brackets import BracketModel
-from verify.models.exact import exact_gradient, exact_loss, fisher_trace, hessian, label_noise_covariance
-from verify.models.exact import trace_hessian as exact_trace
-from verify.models.pairs import PairModel
-from verify.models.product import ProductModel
+from verify.models import trace_hessian as exact_trace
 from verify.models.symbolic import SymbolicTorchModel, TranslationError, evaluate
 
 ALPHA = 1.25

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from synthetic.tokens import MASK, PAD
 from verify.networks import (
-    SIZES,
     Lstm,
     LstmConfig,
     Network,
@@ -19,7 +18,6 @@ from verify.networks import (
     Transformer,
     TransformerConfig,
     build,
-    parameter_count,
 )
 
 EPS = 2.0**-52
@@ -147,20 +145,6 @@ def test_property_configurations_survive_json(config: NetworkConfig) -> None:
     assert build(read).config == config
 
 
-@pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("size", ["2k", "7k", "100k"])
-def test_enumeration_parameter_count(size: str, tied: bool) -> None:
-    config = TransformerConfig.sized(size, 12, 9, tied=tied)
-    assert parameter_count(config) == Transformer(config, (2,)).n_parameters()
-
-
-def test_closed_form_sizes_are_called_by_their_number_of_parameters() -> None:
-    unit = {"k": 1e3, "M": 1e6}
-    for size in SIZES:
-        count = parameter_count(TransformerConfig.sized(size, 12, 8))
-        assert 0.9 < count / (float(size[:-1]) * unit[size[-1]]) < 1.1, (size, count)
-
-
 def test_closed_form_initial_deviations() -> None:
     config = TransformerConfig(40, 40, width=64, layers=2, heads=4, initial_scale=0.5)
     network = Transformer(config, (), seeds(1))
@@ -232,8 +216,6 @@ def test_error_others() -> None:
         Lstm(LstmConfig(5, 4), (2,), seeds(3))
     with pytest.raises(ValueError, match="positive sizes"):
         Lstm(LstmConfig(5, 4), (0,))
-    with pytest.raises(ValueError, match="size among"):
-        TransformerConfig.sized("3T", 5, 4)
     for wrong in (2, -1):
         with pytest.raises(IndexError, match="index into a stack"):
             stack(CONFIGS[0], 2).member(wrong)

@@ -1,4 +1,4 @@
-"""Run as a script: trains an arm of a tiny cohort over several processes that are killed meanwhile, and once in peace.
+"""Run as a script: trains a condition of a tiny cohort in processes that are killed meanwhile, and once in peace.
 
 A process to be killed reports the end of a piece and goes on; SIGKILL comes from outside, after a random time. Lest a
 slow killer let it finish, it waits for its end where the piece after that is done and not yet saved.
@@ -31,7 +31,7 @@ SCALE = replace(
     heads=1,
     pretraining=5 * PIECE,
     continuation=4 * PIECE,
-    descent=4 * PIECE,
+    anneal=4 * PIECE,
     reference=32,
     draws=2,
     tested=16,

@@ -1,12 +1,13 @@
-"""Run as a script: does one run to its end over as many killed processes as it takes; prints how many were killed.
+"""Run as a script: completes one run in a fork that SIGKILLs itself at its k-th file operation, for every k.
 
-Each attempt is a fork that SIGKILLs itself: at its k-th file operation (`operation`), halfway through the k-th write
-(`torn`), or whenever a random clock says so (`clock`). No attempt after the first kill point gets any other help.
+A file that is being forced to disk is cut in half first, as one that was half-written. Each killed run is completed
+by another fork, without any other help; the last k is never reached. Prints how many were killed.
 """
 
+import io
 import os
-import random
 import signal
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from verify.runs import sealed
-from verify.runs.checkpointer import complete
-from verify.runs.keys import RunKey
-from verify.runs.store import RunStore
+from verify.runs import RunKey, RunStore, complete
 
 STEPS = 5
 
@@ -54,96 +52,49 @@ class Descent:
         return {"theta": self.theta}, {"norm": float(self.theta.norm()), "steps": self.step}
 
 
-KEY = RunKey({"what": "descent"}, 3, {}, {})
+def die_at(k: int) -> None:
+    """Replace what works on files by what counts, and kills this process at the k-th call."""
+    count = 0
 
-
-def killed(prepare: Callable[[], None], root: Path) -> bool:
-    """Try to complete the run in a fork; whether it was killed before it did."""
-    child = os.fork()
-    if child == 0:
-        prepare()
-        complete(RunStore(root), KEY, Descent, every_seconds=0)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
-        return True
-    assert os.WIFEXITED(status)
-    assert os.WEXITSTATUS(status) == 0
-    return False
-
-
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def at_operation(k: int) -> Callable[[], None]:
-    def prepare() -> None:
-        count = 0
-
-        def counted(original: Callable[..., Any]) -> Callable[..., Any]:
-            def call(*arguments: Any, **options: Any) -> Any:
-                nonlocal count
-                count += 1
-                if count == k:
-                    die()
-                return original(*arguments, **options)
-
-            return call
-
-        for name in ("fsync", "open", "replace", "rename", "unlink", "close", "pwrite", "ftruncate", "mkdir"):
-            setattr(os, name, counted(getattr(os, name)))
-        Path.replace = counted(Path.replace)  # type: ignore[method-assign]
-        Path.unlink = counted(Path.unlink)  # type: ignore[method-assign]
-
-    return prepare
-
-
-def at_half_a_write(k: int) -> Callable[[], None]:
-    def prepare() -> None:
-        original, count = sealed.write_atomically, 0
-
-        def torn(path: Path, content: bytes) -> None:
+    def counted(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
             nonlocal count
             count += 1
             if count == k:
-                path.with_name(path.name + sealed.TEMPORARY).write_bytes(content[: len(content) // 2])
-                die()
-            original(path, content)
+                if name == "fsync" and stat.S_ISREG(os.fstat(arguments[0]).st_mode):
+                    os.truncate(arguments[0], os.fstat(arguments[0]).st_size // 2)
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*arguments, **options)
 
-        for module in list(sys.modules.values()):
-            if getattr(module, "write_atomically", None) is original:
-                module.write_atomically = torn  # type: ignore[attr-defined]
+        return call
 
-    return prepare
-
-
-def at_a_random_time(random_number: random.Random, longest: float) -> Callable[[], None]:
-    def prepare() -> None:
-        signal.signal(signal.SIGALRM, lambda *_: die())
-        signal.setitimer(signal.ITIMER_REAL, random_number.uniform(1e-4, longest))
-
-    return prepare
+    for name in ("fsync", "open", "replace", "rename", "unlink", "close", "mkdir"):
+        setattr(os, name, counted(name, getattr(os, name)))
+    io.open = counted("open", io.open)
+    for name in ("replace", "rename", "unlink", "mkdir"):
+        setattr(Path, name, counted(name, getattr(Path, name)))
 
 
-def main(mode: str, root: Path) -> int:
+def killed(k: int, root: Path) -> bool:
+    """Try to complete the run in a fork that dies at its k-th operation; whether it did."""
+    child = os.fork()
+    if child == 0:
+        die_at(k)
+        complete(RunStore(root), RunKey({"what": "descent"}, 3, {}, {}), Descent, every_seconds=0)
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, -signal.SIGKILL)
+    return status != 0
+
+
+def main(root: Path) -> int:
     torch.set_num_threads(1)
-    kills = 0
-    clock = random.Random(11)
-    if mode == "clock":
-        longest = 2e-3
-        while killed(at_a_random_time(clock, longest), root / "clock"):
-            kills, longest = kills + 1, longest * 1.02
-        return kills
-    prepare = {"operation": at_operation, "torn": at_half_a_write}[mode]
-    for k in range(1, 10_000):
-        # Fresh folder for each k: killed once at the k-th moment, then completed; the last k is never reached.
-        folder = root / f"{mode}-{k}"
-        if not killed(prepare(k), folder):
-            return kills
-        kills += 1
-        assert not killed(lambda: None, folder)
-    raise AssertionError("unreachable")
+    k = 1
+    while killed(k, root / str(k)):
+        assert not killed(0, root / str(k))
+        k += 1
+    return k - 1
 
 
 if __name__ == "__main__":
-    print(main(sys.argv[1], Path(sys.argv[2])))
+    print(main(Path(sys.argv[1])))

@@ -1,5 +1,6 @@
 """Property and mutant tests of the run store: keys, locks, corruption, failures, immutability, pruning, the verb."""
 
+import contextlib
 import json
 import math
 import os
@@ -14,24 +15,34 @@ import torch
 from torch import Tensor
 
 from verify.cli.main import main
-from verify.runs.checkpoint import checkpoint_numbers
-from verify.runs.checkpointer import Checkpointer, Resumable, Work, complete
-from verify.runs.failures import DivergedRunError, ImmutableResultError, RecordedFailureError, status_of
-from verify.runs.keys import RunKey, library_versions, source_digests, tensors_digest
-from verify.runs.lock import RunLock, RunLockedError, is_locked
-from verify.runs.prune import removals
-from verify.runs.sealed import CorruptFileError, canonical_json, plain, read_sealed, restored, write_sealed
-from verify.runs.store import RunStore, default_root
+from verify.runs import (
+    Checkpointer,
+    CorruptFileError,
+    DivergedRunError,
+    RecordedFailureError,
+    Resumable,
+    RunKey,
+    RunLockedError,
+    RunStore,
+    Work,
+    complete,
+    default_root,
+    tensors_digest,
+)
+from verify.runs.failures import ImmutableResultError, status_of
+from verify.runs.keys import library_versions, source_digests
+from verify.runs.run import checkpoint_numbers
+from verify.runs.sealed import LAYOUT, canonical_json, plain, read_json, restored
 
 ROOT = Path(__file__).parents[3]
 KEY = RunKey({"width": 8, "rate": 0.1}, 0, {"m": "0"}, {"torch": "1"})
 
 
 class Counting:
-    """Adds 1 to a tensor until it holds `end`; may raise at one value."""
+    """Adds 1 to a tensor until it holds 6; may raise at one value."""
 
-    def __init__(self, end: int = 6, error: tuple[int, Exception] | None = None) -> None:
-        self.value, self.end, self.error, self.started_at = torch.zeros(3), end, error, 0.0
+    def __init__(self, error: tuple[int, Exception] | None = None) -> None:
+        self.value, self.error, self.started_at = torch.zeros(3), error, 0.0
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return {"value": self.value}, {"note": "x"}
@@ -42,7 +53,7 @@ class Counting:
         self.started_at = float(self.value[0])
 
     def done(self) -> bool:
-        return bool(self.value[0] >= self.end)
+        return bool(self.value[0] >= 6)
 
     def advance(self) -> dict[str, Any]:
         self.value = self.value + 1
@@ -54,14 +65,15 @@ class Counting:
         return {"value": self.value}, {"sum": float(self.value.sum())}
 
 
-def interrupted(store: RunStore, after: int = 4) -> Path:
-    """Leave a run as Ctrl-C does, with checkpoints at each value up to `after`."""
-    with store.open(KEY) as run:
+def interrupted(store: RunStore) -> Path:
+    """Leave a run as Ctrl-C does, with checkpoints at 3 and 4."""
+    with contextlib.suppress(KeyboardInterrupt), store.open(KEY) as run:
         work = Counting()
         checkpointer = Checkpointer(run, work, 0)
-        for _ in range(after):
+        for _ in range(4):
             metrics = work.advance()
             checkpointer.tick(metrics.pop("progress"), metrics)
+        raise KeyboardInterrupt
     return store.folder(KEY.digest)
 
 
@@ -88,6 +100,7 @@ def test_what_would_not_read_back_equal_is_refused(value: object) -> None:
         RunKey({"width": 8, "rate": 0.1}, 0, {"m": "1"}, {"torch": "1"}),
         RunKey({"width": 8, "rate": 0.1}, 0, {"m": "0"}, {"torch": "2"}),
         RunKey({"width": True, "rate": 0.1}, 0, {"m": "0"}, {"torch": "1"}),
+        RunKey({"width": 8, "rate": 0.1}, 0, {"m": "0"}, {"torch": "1"}, LAYOUT - 1),
     ],
 )
 def test_property_every_part_is_in_the_key(other: RunKey) -> None:
@@ -97,19 +110,18 @@ def test_property_every_part_is_in_the_key(other: RunKey) -> None:
 
 def test_source_digests_change_with_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
-    package = tmp_path / "runs_probe_package"
+    package = tmp_path / "runs_own_package"
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "part.py").write_text("x = 1\n")
-    first = source_digests(["runs_probe_package", "runs_probe_package.part"])
+    first = source_digests(["runs_own_package", "runs_own_package.part"])
+    assert source_digests(["runs_own_package", "runs_own_package.part"]) == first
     (package / "part.py").write_text("x = 2\n")
-    second = source_digests(["runs_probe_package", "runs_probe_package.part"])
+    second = source_digests(["runs_own_package", "runs_own_package.part"])
     assert all(first[name] != second[name] for name in first)
-    assert source_digests(["verify.streams"]) == source_digests(["verify.streams"])
-    with pytest.raises(ValueError, match="expected a module with a Python source file, got 'math'"):
-        source_digests(["math"])
-    with pytest.raises(ValueError, match="no_such"):
-        source_digests(["no_such.module"])
+    for name in ("math", "no_such.module"):
+        with pytest.raises(ValueError, match=f"expected a module with a Python source file, got '{name}'"):
+            source_digests([name])
     assert RunKey.of({}, 0, ["verify.streams"]).versions == library_versions()
 
 
@@ -131,10 +143,9 @@ def test_a_finished_run_is_not_computed_again_and_its_result_cannot_change(tmp_p
     again = complete(store, KEY, lambda: pytest.fail("it has a result"))
     assert again.content == first.content == {"sum": 18.0}
     assert torch.equal(again.tensors["value"], first.tensors["value"])
-    assert store.record(KEY.digest)["status"] == "finished"
-    assert [entry["progress"] for entry in store.record(KEY.digest)["history"]] == [1, 2, 3, 4, 5, 6]
-    stored = store.result(KEY)
-    assert stored is not None
+    record = store.record(KEY.digest)
+    assert record["status"] == "finished"
+    assert [entry["progress"] for entry in record["history"]] == [1, 2, 3, 4, 5, 6]
     with store.open(KEY) as run:
         with pytest.raises(ImmutableResultError, match="takes no result"):
             run.finish({"sum": 0.0})
@@ -146,8 +157,7 @@ def test_a_finished_run_is_not_computed_again_and_its_result_cannot_change(tmp_p
 
 def test_two_checkpoints_are_kept_and_work_resumes_from_the_newest(tmp_path: Path) -> None:
     store = RunStore(tmp_path)
-    folder = interrupted(store)
-    assert checkpoint_numbers(folder) == [2, 3]
+    assert checkpoint_numbers(interrupted(store)) == [2, 3]
     assert store.record(KEY.digest)["status"] == "interrupted"
     work = Counting()
     assert complete(store, KEY, lambda: work).content == {"sum": 18.0}
@@ -161,8 +171,7 @@ def truncate(path: Path) -> None:
 
 def flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
-    place = content.rindex(b"4") if path.suffix == ".json" else len(content) - 1
-    content[place] ^= 1
+    content[content.rindex(b"4") if path.suffix == ".json" else len(content) - 1] ^= 1
     path.write_bytes(bytes(content))
 
 
@@ -174,37 +183,41 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("damage", [truncate, flip, garble, empty])
-@pytest.mark.parametrize("which", [("3.json",), ("3.safetensors",), ("3.json", "2.safetensors")])
+def reword(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"value", b"valid").replace(b'"seed": 0', b'"seed": 1'))
+
+
+DAMAGES = [truncate, flip, garble, empty, reword]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("numbers", [(3,), (3, 2)])
 def test_mutant_corrupt_checkpoints_are_named_set_aside_and_recomputed(
-    tmp_path: Path, damage: Callable[[Path], None], which: tuple[str, ...]
+    tmp_path: Path, damage: Callable[[Path], None], numbers: tuple[int, ...]
 ) -> None:
     store = RunStore(tmp_path)
     folder = interrupted(store)
-    for name in which:
-        damage(folder / f"checkpoint-{name}")
-    assert {problem.path.name for problem in store.check(KEY.digest)} == {f"checkpoint-{name}" for name in which}
+    names = [f"checkpoint-{number}.safetensors" for number in numbers]
+    for name in names:
+        damage(folder / name)
+    assert {problem.path.name for problem in store.check(KEY.digest)} == set(names)
     work = Counting()
     assert complete(store, KEY, lambda: work, every_seconds=0).content == {"sum": 18.0}
-    assert work.started_at == (3 if len(which) == 1 else 0)
+    assert work.started_at == (3 if len(numbers) == 1 else 0)
     incidents = store.record(KEY.digest)["incidents"]
-    assert [incident["file"] for incident in incidents] == [f"checkpoint-{name}" for name in which]
-    assert all((folder / name).exists() for incident in incidents for name in incident["set_aside"])
+    assert [incident["file"] for incident in incidents] == names
+    assert all((folder / incident["set_aside"]).exists() for incident in incidents)
     assert not store.check(KEY.digest)
 
 
-@pytest.mark.parametrize("damage", [truncate, garble, empty])
-@pytest.mark.parametrize("name", ["result.json", "result.safetensors", "run.json"])
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", ["result.safetensors", "run.json"])
 def test_mutant_a_corrupt_result_or_record_is_set_aside_and_made_again(
     tmp_path: Path, damage: Callable[[Path], None], name: str
 ) -> None:
     store = RunStore(tmp_path)
     first = complete(store, KEY, Counting)
-    folder = store.folder(KEY.digest)
-    damage(folder / name)
-    if name != "run.json":
-        with pytest.raises(CorruptFileError, match=r"result.* is corrupt"):
-            store.result(KEY)
+    damage(store.folder(KEY.digest) / name)
     again = complete(store, KEY, Counting)
     assert torch.equal(again.tensors["value"], first.tensors["value"])
     record = store.record(KEY.digest)
@@ -212,22 +225,19 @@ def test_mutant_a_corrupt_result_or_record_is_set_aside_and_made_again(
     assert [incident["file"] for incident in record["incidents"]] == [name]
 
 
-def test_mutant_files_of_another_run_or_schema_are_corrupt(tmp_path: Path) -> None:
-    store = RunStore(tmp_path)
-    complete(store, KEY, Counting)
-    other = RunKey({}, 5, {}, {})
+def test_mutant_files_of_another_run_or_place_are_corrupt(tmp_path: Path) -> None:
+    store, other = RunStore(tmp_path), RunKey({}, 5, {}, {})
     complete(store, other, Counting)
-    (store.folder(KEY.digest) / "run.json").write_bytes((store.folder(other.digest) / "run.json").read_bytes())
-    assert "another run's" in store.check(KEY.digest)[0].reason
-    path = tmp_path / "x.json"
-    for text, reason in [("[1]", "an object with"), ('{"schema":2,"sha256":"","body":{}}', "expected schema 1, got 2")]:
-        path.write_text(text)
+    folder = interrupted(store)
+    (folder / "run.json").write_bytes((store.folder(other.digest) / "run.json").read_bytes())
+    (folder / "checkpoint-3.safetensors").replace(folder / "checkpoint-2.safetensors")
+    record, checkpoint = store.check(KEY.digest)
+    assert "another run's" in record.reason
+    assert "expected checkpoint 2, got 3" in checkpoint.reason
+    for text, reason in [("[1]", "an object with"), ('{"layout":99,"body":{}}', f"expected layout {LAYOUT}, got 99")]:
+        (tmp_path / "x.json").write_text(text)
         with pytest.raises(CorruptFileError, match=reason):
-            read_sealed(path)
-    write_sealed(path, {"a": 1})
-    path.write_text(path.read_text().replace("1\n }", "2\n }"))
-    with pytest.raises(CorruptFileError, match="expected sha256"):
-        read_sealed(path)
+            read_json(tmp_path / "x.json")
 
 
 def test_at_most_the_promised_seconds_are_lost(tmp_path: Path) -> None:
@@ -268,7 +278,7 @@ def test_at_most_the_promised_seconds_are_lost(tmp_path: Path) -> None:
 def test_how_a_run_ends_is_recorded_with_its_last_checkpoint(tmp_path: Path, error: Exception, status: str) -> None:
     store = RunStore(tmp_path)
     with pytest.raises(type(error)):
-        complete(store, KEY, lambda: Counting(error=(5, error)), every_seconds=0)
+        complete(store, KEY, lambda: Counting((5, error)), every_seconds=0)
     record = store.record(KEY.digest)
     assert record["status"] == status
     assert str(error) in record["report"]
@@ -279,11 +289,10 @@ def test_how_a_run_ends_is_recorded_with_its_last_checkpoint(tmp_path: Path, err
             complete(store, KEY, lambda: work)
         assert refused.value.status == "diverged"
         assert store.record(KEY.digest) == record
-        complete(store, KEY, lambda: work, retry=("diverged",))
     else:
         complete(store, KEY, lambda: work)
-    assert work.started_at == 4
-    assert store.record(KEY.digest)["report"] == ""
+        assert work.started_at == 4
+        assert store.record(KEY.digest)["report"] == ""
 
 
 def test_real_allocation_failures_of_torch_are_recognised() -> None:
@@ -293,65 +302,36 @@ def test_real_allocation_failures_of_torch_are_recognised() -> None:
     assert status_of(KeyboardInterrupt()) is None
 
 
-def test_a_state_with_nan_is_not_saved_over_a_good_one(tmp_path: Path) -> None:
-    class Diverging(Counting):
-        def advance(self) -> dict[str, Any]:
-            metrics = super().advance()
-            if self.value[0] == 3:
-                self.value = torch.tensor([3.0, math.nan, math.inf])
-            return metrics
-
-    store = RunStore(tmp_path)
-    with pytest.raises(DivergedRunError, match="'value' has 2 of 3 entries not finite"):
-        complete(store, KEY, Diverging, every_seconds=0)
-    assert store.record(KEY.digest)["status"] == "diverged"
-    with store.open(KEY) as run:
-        latest = run.latest()
-        assert latest is not None
-        assert latest.tensors["value"].tolist() == [2.0] * 3
-        with pytest.raises(ValueError, match="expected a status among"):
-            run.fail("finished", "")
-
-
-def test_ctrl_c_leaves_a_run_to_be_resumed(tmp_path: Path) -> None:
-    store = RunStore(tmp_path)
-    with pytest.raises(KeyboardInterrupt), store.open(KEY):
-        raise KeyboardInterrupt
-    assert store.record(KEY.digest)["status"] == "interrupted"
-
-
 _HOLD = """
 import sys
 from pathlib import Path
-from verify.runs.lock import RunLock
-with RunLock(Path(sys.argv[1])):
+from verify.runs import RunKey, RunStore
+with RunStore(Path(sys.argv[1])).open(RunKey({}, 0, {}, {})):
     print("held", flush=True)
     sys.stdin.read()
 """
 
 
 def test_a_lock_excludes_processes_and_dies_with_its_holder(tmp_path: Path) -> None:
-    path = tmp_path / "locks" / "x"
+    store, key = RunStore(tmp_path), RunKey({}, 0, {}, {})
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        [sys.executable, "-c", _HOLD, str(path)], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    with process:
+    command = [sys.executable, "-c", _HOLD, str(tmp_path)]
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"held\n"
-        assert is_locked(path)
-        with pytest.raises(RunLockedError, match=f'held by another process: .*"pid": {process.pid}'), RunLock(path):
+        assert store.record(key.digest)["status"] == "running"
+        with pytest.raises(RunLockedError, match="held by another process"), store.open(key):
             pass
+        assert not list(store.removals(unfinished=True))
         process.kill()
-    assert not is_locked(path)
-    with RunLock(path) as lock:
-        assert lock.held
-        assert is_locked(path)
-        with pytest.raises(RunLockedError, match="this process itself"), RunLock(path):
+    assert store.record(key.digest)["status"] == "interrupted"
+    (removal,) = store.removals(unfinished=True)
+    with store.open(key):
+        with pytest.raises(RunLockedError), store.open(key):
             pass
-        assert is_locked(path), "a refused second lock must not release the first"
-    assert not is_locked(path)
-    assert not is_locked(tmp_path / "none")
+        assert store.is_open(key.digest), "a refused second lock must not release the first"
+        assert not store.remove(removal)
+    assert not store.is_open(key.digest)
 
 
 def test_tensors_read_back_with_their_dtypes_even_when_they_share_memory(tmp_path: Path) -> None:
@@ -361,19 +341,20 @@ def test_tensors_read_back_with_their_dtypes_even_when_they_share_memory(tmp_pat
         "base": base,
         "count": torch.tensor(3),
         "flags": torch.tensor([True, False]),
-        "half": torch.tensor([1.5], dtype=torch.bfloat16),
+        "half": torch.tensor([1.5, math.nan], dtype=torch.bfloat16),
         "none": torch.zeros(0, 2),
         "generator": torch.Generator().get_state(),
     }
     with RunStore(tmp_path).open(KEY) as run:
         run.save(1, tensors, {"best": math.inf}, [{"loss": math.nan}])
-        found = run.latest()
-    assert found is not None
-    assert found.meta == {"best": math.inf}
-    assert math.isnan(found.history[0]["loss"])
+        latest = run.latest()
+    assert latest is not None
+    found, body = latest
+    assert body["meta"] == {"best": math.inf}
+    assert math.isnan(body["history"][0]["loss"])
     for name, tensor in tensors.items():
-        assert found.tensors[name].dtype == tensor.dtype
-        assert torch.equal(found.tensors[name], tensor)
+        assert found[name].dtype == tensor.dtype
+        assert torch.equal(found[name].nan_to_num(), tensor.nan_to_num())
 
 
 def test_the_default_root_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -387,7 +368,7 @@ def test_the_default_root_follows_the_environment(monkeypatch: pytest.MonkeyPatc
 
 
 def document(capsys: pytest.CaptureFixture[str], root: Path, *words: str) -> Any:
-    assert main(["runs", *words, "--root", str(root), "--json"]) == 0
+    assert main(["runs", "--json", *words, "--root", str(root)]) == 0
     loaded = json.loads(capsys.readouterr().out)
     assert (loaded["schema"], loaded["verb"]) == (1, "runs")
     return loaded["runs"]
@@ -407,8 +388,6 @@ def test_the_verb_lists_shows_and_prunes(tmp_path: Path, capsys: pytest.CaptureF
     runs = {run["key"]: run for run in document(capsys, tmp_path, "list")["runs"]}
     assert runs[KEY.digest]["status"] == "interrupted"
     assert runs[done.digest]["status"] == "finished"
-    assert main(["runs", "--json", "list", "--root", str(tmp_path)]) == 0
-    assert json.loads(capsys.readouterr().out)["verb"] == "runs"
     assert "finished" in text(capsys, tmp_path, "list")
 
     flip(store.folder(done.digest) / "checkpoint-5.safetensors")
@@ -420,10 +399,6 @@ def test_the_verb_lists_shows_and_prunes(tmp_path: Path, capsys: pytest.CaptureF
     assert "corrupt" in page
     assert "6 entries" in page
 
-    with store.open(KEY):
-        assert document(capsys, tmp_path, "prune", "--unfinished")["removed"] == []
-        assert main(["runs", "list", "--root", str(tmp_path)]) == 0
-        assert "running" in capsys.readouterr().out
     assert len(document(capsys, tmp_path, "prune", "--unfinished", "--dry-run")["removed"]) == 1
     assert "would remove" in text(capsys, tmp_path, "prune", "--unfinished", "--dry-run")
     assert document(capsys, tmp_path, "prune", "--unfinished", "--older-than", "1")["removed"] == []
@@ -441,10 +416,25 @@ def test_the_verb_lists_shows_and_prunes(tmp_path: Path, capsys: pytest.CaptureF
     assert store.digests() == []
 
 
+def test_runs_of_another_layout_are_told_and_pruned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = RunStore(tmp_path)
+    complete(store, KEY, Counting)
+    old = tmp_path / ("0" * 64)
+    old.mkdir()
+    (old / "run.json").write_text('{"schema": 1, "sha256": "", "body": {"status": "finished"}}')
+    assert [run["status"] for run in document(capsys, tmp_path, "list")["runs"]].count("outdated") == 1
+    assert "--outdated" in text(capsys, tmp_path, "list")
+    assert document(capsys, tmp_path, "prune", "--corrupt", "--unfinished")["removed"] == []
+    assert [item["key"] for item in document(capsys, tmp_path, "prune", "--outdated")["removed"]] == [old.name]
+    assert store.digests() == [KEY.digest]
+    assert "--outdated" not in text(capsys, tmp_path, "list")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["show", "ab"], "no run in"),
+        (["show", "ab"], "no runs in"),
+        (["show", ""], "2 runs in"),
         (["prune"], "expected at least one of"),
         (["prune", "--older-than", "-1"], "at least 0 days"),
     ],
@@ -452,17 +442,9 @@ def test_the_verb_lists_shows_and_prunes(tmp_path: Path, capsys: pytest.CaptureF
 def test_wrong_requests_say_what_is_right(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
+    for name in ("0" * 64, "1" * 64):
+        (tmp_path / name).mkdir()
     assert main(["runs", *words, "--root", str(tmp_path)]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert message in printed.err
-
-
-def test_an_ambiguous_key_is_refused(tmp_path: Path) -> None:
-    store = RunStore(tmp_path)
-    for seed in range(17):
-        with store.open(RunKey({}, seed, {}, {})):
-            pass
-    with pytest.raises(KeyError, match="17 runs start with ''"):
-        store.find("")
-    assert sum(1 for _ in removals(store, unfinished=True)) == 17

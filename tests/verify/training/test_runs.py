@@ -13,7 +13,6 @@ from torch import Tensor
 
 from tests.verify.training.examples import assert_same_tensors, small_language, small_network
 from verify.runs.checkpointer import Resumable, Work, complete
-from verify.runs.failures import DivergedRunError
 from verify.runs.keys import RunKey
 from verify.runs.run import RunResult
 from verify.runs.store import RunStore
@@ -67,15 +66,12 @@ class Lesson:
 
 
 def finished(folder: Path, config: Training = TRAINING, interrupts: tuple[int, ...] = ()) -> RunResult:
-    """The result of a run that is begun again after every interruption.
-
-    A crossing that has not been found yet is a NaN in the monitor's state.
-    """
+    """The result of a run that is begun again after every interruption."""
     store, key = RunStore(folder), RunKey(config.to_json(), 0, {}, {})
     for step in interrupts:
         with pytest.raises(KeyboardInterrupt):
-            complete(store, key, partial(Lesson, config, step), every_seconds=0, require_finite=False)
-    return complete(store, key, partial(Lesson, config), every_seconds=0, require_finite=False)
+            complete(store, key, partial(Lesson, config, step), every_seconds=0)
+    return complete(store, key, partial(Lesson, config), every_seconds=0)
 
 
 def test_a_trainer_is_resumable_work() -> None:
@@ -99,17 +95,3 @@ def test_property_a_member_diverges_and_the_others_are_kept(tmp_path: Path) -> N
     (message,) = broken.content["diverged"]
     assert message.startswith("seed 1 (member 1) diverged at step 1")
     assert bool(torch.isfinite(broken.tensors["theta"]).all())
-
-
-def test_a_checkpointer_that_wants_finite_states_takes_a_healthy_trainer_and_no_other(tmp_path: Path) -> None:
-    class Plain(Lesson):
-        def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-            return self.trainer.state()
-
-    def end(config: Training) -> RunResult:
-        key = RunKey(config.to_json(), 0, {}, {})
-        return complete(RunStore(tmp_path), key, partial(Plain, config), every_seconds=0)
-
-    assert end(TRAINING).content["diverged"] == []
-    with pytest.raises(DivergedRunError, match="expected a finite state at progress"):
-        end(replace(TRAINING, optimiser=SGD(), rate=(0.02, 1e9)))

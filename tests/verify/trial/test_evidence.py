@@ -10,7 +10,8 @@ import pytest
 from verify.statistics.intervals import enclosure
 from verify.trial.decision import decide
 from verify.trial.design import Design
-from verify.trial.evidence import ControlOutcome, Evidence, Measurement, append, read
+from verify.trial.evidence import SCHEMA, ControlOutcome, Evidence, append, read
+from verify.trial.measurement import Measurement, Networks, Reported
 
 
 def design(statistic: str = "value", target: float = 1.0) -> Design:
@@ -59,9 +60,56 @@ def evidence() -> Evidence:
 
 def test_round_trip_through_a_file(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "evidence.jsonl"
+    means = {"base": Reported(0.5, 0.4, 0.6), "largest class": Reported(0.3)}
+    networks = Networks(language="hmm", scale="small", replicates=46, width=16, accuracies=means, beside=means)
+    of_networks = replace(evidence(), measurements=(replace(evidence().measurements[0], networks=networks),))
     append(path, evidence())
-    append(path, evidence())
-    assert list(read(path)) == [evidence(), evidence()]
+    append(path, of_networks)
+    assert list(read(path)) == [evidence(), of_networks]
+
+
+def test_what_schema_1_kept_among_the_parameters_has_fields_now() -> None:
+    line = evidence().as_json()
+    parameters = {
+        "language": "hmm",
+        "scale": "medium",
+        "units": 54,
+        "excess share": 0.05,
+        "accuracy, base": 0.75,
+        "accuracy, base: ±": 0.25,
+        "many labels: mean difference": 0.5,
+        "many labels: ±": 0.125,
+        "pooled ρ given the excess": -0.5,
+        "pooled ρ given the excess, low": -0.75,
+        "pooled ρ given the excess, high": 0.25,
+        "reliability of the exam's ranks": 0.875,
+        "units without ranks": 0,
+        "B": 8,
+        "excess by": "polished",
+    }
+    for m in line["measurements"]:
+        del m["networks"]
+        m["parameters"] = parameters
+        m["statistic"] = "accuracy mended inside units"
+    for each in line["designs"]:
+        each |= {"support": None, "statistic": "accuracy mended inside units"}
+    del line["controls"][0]["measurement"]["networks"]
+    found = Evidence.from_json({**line, "schema": 1})
+    assert found.measurements[0].parameters == {"B": 8, "excess by": "polished"}
+    assert found.design_of(found.measurements[0]).statistic == "accuracy recovered inside replicates"
+    assert found.measurements[0].networks == Networks(
+        language="hmm",
+        scale="medium",
+        replicates=54,
+        excess_share=0.05,
+        accuracies={"base": Reported(0.75, 0.5, 1.0)},
+        evaluations={"many labels": Reported(0.5, 0.375, 0.625)},
+        beside={
+            "pooled ρ given the excess": Reported(-0.5, -0.75, 0.25),
+            "reliability of the evaluation's ranks": Reported(0.875),
+            "replicates without ranks": Reported(0.0),
+        },
+    )
 
 
 def test_every_line_is_plain_json(tmp_path: Path) -> None:
@@ -69,7 +117,7 @@ def test_every_line_is_plain_json(tmp_path: Path) -> None:
     append(path, evidence())
     line = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda name: pytest.fail(name))
     assert line["controls"][0]["caught"] is True
-    assert line["schema"] == 1
+    assert line["schema"] == SCHEMA
 
 
 def test_a_truncated_last_line_is_named_and_the_rest_is_readable(tmp_path: Path) -> None:

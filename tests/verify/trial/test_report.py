@@ -9,8 +9,12 @@ from theory.claims import CLAIMS
 from verify.statistics.intervals import enclosure
 from verify.trial import report
 from verify.trial.decision import decide
-from verify.trial.evidence import ControlOutcome, Evidence, Measurement
+from verify.trial.evidence import ControlOutcome, Evidence
+from verify.trial.measurement import Measurement, Networks, Reported
+from verify.trial.outlook import Outlook
 from verify.trial.report import WIDTH, markdown, measured, table
+
+OUTLOOKS = {"same-loss-different-transfer": Outlook(figure="a figure", would_change="more")}
 
 
 def measurement(estimate: float, error: float) -> Measurement:
@@ -45,16 +49,21 @@ def test_refuted_missed_and_unfinished_are_loud() -> None:
     assert any("plateau" in line and "no verdict" in line for line in text.splitlines())
 
 
-def test_markdown_has_a_row_for_each_claim() -> None:
-    rows = markdown([evidence()]).strip().splitlines()
-    assert len(rows) == 3
-    assert len({row.count("|") for row in rows}) == 1
-    assert "(paper_notes/noise/product_model.md)" in rows[2]
+def test_the_readme_has_a_table_of_solvable_models_and_one_of_trained_networks() -> None:
+    outlooks = {item.claim: Outlook(finding="In plain words.") for item in (evidence(), by_language())}
+    tables = [part.splitlines() for part in markdown([evidence(), by_language()], outlooks).split("\n\n")]
+    assert [len(rows) for rows in tables] == [3, 3]
+    assert len({row.count("|") for rows in tables for row in rows}) == 1
+    for rows, item, place in zip(tables, (evidence(), by_language()), ("", " (pcfg, small)"), strict=True):
+        claim = CLAIMS[item.claim]
+        link = f"[{claim.title}](paper_notes/{claim.chapter}/{claim.module}.md)"
+        assert rows[2].startswith(f"| {link} | In plain words. | 1 | 0.1 | ")
+        assert f"]{place} | supported | 1/1 |" in rows[2]
 
 
 def by_language() -> Evidence:
     found = tuple(
-        replace(m, parameters={"language": language, "scale": "small"})
+        replace(m, networks=Networks(language=language, scale="small", replicates=46))
         for language, m in zip(("hmm", "pcfg"), [measurement(1.0, 0.01), measurement(1.5, 0.01)], strict=True)
     )
     design_ = replace(design(), instances=2)
@@ -77,7 +86,7 @@ def test_stored_evidence_is_starred_and_dated() -> None:
 
 def at_scale(scale: str) -> Evidence:
     item = by_language()
-    found = tuple(replace(m, parameters={**m.parameters, "scale": scale}) for m in item.measurements)
+    found = tuple(replace(m, networks=replace(networks, scale=scale)) for m, networks in item.about_networks)
     return replace(item, measurements=found, date="2026-02-02T00:00:00+00:00")
 
 
@@ -91,23 +100,28 @@ def test_evidence_of_another_scale_is_shown_starred_beside_that_of_the_run() -> 
 
 
 def test_verdicts_by_language_of_two_scales_are_one_claim() -> None:
-    shown = report.by_language([by_language(), by_language(), at_scale("medium")], CLAIMS, ["small", "medium", "paper"])
-    rows = shown.split("\n\n")[0].splitlines()[2:]
-    assert len(rows) == 2 + 2 + 1
+    shown = report.by_language([evidence(), by_language(), by_language(), at_scale("medium")], OUTLOOKS)
+    rows = shown.split("\n\n")[0].splitlines()
+    assert len(rows) == 2 + 2 + 2
     assert sum("same-loss" in row for row in rows) == 1
-    assert "medium | ≥" not in rows[0]
-    assert "paper | | | not run" in rows[-1]
+    assert len({row.count("|") for row in rows}) == 1
+    assert "REFUTED" in rows[3]
 
 
-def test_other_exams_have_a_column_each_and_no_verdict() -> None:
+def test_further_evaluations_have_a_column_each_and_no_verdict() -> None:
     item = by_language()
-    shown = {"many labels: mean difference": 0.12345, "many labels: ±": 0.012, "fine-tuning: mean difference": -0.0001}
-    few, none = item.measurements
-    few = replace(few, parameters={**few.parameters, **shown, "fine-tuning: ±": 0.0004})
-    more = replace(
-        none, parameters={**none.parameters, "masked states: mean difference": 0.5, "masked states: ±": 0.02}
+    shown = (
+        {
+            "many labels": Reported(0.12345, 0.11145, 0.13545),
+            "fine-tuning": Reported(-0.0001, -0.0005, 0.0003),
+        },
+        {"masked states": Reported(0.5, 0.48, 0.52)},
     )
-    rows = report.other_exams([evidence(), replace(item, measurements=(few, more))]).strip().splitlines()
+    measured = tuple(
+        replace(m, networks=replace(networks, evaluations=own))
+        for (m, networks), own in zip(item.about_networks, shown, strict=True)
+    )
+    rows = report.further_evaluations([evidence(), replace(item, measurements=measured)]).strip().splitlines()
     assert len({row.count("|") for row in rows}) == 1
     assert rows[0].split(" | ")[3:6] == ["many labels", "fine-tuning", "masked states"]
     assert "| 0.123 ± 0.012 | -0.00010 ± 0.00040 |  |" in rows[2]
@@ -115,53 +129,51 @@ def test_other_exams_have_a_column_each_and_no_verdict() -> None:
     assert not any(verdict in "".join(rows).lower() for verdict in ("supported", "refuted", "inconclusive"))
 
 
-def test_without_other_exams_there_is_no_table_of_them() -> None:
-    assert report.other_exams([evidence(), by_language()]) == ""
-
-
-def test_verdicts_by_language_say_what_was_not_run() -> None:
-    shown = report.by_language([evidence(), by_language()], CLAIMS, ["small", "paper"])
-    rows = shown.split("\n\n")[0].splitlines()
-    assert len(rows) == 2 + 2 + 1
-    assert len({row.count("|") for row in rows}) == 1
-    assert "not run at this scale" in rows[-1]
-    assert "REFUTED" in rows[3]
+def test_without_further_evaluations_there_is_no_table_of_them() -> None:
+    assert report.further_evaluations([evidence(), by_language()]) == ""
 
 
 def test_verdicts_by_language_show_the_figure_once_and_then_by_claim_what_would_change_them() -> None:
     claim = CLAIMS[by_language().claim]
-    verdicts, changes = report.by_language([evidence(), by_language()], CLAIMS, ["small"]).split("\n\n")
-    assert verdicts.count(claim.figure) == 1
-    assert verdicts.splitlines()[2].split(" | ")[1] == claim.figure
-    assert changes.splitlines()[2:] == [
-        f"| [`{claim.id}`](same_loss_different_transfer.md) | {claim.source} | {claim.would_change} |"
-    ]
+    verdicts, changes = report.by_language([evidence(), by_language()], OUTLOOKS).split("\n\n")
+    assert verdicts.splitlines()[2].split(" | ")[1] == "a figure"
+    assert verdicts.count("a figure") == 1
+    assert changes.splitlines()[2:] == [f"| [`{claim.id}`](same_loss_different_transfer.md) | {claim.source} | more |"]
+
+
+NETWORKS = Networks(language="hmm", scale="small", replicates=46)
 
 
 def one_sided(estimate: float, error: float, side: str = "lower", delta: float = 1.0) -> Evidence:
     target = 1.0 if side == "lower" else -1.0
     declared = replace(design(target=target), side=side, delta=delta, instances=1)
-    found = Measurement.of(decide(declared, enclosure(estimate, error)), {"language": "hmm", "scale": "small"}, None)
+    found = Measurement.of(decide(declared, enclosure(estimate, error)), {}, None, NETWORKS)
     return replace(by_language(), measurements=(found,), designs=(declared,))
 
 
 @pytest.mark.parametrize(
     ("item", "word"),
     [
-        (one_sided(0.7, 0.5), "supported (sign)"),
-        (one_sided(-0.7, 0.5, "upper"), "supported (sign)"),
-        (one_sided(1.2, 0.5), "supported"),
-        (one_sided(-1.2, 0.5, "upper"), "supported"),
+        (one_sided(0.7, 0.5), "> 0"),
+        (one_sided(1.2, 0.5), "> 0"),
+        (one_sided(-0.7, 0.5, "upper"), "< 0"),
+        (one_sided(-1.2, 0.5, "upper"), "< 0"),
         (one_sided(0.9, 0.2, delta=0.5), "supported"),
         (one_sided(0.7, 0.9), "INCONCLUSIVE"),
         (one_sided(0.5, 0.1), "REFUTED"),
     ],
 )
-def test_supported_by_its_sign_alone_is_told_apart_from_supported_in_size(item: Evidence, word: str) -> None:
-    verdicts, *rest = report.by_language([item], CLAIMS, ["small"]).split("\n\n")
+def test_a_design_that_can_show_no_more_than_the_sign_says_so(item: Evidence, word: str) -> None:
+    verdicts, *rest = report.by_language([item], OUTLOOKS).split("\n\n")
     assert verdicts.splitlines()[-1].split(" | ")[-2] == word
-    assert any("`supported (sign)`:" in part for part in rest) == word.endswith("(sign)")
+    legend = [part for part in rest if part.startswith((f"{report.POSITIVE}:", f"{report.NEGATIVE}:"))]
+    assert [part[:3] for part in legend] == [f"{word}:"[:3]] * ("0" in word)
     lines = table([item], stored={item.claim}, elsewhere={item.claim: [item]})
     assert [line.split("]")[1].strip() for line in lines if ", small" in line] == [word, word + "*"]
-    assert any(line.startswith("(sign): ") for line in lines) == word.endswith("(sign)")
+    assert sum("only its sign" in line for line in lines) == len(legend)
     assert all(len(line) <= WIDTH for line in lines)
+
+
+def test_every_statistic_has_its_margin() -> None:
+    lines = table([evidence(), by_language()])
+    assert sum(line.endswith(", δ = 0.1") for line in lines) == 2

@@ -6,8 +6,9 @@ import pytest
 
 from tests.verify.trial.test_report import at_scale
 from theory.claims import CLAIMS
-from verify.claims import experiment
+from verify.claims import experiment, outlook
 from verify.trial import stored
+from verify.trial.design import same_decisions
 from verify.trial.evidence import ANY, append, read
 from verify.trial.stored import NotStoredError, stored_file
 
@@ -36,7 +37,7 @@ def test_evidence_of_another_scale_is_found_for_a_claim_that_has_it(
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_stored_evidence_is_of_the_designs_as_they_stand(claim: str) -> None:
     module = experiment(CLAIMS[claim])
-    assert stored.stored(claim).designs == module.designs("default")
+    assert same_decisions(stored.stored(claim).designs, module.designs("default"))
 
 
 @pytest.mark.parametrize("scale", ["long", "medium"])
@@ -45,6 +46,6 @@ def test_evidence_of_other_scales_is_of_the_designs_as_they_stand_with_every_con
     assert len({item.claim for item in found}) == len(found)
     for item in found:
         module = experiment(CLAIMS[item.claim])
-        assert item.designs == module.designs("default", scale)
+        assert same_decisions(item.designs, module.designs("default", scale))
         assert all(control.caught for control in item.controls)
-        assert item.expected in {ANY, CLAIMS[item.claim].expected}
+        assert item.expected in {ANY, outlook(CLAIMS[item.claim]).expected}

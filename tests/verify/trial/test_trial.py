@@ -6,13 +6,12 @@ import pytest
 import torch
 
 from theory.claims import CLAIMS
-from verify.ensembles import Sgd
-from verify.models.product import ProductModel
+from verify.environment import Settings
 from verify.statistics.intervals import enclosure
 from verify.trial.design import Design
 from verify.trial.evidence import ANY, UnexpectedOutcomeError, require_expected
-from verify.trial.settings import Settings
-from verify.trial.trial import BUDGET, DivergedError, Trial
+from verify.trial.measurement import Networks
+from verify.trial.trial import BUDGET, Trial
 
 CLAIM = CLAIMS["product-model"]
 
@@ -38,9 +37,9 @@ def design(instances: int = 1) -> Design:
 def finished(estimate: float = 1.0, control: float = 2.0, asked: str | None = None, measured: str = "") -> Trial:
     trial = Trial(CLAIM, Settings(scale=asked))
     (declared,) = trial.declare([design()])
-    parameters = {"scale": measured} if measured else {}
-    trial.decide(declared, enclosure(estimate, 0.01), parameters=parameters, prediction=None)
-    trial.control("off", "nothing holds", declared, enclosure(control, 0.01), parameters={})
+    networks = Networks(language="hmm", scale=measured, replicates=46) if measured else None
+    trial.decide(declared, enclosure(estimate, 0.01), networks=networks)
+    trial.control("off", "nothing holds", declared, enclosure(control, 0.01))
     return trial
 
 
@@ -96,7 +95,7 @@ def test_a_missed_control_fails_and_is_named() -> None:
 def test_no_control_no_conclusion() -> None:
     trial = Trial(CLAIM, Settings())
     (declared,) = trial.declare([design()])
-    trial.decide(declared, enclosure(1.0, 0.01), parameters={}, prediction=None)
+    trial.decide(declared, enclosure(1.0, 0.01))
     with pytest.raises(ValueError, match="without a control"):
         trial.conclude()
 
@@ -104,10 +103,10 @@ def test_no_control_no_conclusion() -> None:
 def test_an_undecided_design_and_a_missing_instance_are_errors() -> None:
     trial = Trial(CLAIM, Settings())
     (declared,) = trial.declare([design(instances=2)])
-    trial.control("off", "nothing holds", declared, enclosure(2.0, 0.01), parameters={})
+    trial.control("off", "nothing holds", declared, enclosure(2.0, 0.01))
     with pytest.raises(ValueError, match="did not decide: value"):
         trial.conclude()
-    trial.decide(declared, enclosure(1.0, 0.01), parameters={}, prediction=None)
+    trial.decide(declared, enclosure(1.0, 0.01))
     with pytest.raises(ValueError, match="expected 2 declared instances"):
         trial.conclude()
 
@@ -128,30 +127,15 @@ def test_designs_are_declared_once_for_the_right_claim_within_the_budget() -> No
 def test_only_declared_designs_decide() -> None:
     trial = Trial(CLAIM, Settings())
     with pytest.raises(ValueError, match="not a declared design"):
-        trial.decide(design(), enclosure(1.0, 0.01), parameters={}, prediction=None)
+        trial.decide(design(), enclosure(1.0, 0.01))
 
 
 def test_streams_depend_on_root_seed_claim_and_purpose() -> None:
     one, two = Trial(CLAIM, Settings(root_seed=1)), Trial(CLAIM, Settings(root_seed=2))
-    assert one.numpy("a").integers(1 << 60) == one.numpy("a").integers(1 << 60)
-    assert one.numpy("a").integers(1 << 60) != one.numpy("b").integers(1 << 60)
-    assert one.numpy("a").integers(1 << 60) != two.numpy("a").integers(1 << 60)
+    assert one.rng("a").integers(1 << 60) == one.rng("a").integers(1 << 60)
+    assert one.rng("a").integers(1 << 60) != one.rng("b").integers(1 << 60)
+    assert one.rng("a").integers(1 << 60) != two.rng("a").integers(1 << 60)
     assert torch.equal(torch.rand(3, generator=one.torch("x")), torch.rand(3, generator=one.torch("x")))
-
-
-def test_a_diverged_ensemble_is_an_error_that_names_replica_step_and_rate() -> None:
-    trial = Trial(CLAIM, Settings())
-    start = torch.tensor([[30.0, 0.05]] * 4, dtype=torch.float64)
-    with pytest.raises(DivergedError, match=r"replicas diverged, replica \d+ first at step \d+ with learning rate 50"):
-        trial.ensemble(ProductModel(1.5), start, Sgd(learning_rate=50.0, momentum=0.99), 4000, "x")
-
-
-def test_equal_paths_share_their_random_numbers() -> None:
-    trial = Trial(CLAIM, Settings())
-    start = ProductModel(1.0).flattest().expand(8, 2)
-    runs = [trial.ensemble(ProductModel(1.0), start, Sgd(learning_rate=0.1), 20, path) for path in ("a", "a", "b")]
-    assert torch.equal(runs[0], runs[1])
-    assert not torch.equal(runs[0], runs[2])
 
 
 def test_progress_counts_tasks() -> None:
@@ -163,12 +147,12 @@ def test_progress_counts_tasks() -> None:
     assert seen == [0.25, 0.75]
 
 
-def test_stored_evidence_is_recalled_in_place_of_measuring() -> None:
+def test_stored_evidence_is_used_in_place_of_measuring() -> None:
     stored = finished().conclude()
     trial = Trial(CLAIM, Settings(profile="quick"))
     trial.declare([design()])
-    trial.recall(stored)
-    assert trial.recalled
+    trial.use_stored(stored)
+    assert trial.uses_stored
     assert trial.conclude() is stored
 
 
@@ -178,10 +162,10 @@ def test_stored_evidence_of_another_design_is_refused(change: dict[str, object])
     trial = Trial(CLAIM, Settings())
     trial.declare([design()])
     with pytest.raises(ValueError, match="measure again"):
-        trial.recall(stored)
+        trial.use_stored(stored)
 
 
-def test_nothing_is_recalled_over_a_measurement() -> None:
+def test_nothing_stored_is_used_over_a_measurement() -> None:
     trial = finished()
     with pytest.raises(ValueError, match="nothing measured"):
-        trial.recall(finished().conclude())
+        trial.use_stored(finished().conclude())

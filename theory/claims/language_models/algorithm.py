@@ -138,12 +138,7 @@ CLAIM = Claim(
     ),
     uses=("same-loss-different-transfer", "transfer-bound", "transfer-pairs"),
     source="paper §3, training algorithm (figures second-hand); the counterexample is ours",
-    figure="AdamW 89.9%, adversarial 83.1%, lookup table 71.2% (grammar, task A); 49.2%, 42.3%, 39.7% (task B); "
-    "second-hand",
-    would_change="An interval below 0.07 for either inequality, in one language, refutes it; a task whose label can be "
-    "read off p* less directly than off trained features could turn the second.",
     derive=derive,
-    expected="refuted",
     formulas={
         "": closed_form(
             "beats-symmetric",

@@ -261,11 +261,7 @@ CLAIM = Claim(
         "for the exchange: leading order in the difference of the tasks, at a minimum between theirs",
     ),
     uses=("product-model", "trace-is-not-invariant"),
-    expected="refuted",
     source="Nexus, arXiv 2604.09258 (abstract second-hand; no coefficient known); exchange with flatness: ours",
-    figure="none known of Nexus; −0.4 is ours",
-    would_change="An interval above −0.4 for either correlation, in one language, refutes it; intervals below 0 that "
-    "reach −0.4 for both, in every language, would support it.",
     derive=derive,
     formulas={
         "": closed_form(

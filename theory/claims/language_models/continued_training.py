@@ -99,11 +99,7 @@ CLAIM = Claim(
     ),
     uses=("plateau", "slow-flow", "same-loss-different-transfer"),
     source="paper §3, training after convergence (figures second-hand); the rate of exchange is ours",
-    figure="+1.6 points (grammar, task C), +4.0 points (hidden Markov model, task 10); second-hand",
-    would_change="An interval below 0.02 in one language refutes it; intervals above 0 that reach 0.02 in every "
-    "language, perhaps after a longer continuation, would support it.",
     derive=derive,
-    expected="refuted",
     formulas={
         "": closed_form(
             "exchange",

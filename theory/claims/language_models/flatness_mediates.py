@@ -128,11 +128,7 @@ CLAIM = Claim(
     ),
     uses=("plateau", "slow-flow"),
     source="paper §5 taken causally (second-hand); penalty and isotropic drift are ours, after arXiv 2110.06914",
-    figure="none known; both interventions are ours",
-    would_change="An interval below 0.02 for either intervention, in one language, refutes it; intervals above 0 that "
-    "reach 0.02 for both, in every language, would support it.",
     derive=derive,
-    expected="refuted",
     formulas={
         "": closed_form(
             "weight",

@@ -99,10 +99,5 @@ CLAIM = Claim(
     ),
     uses=("same-loss-different-transfer", "trace-is-not-invariant"),
     source="paper §5, flatness against downstream performance (second-hand, no coefficient known); reversal: ours",
-    figure="no coefficient known; accuracy 55.7% at tr H 8.01 and 50.2% at 19.34 (grammar, task C), 50.5% at 12.6 and "
-    "40.4% at 19.8 (task B, sizes); second-hand",
-    would_change="An interval above −0.4 for either measure, in one language, refutes it; intervals below 0 that reach "
-    "−0.4 for both, in every language, would support it.",
     derive=derive,
-    expected="refuted",
 )

@@ -132,11 +132,7 @@ CLAIM = Claim(
     ),
     uses=("flattest-pairs", "flattest-brackets"),
     source="paper §3, model size, and App. B.3–B.4 (second-hand); the width law is ours",
-    figure="+6.9 points (grammar), +4.5 points (hidden Markov model), +2.0 points (samples of OPT); second-hand",
-    would_change="An interval below 0.045 in one language refutes it, intervals above 0 that reach 0.045 in every "
-    "language would support it, and more units would decide where it is open.",
     derive=derive,
-    expected="inconclusive",
     formulas={
         "": closed_form("width-law", RATIO, Parameter("c", copies, "copies of each neuron, pairs", minimum=1, step=1)),
         "degree": closed_form(

@@ -144,9 +144,6 @@ CLAIM = Claim(
     ),
     uses=("noise-covariance", "plateau", "slow-flow"),
     source="ours; a consequence of paper Theorem 4.3 (second-hand), tried on transformers",
-    figure="none known (curves that we do not have); ln 0.9 is ours",
-    would_change="An interval above ln 0.9 in one language refutes it; intervals below 0 that reach ln 0.9 in every "
-    "language support it.",
     derive=derive,
     formulas={
         "": closed_form(

@@ -154,9 +154,6 @@ CLAIM = Claim(
     ),
     uses=("plateau", "noise-lowers-trace"),
     source="ours; the linearised law is classical, that it holds on transformers is tried here",
-    figure="none known; the claim is ours",
-    would_change="An interval for the ratio, widened by the allowance for the sample of contexts, that misses 1 in one "
-    "language refutes it; one that contains 1 and is wider than the margin would leave it open.",
     derive=derive,
     formulas={
         "": closed_form(

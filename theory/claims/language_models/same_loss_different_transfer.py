@@ -129,9 +129,6 @@ CLAIM = Claim(
     ),
     uses=("transfer-bound", "transfer-pairs"),
     source="paper §3, first finding (figures second-hand); the derivations are ours",
-    figure="+6.8, +6.9, +5.5 points (grammar, tasks A, B, C); second-hand",
-    would_change="An interval below 0.07 in one language refutes it; intervals above 0 that reach 0.07 in every "
-    "language support it.",
     derive=derive,
     formulas={
         "": closed_form(

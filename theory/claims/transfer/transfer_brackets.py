@@ -147,7 +147,7 @@ _N = Parameter("n", n, "number of labelled examples", minimum=0, step=1)
 CLAIM = Claim(
     id="transfer-brackets",
     place=2,
-    title="n labels suffice on the flattest bracket features, with probability 1 − 2^{−n}",
+    title="n labels suffice on the flattest bracket features, with probability 1 − 2⁻ⁿ",
     statement=r"\Pr[\text{minimum-norm head on } n \text{ labels is exact}] = 1 - 2^{-n}",
     hypotheses=(
         "features relu(w_j·x) of a flattest bracket net, T ≥ 4, any width m ≥ 2",

@@ -1,4 +1,4 @@
-"""Rank arms by the distance between the minima of their two tasks, by their flatness and by their transfer."""
+"""Rank conditions by the distance between the minima of their two tasks, by their flatness and by their transfer."""
 
 from __future__ import annotations
 
@@ -10,20 +10,29 @@ from torch import Tensor
 from verify.cohorts.closeness import Task, end_of
 from verify.cohorts.cohort import Cohort
 from verify.cohorts.comparison import Comparison, Contrast
-from verify.cohorts.conditions import descent
+from verify.cohorts.conditions import anneal
 from verify.cohorts.designs import contrast
 from verify.cohorts.families import MIXTURES
 from verify.cohorts.laboratory import trained
 from verify.cohorts.ranks import RANKED, correlations, dealt, pooled
 from verify.cohorts.scale import scale_of
-from verify.cohorts.verdicts import half_width, record, record_control
+from verify.cohorts.verdicts import mean, record, record_control
+from verify.environment import Profile
 from verify.trial.design import Design
-from verify.trial.report import HALF_WIDTH
-from verify.trial.settings import Profile
+from verify.trial.measurement import Reported
+from verify.trial.outlook import Outlook
 from verify.trial.stored import stored
 from verify.trial.trial import Trial
 
 CLAIM = "closeness-predicts"
+OUTLOOK = Outlook(
+    finding="Over ways of training to the same loss, the nearer the minima of its two tasks the better a network "
+    "transfers.",
+    expected="refuted",
+    figure="none known of Nexus; −0.4 is ours",
+    would_change="An interval above −0.4 for either correlation, in one language, refutes it; intervals below 0 that "
+    "reach −0.4 for both, in every language, would support it.",
+)
 RHO = -0.4
 SCALE = f"small:{','.join(family.name for family in MIXTURES)}"
 """Whatever is asked for: two languages at once, small enough to be written out."""
@@ -62,17 +71,17 @@ def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """The arms of a cohort and, a row for each that is ranked, how far apart trainings from it end.
+    """The conditions of a cohort and, a row for each that is ranked, how far apart trainings from it end.
 
     Attributes:
-        arms: their comparison.
+        comparison: of the conditions.
         distance: ‖θ₁ − θ₂‖.
         relative: ‖θ₁ − θ₂‖ / ‖θ‖.
         same: ‖θ_k − θ_k'‖ of two trainings on one task with examples of their own, mean over both tasks.
         left: share of the excess loss on a task that is left where its training ends, mean.
     """
 
-    arms: Comparison
+    comparison: Comparison
     distance: Tensor
     relative: Tensor
     same: Tensor
@@ -80,16 +89,16 @@ class Measured:
 
     @classmethod
     def of(cls, cohort: Cohort, device: str) -> Measured:
-        """Measure the arms, which are trained on first use."""
-        arms = Comparison.of(cohort, RANKED, accuracy=RANKED, traces=RANKED)
+        """Measure the conditions, which are trained on first use."""
+        comparison = Comparison.of(cohort, RANKED, accuracy=RANKED, traces=RANKED)
         scale, seeds = cohort.scale, [cohort.seeds("closeness", purpose) for purpose in ("reference", "both", "again")]
         tasks = Task.components(cohort.languages, scale.reference, seeds[0])
         distance, relative, same, left = [], [], [], []
         for name in RANKED:
-            network = arms.points[name].network
+            network = comparison.points[name].network
             (first, second), again = (
                 [
-                    end_of(network, task, descent(scale), scale.descent, own, device=device, cohort=cohort)
+                    end_of(network, task, anneal(scale), scale.anneal, own, device=device, cohort=cohort)
                     for task in tasks
                 ]
                 for own in seeds[1:]
@@ -99,51 +108,50 @@ class Measured:
             same.append((first.distance(again[0]) + second.distance(again[1])) / 2)
             left.append((first.left + second.left) / 2)
         return cls(
-            arms, torch.stack(distance), torch.stack(relative), torch.stack(same), float(torch.stack(left).mean())
+            comparison, torch.stack(distance), torch.stack(relative), torch.stack(same), float(torch.stack(left).mean())
         )
 
 
 def test_closeness_predicts(trial: Trial) -> None:
     transfer, exchange = trial.declare(designs(trial.profile, trial.scale))
     if trial.profile != "full" and trial.scale is None:
-        trial.recall(stored(CLAIM, "medium"))
+        trial.use_stored(stored(CLAIM, "medium"))
         return
     for found in trained(trial, RANKED, lambda cohort: Measured.of(cohort, trial.device), SCALE):
-        arms, family = found.arms, found.arms.cohort.family.name
-        accuracy = torch.stack([arms.accuracy(name) for name in RANKED])
-        excess = torch.stack([arms.points[name].excess for name in RANKED])
-        trace = torch.stack([arms.sharpness(name).trace for name in RANKED])
-        invariant = torch.stack([arms.sharpness(name).invariant for name in RANKED])
+        comparison, family = found.comparison, found.comparison.cohort.family.name
+        accuracy = torch.stack([comparison.accuracy(name) for name in RANKED])
+        excess = torch.stack([comparison.points[name].excess for name in RANKED])
+        trace = torch.stack([comparison.sharpness(name).trace for name in RANKED])
+        invariant = torch.stack([comparison.sharpness(name).invariant for name in RANKED])
         by_distance, by_trace = (correlations(measure, accuracy, excess) for measure in (found.distance, trace))
         beside = {
             "ρ of tr F": mean(by_trace),
-            f"ρ of tr F{HALF_WIDTH}": round(half_width(by_trace), 4),
             "ρ of Σθ²F": mean(correlations(invariant, accuracy, excess)),
             "ρ − ρ of tr F": mean(by_distance - by_trace),
-            f"ρ − ρ of tr F{HALF_WIDTH}": round(half_width(by_distance - by_trace), 4),
             "ρ of ‖θ₁ − θ₂‖/‖θ‖": mean(correlations(found.relative, accuracy, excess)),
-            "excess left on a task": round(found.left, 4),
+            "excess left on a task": Reported(found.left),
         }
-        over_runs = pooled(found.distance, accuracy, excess, trial.numpy("bootstrap", family))
-        record(trial, transfer, arms, Contrast(by_distance, 0.0), **beside, **over_runs)
+        over_runs = pooled(found.distance, accuracy, excess, trial.rng("bootstrap", family))
+        beside["pooled ρ given the excess"] = over_runs
+        record(trial, transfer, comparison, Contrast(by_distance, 0.0), beside)
         beside = {
             "ρ with Σθ²F": mean(correlations(found.distance, invariant, excess)),
             "ρ of ‖θ₁ − θ₂‖/‖θ‖": mean(correlations(found.relative, trace, excess)),
             "ρ if the tasks are one language": mean(correlations(found.same, trace, excess)),
         }
-        record(trial, exchange, arms, Contrast(correlations(found.distance, trace, excess), 0.0), **beside)
+        record(trial, exchange, comparison, Contrast(correlations(found.distance, trace, excess), 0.0), beside)
         for name, broken, design, rho in (
             (
                 "shuffled distances",
-                "a unit's distances are dealt to its arms at random",
+                "a replicate's distances are dealt to its conditions at random",
                 transfer,
-                dealt(found.distance, accuracy, excess, trial.numpy("shuffle", family)),
+                dealt(found.distance, accuracy, excess, trial.rng("shuffle", family)),
             ),
             (
                 "shuffled distances against tr F",
-                "a unit's distances are dealt to its arms at random",
+                "a replicate's distances are dealt to its conditions at random",
                 exchange,
-                dealt(found.distance, trace, excess, trial.numpy("shuffle against tr F", family)),
+                dealt(found.distance, trace, excess, trial.rng("shuffle against tr F", family)),
             ),
             (
                 "one language twice",
@@ -152,9 +160,4 @@ def test_closeness_predicts(trial: Trial) -> None:
                 correlations(found.same, accuracy, excess),
             ),
         ):
-            record_control(trial, name, broken, design, arms, Contrast(rho, 0.0))
-
-
-def mean(values: Tensor) -> float:
-    """Return the mean over units, to four digits."""
-    return round(float(values.mean()), 4)
+            record_control(trial, name, broken, design, comparison, Contrast(rho, 0.0))

@@ -1,4 +1,4 @@
-"""Rank arms by their flatness and by their transfer, inside every unit, at the same excess loss."""
+"""Rank conditions by their flatness and by their transfer, inside every replicate, at the same excess loss."""
 
 from __future__ import annotations
 
@@ -10,21 +10,32 @@ from torch import Tensor
 from verify.cohorts.cohort import Cohort
 from verify.cohorts.comparison import Comparison, Contrast
 from verify.cohorts.designs import contrast
-from verify.cohorts.laboratory import recalled, trained
+from verify.cohorts.laboratory import from_stored, trained
 from verify.cohorts.ranks import RANKED, correlations, dealt, mean_where_defined, pooled, reliability, without_ranks
 from verify.cohorts.scale import scale_of
 from verify.cohorts.sharpness import Sharpness
 from verify.cohorts.verdicts import record, record_control
+from verify.environment import Profile
 from verify.trial.design import Design
-from verify.trial.settings import Profile
+from verify.trial.measurement import Reported
+from verify.trial.outlook import Outlook
 from verify.trial.trial import Trial
 
 CLAIM = "flatness-predicts"
+OUTLOOK = Outlook(
+    finding="Over ways of training to the same loss, the flatter a network the better it transfers, with a rank "
+    "correlation of 0.4.",
+    expected="refuted",
+    figure="no coefficient known; accuracy 55.7% at tr H 8.01 and 50.2% at 19.34 (grammar, task C), 50.5% at 12.6 and "
+    "40.4% at 19.8 (task B, sizes); second-hand",
+    would_change="An interval above −0.4 for either measure, in one language, refutes it; intervals below 0 that "
+    "reach −0.4 for both, in every language, would support it.",
+)
 RHO = -0.4
 
 
 def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
-    """Return the designs: a rank correlation of −0.4 inside units, for tr F and for the invariant measure."""
+    """Return the designs: a rank correlation of −0.4 inside replicates, for tr F and for the invariant measure."""
     return tuple(
         contrast(
             CLAIM,
@@ -43,34 +54,40 @@ def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
 
 def test_flatness_predicts(trial: Trial) -> None:
     raw, invariant = trial.declare(designs(trial.profile, trial.scale))
-    if recalled(trial):
+    if from_stored(trial):
         return
     measures: dict[Design, Callable[[Sharpness], Tensor]] = {raw: lambda s: s.trace, invariant: lambda s: s.invariant}
 
     def measured(cohort: Cohort) -> tuple[Comparison, Tensor]:
-        arms = Comparison.of(cohort, RANKED, traces=RANKED)
-        return arms, torch.stack([arms.halves(name) for name in RANKED], 1)
+        comparison = Comparison.of(cohort, RANKED, traces=RANKED)
+        return comparison, torch.stack([comparison.halves(name) for name in RANKED], 1)
 
-    for arms, halves in trained(trial, RANKED, measured):
-        family = arms.cohort.family.name
-        accuracy = torch.stack([arms.accuracy(name) for name in RANKED])
-        excess = torch.stack([arms.points[name].excess for name in RANKED])
-        shown: dict[str, float | int | str] = {"reliability of the exam's ranks": reliability(halves, excess)}
-        for part in arms.sharpness(RANKED[0]).parts:
-            table = torch.stack([arms.sharpness(name).parts[part] for name in RANKED])
-            shown[f"ρ of tr F, {part}"] = mean_where_defined(table, accuracy, excess)
+    for comparison, halves in trained(trial, RANKED, measured):
+        family = comparison.cohort.family.name
+        accuracy = torch.stack([comparison.accuracy(name) for name in RANKED])
+        excess = torch.stack([comparison.points[name].excess for name in RANKED])
+        shown = {"reliability of the exam's ranks": Reported(reliability(halves, excess))}
+        for part in comparison.sharpness(RANKED[0]).parts:
+            table = torch.stack([comparison.sharpness(name).parts[part] for name in RANKED])
+            shown[f"ρ of tr F, {part}"] = Reported(mean_where_defined(table, accuracy, excess))
         for design, measure in measures.items():
-            table = torch.stack([measure(arms.sharpness(name)) for name in RANKED])
+            table = torch.stack([measure(comparison.sharpness(name)) for name in RANKED])
             found = Contrast(correlations(table, accuracy, excess), 0.0)
-            generator = trial.numpy("bootstrap", family, design.statistic)
-            beside = shown | {"units without ranks": without_ranks(table, accuracy, excess)}
-            record(trial, design, arms, found, **pooled(table, accuracy, excess, generator), **beside)
-            shuffled = dealt(table, accuracy, excess, trial.numpy("shuffle", family))
+            name = "tr F" if design is raw else "Σθ²F"
+            # The name of a random stream: it stays, whatever the statistic is called.
+            generator = trial.rng("bootstrap", family, f"mean Spearman ρ of {name} with accuracy inside units")
+            beside = {
+                "pooled ρ given the excess": pooled(table, accuracy, excess, generator),
+                **shown,
+                "units without ranks": Reported(float(without_ranks(table, accuracy, excess))),
+            }
+            record(trial, design, comparison, found, beside)
+            shuffled = dealt(table, accuracy, excess, trial.rng("shuffle", family))
             record_control(
                 trial,
-                f"shuffled {'tr F' if design is raw else 'Σθ²F'}",
-                "a unit's measures are dealt to its arms at random",
+                f"shuffled {name}",
+                "a replicate's measures are dealt to its conditions at random",
                 design,
-                arms,
+                comparison,
                 Contrast(shuffled, 0.0),
             )

@@ -14,16 +14,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from theory.claims import find
+from verify.environment import Profile
 from verify.minimisers.dictionary import DictionaryMinimum, bracket_dictionary_minimum, dictionary_minimum
 from verify.minimisers.retraction import random_minimiser
 from verify.models.brackets import BracketModel, bracket_contexts
 from verify.models.exact import fisher_trace, hessian
 from verify.statistics.intervals import Interval, enclosure
 from verify.trial.design import Design
-from verify.trial.settings import Profile
+from verify.trial.outlook import Outlook
 from verify.trial.trial import BUDGET, Trial
 
 CLAIM = "flattest-brackets"
+OUTLOOK = Outlook(
+    finding="The flattest perfect model of brackets lets every neuron count: all look along the one direction (1, …, "
+    "1).",
+)
 EPS = float(np.finfo(np.float64).eps)
 LARGEST_WEIGHT = 2
 NEAREST_ANGLE = 0.2
@@ -204,7 +209,7 @@ def test_flattest_minimum(trial: Trial) -> None:
     value, unique, nothing_below = trial.declare(designs(trial.profile))
     trial.plan(size.instances + 1)
     for i in range(size.instances):
-        instance = draw(trial.numpy("instance", i), size, squared=i % 3 == 1)
+        instance = draw(trial.rng("instance", i), size, squared=i % 3 == 1)
         others = other_directions(instance.T, size.directions, trial.torch("directions", i))
         complete = instance.minimum(torch.cat([others, axis(instance.T)]))
         ratio = axis_free_ratio(instance.minimum(others), complete)
@@ -225,7 +230,7 @@ def test_flattest_minimum(trial: Trial) -> None:
 
 
 def _value_controls(trial: Trial, value: Design, nothing_below: Design, size: Size) -> None:
-    drawn = draw(trial.numpy("control"), size, squared=False)
+    drawn = draw(trial.rng("control"), size, squared=False)
     instance = Instance(min(drawn.T, 6), drawn.alpha)
     others = other_directions(instance.T, size.directions, trial.torch("control directions"))
     complete = instance.minimum(torch.cat([others, axis(instance.T)]))
@@ -274,7 +279,7 @@ def memorising(T: int, *, nested: bool) -> Float[Tensor, "direction feature"]:
 
 
 def _uniqueness_controls(trial: Trial, unique: Design, size: Size) -> None:
-    alpha = draw(trial.numpy("uniqueness control"), size, squared=False).alpha
+    alpha = draw(trial.rng("uniqueness control"), size, squared=False).alpha
     for name, broken, T, nested in (
         ("words of length 2", "T ≥ 4: no swap exists, and a lookup table is as flat", 2, False),
         ("nested words of length 4", "contexts are no longer symmetric under z ↦ −z", 4, True),

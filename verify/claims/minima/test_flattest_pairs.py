@@ -12,16 +12,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from theory.claims import find
+from verify.environment import Profile
 from verify.minimisers.flattest import TraceMinimum, minimise_trace
 from verify.minimisers.retraction import random_minimiser
 from verify.models.exact import fisher_trace
 from verify.models.pairs import PairModel
 from verify.statistics.intervals import Interval, enclosure
 from verify.trial.design import Design
-from verify.trial.settings import Profile
+from verify.trial.outlook import Outlook
 from verify.trial.trial import BUDGET, Trial
 
 CLAIM = "flattest-pairs"
+OUTLOOK = Outlook(
+    finding="Of all the networks that model the pair language perfectly, the flattest uses just two features, however "
+    "wide it is.",
+)
 EPS = float(np.finfo(np.float64).eps)
 
 
@@ -166,7 +171,7 @@ def test_flattest_minimum(trial: Trial) -> None:
     trace, place = trial.declare(designs(trial.profile))
     trial.plan(size.instances + 1)
     for i in range(size.instances):
-        instance = draw(trial.numpy("instance", i), size, odd=i % 2 == 0)
+        instance = draw(trial.rng("instance", i), size, odd=i % 2 == 0)
         least = search(instance, starts(instance, size.starts, trial.torch("starts", i)))
         for design, measured in (
             (trace, ratio(least, instance.prediction)),
@@ -175,7 +180,7 @@ def test_flattest_minimum(trial: Trial) -> None:
             trial.decide(design, measured, parameters=instance.parameters, prediction=instance.prediction)
         trial.advance()
 
-    instance = draw(trial.numpy("control"), size, odd=True)
+    instance = draw(trial.rng("control"), size, odd=True)
     points = starts(instance, size.starts, trial.torch("control starts"))
     least = search(instance, points)
     trial.advance()

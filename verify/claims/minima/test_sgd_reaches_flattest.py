@@ -15,17 +15,22 @@ from torch import Tensor
 from theory.claims import find
 from verify.downstream.minimum_norm import transfer_experiment
 from verify.ensembles import Gradient, Sgd
+from verify.ensembles.on_trial import ensemble
+from verify.environment import Profile
 from verify.minimisers.constraint import MinimiserConstraint
 from verify.minimisers.retraction import gauss_newton, random_minimiser
 from verify.models.brackets import BracketModel
-from verify.models.exact import excess_loss, fisher_trace
+from verify.models.exact import exact_excess, fisher_trace
 from verify.models.pairs import PairModel
 from verify.statistics.intervals import Samples
 from verify.trial.design import Design
-from verify.trial.settings import Profile
+from verify.trial.outlook import Outlook
 from verify.trial.trial import BUDGET, Trial
 
 CLAIM = "sgd-reaches-flattest"
+OUTLOOK = Outlook(
+    finding="From most random starts, SGD on sampled labels ends at the flattest minimum.",
+)
 LEARNING_RATE = 0.05
 SLOW_TIME = 50.0
 """τ in units of the time 1/(σ'(α)|α|^{2/3}), brackets 1/σ'(α), on which tr H changes: θ scales with |α|^{1/3}."""
@@ -202,14 +207,14 @@ def run(
     )
     for stage, (rate, tau) in enumerate(stages):
         sgd = Sgd(rate, gradient=gradient)
-        theta = trial.ensemble(instance.model, theta, sgd, sgd.steps_for(tau), *path, stage)
-    return trial.ensemble(instance.model, theta, DESCENT, DESCENT_STEPS, *path, "descent")
+        theta = ensemble(trial, instance.model, theta, sgd, sgd.steps_for(tau), *path, stage)
+    return ensemble(trial, instance.model, theta, DESCENT, DESCENT_STEPS, *path, "descent")
 
 
 def reached(instance: Instance, theta: Float[Tensor, "start parameter"], least: float) -> Samples:
     """Whether each end is on Γ with tr H within `TOLERANCE` of a value."""
     ratio = fisher_trace(instance.model, theta) / least
-    near: Bool[Tensor, " start"] = ((ratio - 1).abs() <= TOLERANCE) & (excess_loss(instance.model, theta) <= ON_GAMMA)
+    near: Bool[Tensor, " start"] = ((ratio - 1).abs() <= TOLERANCE) & (exact_excess(instance.model, theta) <= ON_GAMMA)
     indicator: Samples = near.to(torch.float64).numpy()
     return indicator
 
@@ -218,7 +223,7 @@ def featured(model: PairModel, theta: Float[Tensor, "start parameter"]) -> Sampl
     """Whether each end is on Γ, where the weight is meaningful, with `WEIGHT` of its weight on the two features."""
     a, w, _ = model.split(theta)
     share = abs(model.alpha) / (a.abs() * w.square().sum(-1)).sum(-1)
-    good: Samples = ((share >= WEIGHT) & (excess_loss(model, theta) <= ON_GAMMA)).to(torch.float64).numpy()
+    good: Samples = ((share >= WEIGHT) & (exact_excess(model, theta) <= ON_GAMMA)).to(torch.float64).numpy()
     return good
 
 
@@ -246,7 +251,7 @@ def test_reaches_flattest(trial: Trial) -> None:
     flat, on_features, probed = declared
     trial.plan(4 * (size.pairs + len(size.brackets) + 2))
     for i in range(size.pairs):
-        instance = draw(trial.numpy("instance", i), size)
+        instance = draw(trial.rng("instance", i), size)
         model = instance.model
         assert isinstance(model, PairModel)
         start = instance.starts(size.starts, trial.torch("starts", i))
@@ -261,7 +266,7 @@ def test_reaches_flattest(trial: Trial) -> None:
             _wrong_constants(trial, flat, instance, end)
             _without_noise(trial, declared, instance, start[: size.groups * size.nets])
     for i, T in enumerate(size.brackets):
-        instance = draw_brackets(trial.numpy("brackets", i), T)
+        instance = draw_brackets(trial.rng("brackets", i), T)
         start = instance.starts(size.starts, trial.torch("bracket starts", i))
         end = run(trial, instance, start, "sampled", "bracket replicas", i)
         least = instance.prediction

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from theory.claims import find
+from verify.environment import Profile
 from verify.minimisers.retraction import random_minimiser
 from verify.models.brackets import BracketModel
 from verify.models.exact import fisher, fisher_trace, hessian, label_noise_covariance, log_prob, log_prob_jacobian
@@ -19,10 +20,14 @@ from verify.models.model import FiniteModel
 from verify.models.pairs import PairModel
 from verify.models.product import ProductModel
 from verify.trial.design import Design
-from verify.trial.settings import Profile
+from verify.trial.outlook import Outlook
 from verify.trial.trial import BUDGET, Trial
 
 CLAIM = "noise-covariance"
+OUTLOOK = Outlook(
+    finding="Where the loss is least, the noise of mini-batches is spread over directions exactly as the curvature of "
+    "the loss is.",
+)
 REJECTIONS = 1000
 """Gaussian draws that may miss Γ: narrow bracket models often cannot attain p*."""
 EPS = float(np.finfo(np.float64).eps)
@@ -143,7 +148,7 @@ def test_noise_is_curvature(trial: Trial) -> None:
     on, off = trial.declare(designs(trial.profile))
     trial.plan(2 * size.instances + 3)
     for i in range(size.instances):
-        generator = trial.numpy("instance", i)
+        generator = trial.rng("instance", i)
         model = draw(generator, i)
         theta = random_minimiser(model, trial.torch("point", i), max_rejections=REJECTIONS).theta[0]
         batch = int(generator.choice([1, 2, 4]))
@@ -157,7 +162,7 @@ def test_noise_is_curvature(trial: Trial) -> None:
         trial.decide(off, ratios(trial, model, away, matrix, "off", i), parameters=facts, prediction=1.0)
         trial.advance()
 
-    alpha = float(trial.numpy("control").uniform(1.0, 2.0))
+    alpha = float(trial.rng("control").uniform(1.0, 2.0))
     wrong = 0.3 * alpha
     model, labels = PairModel(3, 5, alpha), PairModel(3, 5, wrong).conditional
     theta = random_minimiser(model, trial.torch("control point")).theta[0]

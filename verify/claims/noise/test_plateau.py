@@ -14,18 +14,24 @@ from scipy.linalg import solve_discrete_lyapunov
 
 from theory.claims import find
 from verify.ensembles import Gradient, Sgd, run_ensemble
+from verify.ensembles.on_trial import DivergedError, ensemble
+from verify.environment import Profile
 from verify.minimisers.constraint import MinimiserConstraint
 from verify.minimisers.retraction import random_minimiser, retract
-from verify.models.exact import excess_loss, fisher_trace, hessian
+from verify.models.exact import exact_excess, fisher_trace, hessian
 from verify.models.pairs import PairModel
 from verify.models.product import ProductModel
 from verify.models.two_layer import TwoLayerModel
 from verify.statistics.extrapolation import richardson
 from verify.trial.design import Design
-from verify.trial.settings import Profile
-from verify.trial.trial import BUDGET, DivergedError, Trial
+from verify.trial.outlook import Outlook
+from verify.trial.trial import BUDGET, Trial
 
 CLAIM = "plateau"
+OUTLOOK = Outlook(
+    finding="The training loss stops above its floor by the learning rate times the curvature, over four times the "
+    "batch size.",
+)
 RATES = (0.24, 0.12, 0.06, 0.03)
 """Values of η tr H/(4σ'(α)(1 − β)) at the start: half the variance of f is B times less, and it bends the loss."""
 TERMS = 2
@@ -124,7 +130,7 @@ class Instance:
 
 def draw(trial: Trial, *path: str | int, kind: str, momentum: float = 0.0) -> Instance:
     """Draw 0.5 ≤ |α| ≤ 1.3, B ≤ 2 and a random minimiser that is well conditioned; for products 1 ≤ |α| ≤ 1.8."""
-    generator = trial.numpy(*path)
+    generator = trial.rng(*path)
     alpha = float(generator.choice([-1.0, 1.0]) * generator.uniform(0.5, 1.3))
     batch_size = int(generator.integers(1, 3))
     if kind == "product":
@@ -179,7 +185,7 @@ def settled(
     if result.diverged:
         raise DivergedError(f"{CLAIM}: {len(result.diverged)} replicas diverged at η = {sgd.learning_rate}")
     points = [result.records[k].to("cpu", torch.float64) for k in times]
-    excess = torch.stack([excess_loss(instance.model, theta) for theta in points]).mean(0)
+    excess = torch.stack([exact_excess(instance.model, theta) for theta in points]).mean(0)
     trace = h.sum().expand(size.groups)
     if drift:
         # at all the times: a few of them would not give the mean of a trace that decays
@@ -242,8 +248,8 @@ def _controls(trial: Trial, design: Design) -> None:
     for name, broken, gradient in noiseless:
         quiet = replace(sgd, gradient=gradient)
         steps = math.ceil(1000 / sgd.learning_rate)
-        final = trial.ensemble(instance.model, instance.start[None], quiet, steps, "control", name)
-        value = float(excess_loss(instance.model, final)[0]) / instance.predict(sgd.learning_rate, trace)
+        final = ensemble(trial, instance.model, instance.start[None], quiet, steps, "control", name)
+        value = float(exact_excess(instance.model, final)[0]) / instance.predict(sgd.learning_rate, trace)
         trial.control(name, broken, design, value, parameters=instance.parameters)
     isotropic = replace(sgd, gradient="isotropic", noise_scale=math.sqrt(trace / instance.model.n_parameters))
     noisy = (
@@ -295,6 +301,6 @@ def test_property_excess_is_half_the_quadratic_form_near_the_manifold(
     direction = torch.randn(theta.shape, generator=generator, dtype=torch.float64)
     H = hessian(model, theta)[0]
     quadratic = float(direction[0] @ H @ direction[0]) / 2
-    errors = [float(excess_loss(model, theta + e * direction)[0]) / (e**2 * quadratic) - 1 for e in (2e-4, 1e-4)]
+    errors = [float(exact_excess(model, theta + e * direction)[0]) / (e**2 * quadratic) - 1 for e in (2e-4, 1e-4)]
     # the remainder is cubic: halving the distance halves the relative deviation, up to its own square
     assert abs(errors[1] - errors[0] / 2) <= 1e-2 * abs(errors[0]) + 1e-5

@@ -12,13 +12,18 @@ from hypothesis import strategies as st
 from jaxtyping import Float
 
 from verify.ensembles import Gradient, Sgd
+from verify.ensembles.on_trial import ensemble
+from verify.environment import Profile
 from verify.models.product import ProductModel
 from verify.statistics.extrapolation import richardson
 from verify.trial.design import Design
-from verify.trial.settings import Profile
+from verify.trial.outlook import Outlook
 from verify.trial.trial import BUDGET, Trial
 
 CLAIM = "product-model"
+OUTLOOK = Outlook(
+    finding="In the simplest model SGD makes its two factors equal, exponentially fast and at a predicted rate.",
+)
 RATES = (0.2, 0.1, 0.05, 0.025)
 TERMS = 2
 """Powers of η removed by the extrapolation: η and η², a least-squares fit to four rates."""
@@ -105,7 +110,8 @@ def measure(
     start = instance.start.expand(size.groups * size.replicas, 2)
     columns = []
     for rate in RATES:
-        final = trial.ensemble(
+        final = ensemble(
+            trial,
             ProductModel(instance.alpha),
             start,
             replace(sgd, learning_rate=rate),
@@ -124,7 +130,7 @@ def noiseless_ratio(trial: Trial, instance: Instance, sgd: Sgd, *path: str | int
     """Return Δ(τ)/Δ(0) over its prediction for a run without noise, at the largest rate; it has no sampling error."""
     start = instance.start.expand(1, 2)
     steps = round(instance.tau / RATES[0] ** 2)
-    final = trial.ensemble(ProductModel(instance.alpha), start, replace(sgd, learning_rate=RATES[0]), steps, *path)
+    final = ensemble(trial, ProductModel(instance.alpha), start, replace(sgd, learning_rate=RATES[0]), steps, *path)
     ratio = (final[0, 0] ** 2 - final[0, 1] ** 2) / (start[0, 0] ** 2 - start[0, 1] ** 2)
     return float(ratio) / trial.claim.predict(alpha=instance.alpha, tau=instance.tau)
 
@@ -133,13 +139,13 @@ def test_exponential_law(trial: Trial) -> None:
     (design,) = trial.declare(designs(trial.profile))
     trial.plan(len(RATES) * (design.instances + 2) + 2)
     for i in range(design.instances):
-        instance = draw(trial.numpy("instance", i))
+        instance = draw(trial.rng("instance", i))
         sgd = Sgd(learning_rate=RATES[0], batch_size=instance.batch_size)
         values, remainder = measure(trial, instance, sgd, "replicas", i)
         prediction = trial.claim.predict(alpha=instance.alpha, tau=instance.tau)
         trial.decide(design, values, parameters=instance.parameters, prediction=prediction, systematic=remainder)
 
-    instance = replace(draw(trial.numpy("control")), batch_size=1)
+    instance = replace(draw(trial.rng("control")), batch_size=1)
     sgd = Sgd(learning_rate=RATES[0])
     noiseless: tuple[tuple[str, str, Gradient], ...] = (
         ("full-batch descent", "the gradient has no noise", "full"),

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from theory.claims import find
 from verify.ensembles import Sgd
+from verify.ensembles.on_trial import ensemble
+from verify.environment import Profile
 from verify.minimisers.constraint import MinimiserConstraint
 from verify.minimisers.flow import FlowResult, SlowFlow
 from verify.minimisers.retraction import random_minimiser, retract, tangent_projection
@@ -21,10 +23,14 @@ from verify.models.exact import fisher_trace
 from verify.models.pairs import PairModel
 from verify.statistics.extrapolation import richardson
 from verify.trial.design import Design
-from verify.trial.settings import Profile
+from verify.trial.outlook import Outlook
 from verify.trial.trial import BUDGET, Trial
 
 CLAIM = "slow-flow"
+OUTLOOK = Outlook(
+    finding="SGD does not rest at a minimum: along the set of minima it drifts to where the loss is flatter, at a "
+    "predicted speed.",
+)
 LADDER = (1.0, 2**-0.5, 0.5, 2**-1.5, 0.25)
 """The five learning rates of an instance, in units of its largest one."""
 SHARPNESS, SHARPNESS_WIDE = 0.056, 0.112
@@ -136,7 +142,7 @@ class Instance:
 
 def draw(trial: Trial, kind: tuple[int, float], *path: str | int) -> Instance:
     """Draw d = 2 or 3, a width, 0.7 ≤ α ≤ 2 and the start; τ is the time in which tr H falls by `FALL`."""
-    generator = trial.numpy(*path)
+    generator = trial.rng(*path)
     d = int(generator.integers(2, 4))
     model = PairModel(d, int(generator.integers(d + 1, d + 4)), float(generator.uniform(0.7, 2.0)))
     points = random_minimiser(model, trial.torch(*path, "start"), CANDIDATES)
@@ -199,7 +205,7 @@ def mean_traces(
         options = replace(sgd, learning_rate=rate)
         # smaller rates take more steps and leave less noise: fewer replicas, the first ones of every group
         used = GROUPS * max(2, round(replicas * slower * rung))
-        final = trial.ensemble(instance.model, start[:used], options, options.steps_for(instance.tau), *path)
+        final = ensemble(trial, instance.model, start[:used], options, options.steps_for(instance.tau), *path)
         trace = fisher_trace(instance.model, nearly_projected(constraint, final))
         rates.append(rate)
         columns.append(trace.reshape(-1, GROUPS).mean(0))

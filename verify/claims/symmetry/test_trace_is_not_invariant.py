@@ -16,6 +16,7 @@ from torch import Tensor
 from synthetic.hmm.random import block_hmm
 from theory.claims import find
 from verify.curvature.data import LanguageData, Population
+from verify.environment import Profile
 from verify.networks import Transformer, TransformerConfig
 from verify.networks.rescaling import (
     Factors,
@@ -28,10 +29,14 @@ from verify.networks.rescaling import (
 )
 from verify.statistics.intervals import Interval, enclosure
 from verify.trial.design import Design
-from verify.trial.settings import Profile
+from verify.trial.outlook import Outlook
 from verify.trial.trial import BUDGET, Trial
 
 CLAIM = "trace-is-not-invariant"
+OUTLOOK = Outlook(
+    finding="A network can be rescaled without changing what it computes, and its flatness changes as much as one "
+    "likes.",
+)
 TOKENS, LENGTH, WIDTH, HEADS = 4, 3, 4, 2
 INSTANCES: dict[Profile, int] = {"quick": 6, "default": 24, "full": 240}
 ERROR = 1e-9
@@ -168,7 +173,7 @@ def test_rescaled_traces(trial: Trial) -> None:
     moved, kept = trial.declare(designs(trial.profile))
     trial.plan(moved.instances + 1)
     for i in range(moved.instances):
-        instance = draw(trial.numpy("instance", i))
+        instance = draw(trial.rng("instance", i))
         model, population = instance.network(), instance.population()
         factors = SCALINGS[instance.scaling](model, instance.c)
         scaled = rescale(model, factors)
@@ -182,7 +187,7 @@ def test_rescaled_traces(trial: Trial) -> None:
 
 
 def _controls(trial: Trial, moved: Design, kept: Design) -> None:
-    seed = int(trial.numpy("control").integers(2**31))
+    seed = int(trial.rng("control").integers(2**31))
     instance = Instance(seed, "queries", 2.0)
     model, population = instance.network(), instance.population()
     before = fisher_diagonal(model, population)

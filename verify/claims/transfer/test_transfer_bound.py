@@ -17,12 +17,16 @@ from torch import Tensor
 
 from theory.claims import find
 from verify.downstream.minimum_norm import TransferResult, minimum_norm_head, transfer_experiment
+from verify.environment import Profile
 from verify.models.pairs import PairModel
 from verify.trial.design import Design
-from verify.trial.settings import Profile
+from verify.trial.outlook import Outlook
 from verify.trial.trial import BUDGET, Trial
 
 CLAIM = "transfer-bound"
+OUTLOOK = Outlook(
+    finding="Features that favour no pair of coordinates need about as many labels as there are pairs.",
+)
 LARGEST_D = 7
 WIDTH = 40
 DRAWS = 16
@@ -32,12 +36,12 @@ Features = Callable[[torch.Generator], Float[Tensor, "context feature"]]
 
 @dataclass(frozen=True)
 class Size:
-    """Instances of each design and groups in each; probes for each draw of neurons, and in a group of all pairs."""
+    """Instances of each design and groups in each; heads for each draw of neurons, and in a group of all pairs."""
 
     instances: int
     groups: int
-    probes: int
-    tight_probes: int
+    heads: int
+    tight_heads: int
 
 
 SIZES: dict[Profile, Size] = {
@@ -51,7 +55,7 @@ def designs(profile: Profile) -> tuple[Design, ...]:
     """Return the designs: the bound for Gaussian neurons, and its equality for the kernel of all pairs."""
     size = SIZES[profile]
     alpha = BUDGET.alpha(CLAIM, 2)
-    energy = math.sqrt(math.comb(LARGEST_D, 2)) / math.sqrt(size.tight_probes)
+    energy = math.sqrt(math.comb(LARGEST_D, 2)) / math.sqrt(size.tight_heads)
     return (
         Design(
             claim=CLAIM,
@@ -67,8 +71,8 @@ def designs(profile: Profile) -> tuple[Design, ...]:
             bound="student-t",
             spread=0.15,
             side="lower",
-            justification="A unit is the mean over 16 draws of 40 squared Gaussian neurons, 16 or more probes each. "
-            "In trials on all d and n drawn here, with other seeds, the error over the bound of one probe had a spread "
+            justification="A unit is the mean over 16 draws of 40 squared Gaussian neurons, 16 or more heads each. "
+            "In trials on all d and n drawn here, with other seeds, the error over the bound of one head had a spread "
             "of 0.53 or less for typical neurons, 1.4 for the worst, and its mean given the neurons 0.31 or less, "
             "skewed to the right; the mean over 16 draws has √(0.31²/16 + 0.6²/256) < 0.09 and is near normal.",
         ),
@@ -85,8 +89,8 @@ def designs(profile: Profile) -> tuple[Design, ...]:
             statistic="(1 − MSE) C(d,2)/rank, all pairs as features",
             bound="student-t",
             spread=energy,
-            justification="A unit is the mean over 4096 or more probes of a number in [0, C(d, 2)] with mean 1, "
-            "whose variance is below C(d, 2) ≤ 21, near normal. The least-norm probe is the projection on the span "
+            justification="A unit is the mean over 4096 or more heads of a number in [0, C(d, 2)] with mean 1, "
+            "whose variance is below C(d, 2) ≤ 21, near normal. The least-norm head is the projection on the span "
             "of the kernel functions, and given the rank every pair has the same expected share of it.",
         ),
     )
@@ -139,13 +143,13 @@ def draw(generator: np.random.Generator) -> Instance:
     return Instance(int(generator.integers(5, LARGEST_D + 1)), int(generator.integers(2, 5)))
 
 
-def probe(
-    instance: Instance, hidden: Float[Tensor, "*net context feature"], n: int, probes: int, generator: torch.Generator
+def head(
+    instance: Instance, hidden: Float[Tensor, "*net context feature"], n: int, heads: int, generator: torch.Generator
 ) -> TransferResult:
-    """Train least-norm probes of z₁z₂ on n contexts each, `probes` of them for each net."""
+    """Train least-norm heads of z₁z₂ on n contexts each, `heads` of them for each net."""
     z = instance.contexts
     uniform = torch.full((len(z),), 1 / len(z), dtype=z.dtype)
-    return transfer_experiment(hidden, z[:, 0] * z[:, 1], uniform, n, probes, generator)
+    return transfer_experiment(hidden, z[:, 0] * z[:, 1], uniform, n, heads, generator)
 
 
 def errors(
@@ -154,7 +158,7 @@ def errors(
     """Mean test error over the bound, one value for each group of draws of the features."""
     size, generator = SIZES[trial.profile], trial.torch("gaussian", *path)
     nets = torch.stack([features(generator) for _ in range(size.groups * DRAWS)])
-    means = probe(instance, nets, n, size.probes, generator).mse.mean(1)
+    means = head(instance, nets, n, size.heads, generator).mse.mean(1)
     groups = means.reshape(size.groups, DRAWS).numpy()
     return np.asarray(groups.mean(1) / instance.prediction)
 
@@ -162,8 +166,8 @@ def errors(
 def shares(trial: Trial, instance: Instance, favour: float, *path: str | int) -> Float[np.ndarray, " group"]:
     """Mean of the captured share × C(d, 2)/rank in each group."""
     size = SIZES[trial.profile]
-    total = size.groups * size.tight_probes
-    result = probe(instance, instance.pairs(favour), instance.n, total, trial.torch("pairs", *path))
+    total = size.groups * size.tight_heads
+    result = head(instance, instance.pairs(favour), instance.n, total, trial.torch("pairs", *path))
     share = (1 - result.mse) * math.comb(instance.d, 2) / result.rank
     return share.reshape(size.groups, -1).mean(1).numpy()
 
@@ -172,7 +176,7 @@ def test_bound(trial: Trial) -> None:
     bound, tight = trial.declare(designs(trial.profile))
     trial.plan(bound.instances + 1)
     for i in range(bound.instances):
-        instance = draw(trial.numpy("instance", i))
+        instance = draw(trial.rng("instance", i))
         for design, values in (
             (bound, errors(trial, instance, instance.gaussian, instance.n, i)),
             (tight, shares(trial, instance, 1.0, i)),
@@ -180,7 +184,7 @@ def test_bound(trial: Trial) -> None:
             trial.decide(design, values, parameters=instance.parameters, prediction=instance.prediction)
         trial.advance()
 
-    instance = Instance(5, int(trial.numpy("control").integers(2, 5)))
+    instance = Instance(5, int(trial.rng("control").integers(2, 5)))
     many = 3 * (1 + math.comb(instance.d, 2))
     for name, broken, design, values in (
         (
@@ -191,7 +195,7 @@ def test_bound(trial: Trial) -> None:
         ),
         (
             "labels that are not counted",
-            f"the probe is given {many} labels, the bound counts n",
+            f"the head is given {many} labels, the bound counts n",
             bound,
             errors(trial, instance, instance.gaussian, many, "many"),
         ),
@@ -208,7 +212,7 @@ def test_bound(trial: Trial) -> None:
 @given(
     seed=st.integers(0, 2**32 - 1), d=st.integers(2, 5), n=st.integers(1, 12), ridge=st.sampled_from([0.0, 0.1, 3.0])
 )
-def test_property_a_probe_captures_no_more_than_its_rank(seed: int, d: int, n: int, ridge: float) -> None:
+def test_property_a_head_captures_no_more_than_its_rank(seed: int, d: int, n: int, ridge: float) -> None:
     """For any features and any labelled contexts, Σ_S ‖χ_S − prediction of χ_S‖² ≥ C(d, 2) − n."""
     generator = torch.Generator().manual_seed(seed)
     instance = Instance(d, n)

@@ -15,23 +15,27 @@ from torch import Tensor
 from synthetic.closed_form.brackets import SumSignTask
 from theory.claims import find
 from verify.downstream.minimum_norm import transfer_experiment
+from verify.environment import Profile
 from verify.minimisers.retraction import random_minimiser
 from verify.models.brackets import BracketModel, bracket_contexts
 from verify.trial.design import Design
-from verify.trial.settings import Profile
+from verify.trial.outlook import Outlook
 from verify.trial.trial import BUDGET, Trial
 
 CLAIM = "transfer-brackets"
+OUTLOOK = Outlook(
+    finding="On the flattest features every further label halves the chance to fail the downstream task.",
+)
 LABELS = (1, 2, 3, 5)
 """Numbers of labels, a design each: the failures 2^{−n} range from one half to one in 32."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """Number of instances and of probes in each, and the lengths that are drawn."""
+    """Number of instances and of heads in each, and the lengths that are drawn."""
 
     instances: int
-    probes: int
+    heads: int
     lengths: tuple[int, ...]
 
 
@@ -54,7 +58,7 @@ def designs(profile: Profile) -> tuple[Design, ...]:
             delta_refute=0.02,
             alpha=BUDGET.alpha(CLAIM, len(LABELS)),
             power=0.99,
-            n=size.probes,
+            n=size.heads,
             instances=size.instances,
             statistic=f"probability of an exact head after {n} labels",
             bound="binomial",
@@ -76,18 +80,18 @@ class Instance:
     features: Float[Tensor, "sequence neuron"]
     parameters: dict[str, float | int | str] = field(default_factory=dict)
 
-    def exact(self, n: int, probes: int, generator: torch.Generator, *, prior: float = 0.5) -> np.ndarray:
-        """Zeros and ones, one for each probe on n labelled sequences: is its head exact on all sequences?
+    def exact(self, n: int, heads: int, generator: torch.Generator, *, prior: float = 0.5) -> np.ndarray:
+        """Zeros and ones, one for each head fitted to n labelled sequences: is it exact on all sequences?
 
         Args:
             n: labels.
-            probes: number of independent probes.
+            heads: number of independent heads.
             generator: source of the labelled sequences.
             prior: probability of label 1 among them, ½ in the task.
         """
         labels = task(self.T)[1]
         prob = torch.where(labels > 0, prior / labels.sum(), (1 - prior) / (1 - labels).sum())
-        return transfer_experiment(self.features, labels, prob, n, probes, generator).exact.numpy().astype(float)
+        return transfer_experiment(self.features, labels, prob, n, heads, generator).exact.numpy().astype(float)
 
 
 def task(T: int) -> tuple[Float[Tensor, "sequence position"], Float[Tensor, " sequence"]]:
@@ -106,7 +110,7 @@ def draw(generator: np.random.Generator, size: Size) -> Instance:
     T = int(generator.choice(size.lengths))
     alpha = float(generator.uniform(0.3, 3.0))
     plus, minus, dead = (int(generator.integers(low, high)) for low, high in ((1, 11), (1, 11), (0, 4)))
-    # Shares of at least 1/20 of the largest keep |v|² of both classes far above the probes' rank tolerance.
+    # Shares of at least 1/20 of the largest keep |v|² of both classes far above the heads' rank tolerance.
     shares = [weight / weight.sum() for weight in (generator.uniform(0.05, 1, k) for k in (plus, minus))]
     kappa = np.sqrt(np.concatenate(shares) * alpha * math.sqrt(T - 1))
     weight = np.concatenate([kappa * np.repeat([-1.0, 1.0], [plus, minus]), np.zeros(dead)])
@@ -119,11 +123,11 @@ def test_transfer(trial: Trial) -> None:
     declared = dict(zip(reversed(LABELS), trial.declare(designs(trial.profile)), strict=True))
     trial.plan(size.instances * len(LABELS) + 6)
     for i in range(size.instances):
-        instance = draw(trial.numpy("instance", i), size)
+        instance = draw(trial.rng("instance", i), size)
         for n, design in declared.items():
             trial.decide(
                 design,
-                instance.exact(n, size.probes, trial.torch("probes", i, n)),
+                instance.exact(n, size.heads, trial.torch("probes", i, n)),
                 parameters={**instance.parameters, "n": n},
                 prediction=trial.claim.predict(n=n),
             )
@@ -132,7 +136,7 @@ def test_transfer(trial: Trial) -> None:
 
 
 def _controls(trial: Trial, declared: dict[int, Design], size: Size) -> None:
-    instance = draw(trial.numpy("control"), size)
+    instance = draw(trial.rng("control"), size)
     generator = trial.torch("control points")
     model = BracketModel(4, 24, 1.0)
     gaussian = responses(4, model.split(random_minimiser(model, generator, max_rejections=20).theta[0])[1])
@@ -148,7 +152,7 @@ def _controls(trial: Trial, declared: dict[int, Design], size: Size) -> None:
         ("labels not fair", "label 1 has probability 0.4", instance, 2, 2, 0.4),
     )
     for name, broken, network, n, used, prior in cases:
-        measured = network.exact(used, size.probes, trial.torch("control", name), prior=prior)
+        measured = network.exact(used, size.heads, trial.torch("control", name), prior=prior)
         trial.control(name, broken, declared[n], measured, parameters={**network.parameters, "n": used})
         trial.advance()
 
@@ -158,8 +162,8 @@ def test_property_exact_unless_every_label_is_zero(seed: int, n: int) -> None:
     instance = draw(np.random.default_rng(seed), SIZES["default"])
     labels = task(instance.T)[1]
     prob = torch.full_like(labels, 1 / len(labels))
-    probes = 50
-    result = transfer_experiment(instance.features, labels, prob, n, probes, torch.Generator().manual_seed(seed))
+    heads = 50
+    result = transfer_experiment(instance.features, labels, prob, n, heads, torch.Generator().manual_seed(seed))
     seen = labels[result.contexts].amax(-1) > 0
     assert bool((result.exact == seen).all())
     # The accuracy adds up the probabilities of the sequences.

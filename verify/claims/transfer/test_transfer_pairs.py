@@ -1,4 +1,4 @@
-"""Measure how often a probe on the flattest pair model is exact: 1 − 2^{1−n} with n labels."""
+"""Measure how often a head on the flattest pair model is exact: 1 − 2^{1−n} with n labels."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ from torch import Tensor
 
 from theory.claims import find
 from verify.downstream.minimum_norm import minimum_norm_head, transfer_experiment
+from verify.environment import Profile
 from verify.minimisers.flattest import minimise_trace
 from verify.minimisers.retraction import random_minimiser
 from verify.models.pairs import PairModel
 from verify.trial.design import Design
-from verify.trial.settings import Profile
+from verify.trial.outlook import Outlook
 from verify.trial.trial import BUDGET, Trial
 
 CLAIM = "transfer-pairs"
+OUTLOOK = Outlook(
+    finding="On the features of the flattest minimum a handful of labels solve the downstream task, with a predicted "
+    "probability.",
+)
 LABELS = (2, 3, 4)
 """Numbers of labels on trial, one design each."""
 STARTS = 16
@@ -30,10 +35,10 @@ RANK_TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class Size:
-    """Instances of each design, and probes of each instance."""
+    """Instances of each design, and heads of each instance."""
 
     instances: int
-    probes: int
+    heads: int
 
 
 SIZES: dict[Profile, Size] = {
@@ -49,15 +54,15 @@ def designs(profile: Profile) -> tuple[Design, ...]:
     return tuple(
         Design(
             claim=CLAIM,
-            prediction=f"a probe on n = {count} labels is exact with probability 1 − 2^(1 − n)",
+            prediction=f"a head on n = {count} labels is exact with probability 1 − 2^(1 − n)",
             target=find(CLAIM).predict(n=count),
             delta=0.03,
             delta_refute=0.03,
             alpha=BUDGET.alpha(CLAIM, len(LABELS)),
             power=0.99,
-            n=size.probes,
+            n=size.heads,
             instances=size.instances,
-            statistic=f"Pr(probe exact), n = {count} labels",
+            statistic=f"Pr(head exact), n = {count} labels",
             bound="binomial",
             justification="Probes are trained on independent sets of contexts; each is either exact on all contexts "
             "or not, decided by enumeration: an exact binomial count. The features are those of the least tr H that a "
@@ -107,15 +112,15 @@ def features(instance: Instance, theta: Float[Tensor, " parameter"]) -> Float[Te
 
 def exact(
     trial: Trial, instance: Instance, hidden: Float[Tensor, "context unit"], count: int, *path: str | int
-) -> Float[np.ndarray, " probe"]:
-    """Whether each probe on `count` labels is exact, as zeros and ones."""
+) -> Float[np.ndarray, " head"]:
+    """Whether each head on `count` labels is exact, as zeros and ones."""
     z = instance.model.contexts
     result = transfer_experiment(
         hidden,
         z[:, 0] * z[:, 1],
         instance.model.context_prob,
         count,
-        SIZES[trial.profile].probes,
+        SIZES[trial.profile].heads,
         trial.torch("contexts", *path),
         rank_tolerance=RANK_TOLERANCE,
     )
@@ -127,7 +132,7 @@ def test_transfer(trial: Trial) -> None:
     instances = chosen[0].instances
     trial.plan(instances)
     for i in range(instances):
-        instance = draw(trial.numpy("instance", i))
+        instance = draw(trial.rng("instance", i))
         points = random_points(instance, STARTS, trial.torch("starts", i))
         flattest = features(instance, minimise_trace(instance.model, points).theta)
         for design, count in zip(chosen, LABELS, strict=True):
@@ -143,14 +148,14 @@ def test_transfer(trial: Trial) -> None:
     for design, count in zip(chosen, LABELS, strict=True):
         for name, broken, hidden, used in (
             (f"Gaussian minimum, n = {count}", "a random minimum of the same loss, not the flattest", gaussian, count),
-            (f"one label fewer than n = {count}", "the probe is given n − 1 labels", flattest, count - 1),
+            (f"one label fewer than n = {count}", "the head is given n − 1 labels", flattest, count - 1),
         ):
             measured = exact(trial, instance, hidden, used, "control", name)
             trial.control(name, broken, design, measured, parameters={**instance.parameters, "n": used})
 
 
 @given(seed=st.integers(0, 2**32 - 1), d=st.integers(2, 6), m=st.integers(2, 9), n=st.integers(1, 6))
-def test_property_a_probe_is_exact_iff_it_saw_both_classes(seed: int, d: int, m: int, n: int) -> None:
+def test_property_a_head_is_exact_iff_it_saw_both_classes(seed: int, d: int, m: int, n: int) -> None:
     instance = Instance(d, m, 1.0)
     hidden, z = features(instance, instance.model.flattest()), instance.model.contexts
     labels = z[:, 0] * z[:, 1]

@@ -47,7 +47,7 @@ class Protocol:
         rates: the two values of η, the larger one first.
         batch: B.
         times: values of ηt at which the excess is taken, whole numbers of steps at both rates.
-        replicas: runs of every member, whose excess losses are averaged.
+        runs: runs of every member, whose excess losses are averaged.
         points: of the systematic sample of contexts, for F and for excess losses.
 
     Raises:
@@ -57,7 +57,7 @@ class Protocol:
     rates: tuple[float, float] = (0.1, 0.025)
     batch: int = 8
     times: tuple[float, ...] = (0.4, 0.8, 1.6, 3.2)
-    replicas: int = 12
+    runs: int = 12
     points: int = 384
 
     def __post_init__(self) -> None:
@@ -66,8 +66,8 @@ class Protocol:
         whole = all(abs(time / rate - round(time / rate)) < 1e-9 for time in self.times for rate in self.rates)
         if not whole or list(self.times) != sorted(set(self.times)) or not self.times or not self.times[0] > 0:
             raise ValueError(f"expected rising times > 0, multiples of the rates {self.rates}, got {self.times}")
-        if min(self.batch, self.replicas) < 1 or self.points < 2:
-            raise ValueError(f"expected batch and replicas >= 1 and points >= 2, got {self}")
+        if min(self.batch, self.runs) < 1 or self.points < 2:
+            raise ValueError(f"expected batch and runs >= 1 and points >= 2, got {self}")
 
     def steps(self, rate: float) -> list[int]:
         """Return the times in steps of a rate."""
@@ -97,7 +97,7 @@ class PlateauLaw:
         protocol: how it was tried.
         predicted: the law at both rates, in nats.
         settled: (η/4B) tr F at every time instead, as if each direction had settled at once.
-        added: what each kind of noise adds to the excess of the soft run, in nats, mean over replicas.
+        added: what each kind of noise adds to the excess of the soft run, in nats, mean over runs.
         context_error: by how much the prediction was corrected for the number of contexts, relative, in the mean.
     """
 
@@ -165,7 +165,7 @@ def spectra_of(cohort: Cohort, network: Network, contexts: Sequence[Reference]) 
 def risen(
     cohort: Cohort, start: Network, reference: Reference, protocol: Protocol, labels: Labels
 ) -> Float[Tensor, "rate member"]:
-    """Return excess losses of SGD, summed over the times, mean over replicas. Monte Carlo.
+    """Return excess losses of SGD, summed over the times, mean over runs. Monte Carlo.
 
     Replica k of a member sees the same contexts, and draws the same labels, whatever is done with them. The cohort's
     store keeps the runs of each rate and resumes them.
@@ -180,22 +180,22 @@ def risen(
 def _risen_at(
     rate: float, cohort: Cohort, start: Network, reference: Reference, protocol: Protocol, labels: Labels
 ) -> Float[Tensor, " member"]:
-    members, replicas, steps = cohort.scale.members, protocol.replicas, protocol.steps(rate)
+    members, runs, steps = cohort.scale.members, protocol.runs, protocol.steps(rate)
     theta = FlatParameters(start, torch.float32, "cpu").theta.detach()
     training = Training(rate=rate, batch=protocol.batch, labels=labels, optimiser=SGD())
-    seeds = [seed for replica in range(replicas) for seed in cohort.seeds("plateau", str(replica))]
+    seeds = [seed for run in range(runs) for seed in cohort.seeds("plateau", str(run))]
 
     def mean_excess(trainer: Trainer) -> Float[Tensor, " member"]:
         total = torch.zeros(members, dtype=torch.float64)
         for part in torch.split(trainer.theta, members):
-            total += excess_loss(network_at(start, part, dtype=torch.float64), reference).estimate / replicas
+            total += excess_loss(network_at(start, part, dtype=torch.float64), reference).estimate / runs
         return total
 
     def build() -> Rise:
-        empty = type(start).empty(start.config, (members * replicas,))
-        stack = network_at(empty, theta.repeat(replicas, 1), dtype=torch.float32)
-        tables = (cohort.tables or []) * replicas
-        trainer = Trainer(stack, list(cohort.languages) * replicas, training, seeds, table=tables)
+        empty = type(start).empty(start.config, (members * runs,))
+        stack = network_at(empty, theta.repeat(runs, 1), dtype=torch.float32)
+        tables = (cohort.tables or []) * runs
+        trainer = Trainer(stack, list(cohort.languages) * runs, training, seeds, table=tables)
         return Rise(trainer, steps, mean_excess, cohort.stopped)
 
     configuration = {

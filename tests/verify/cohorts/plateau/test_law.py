@@ -23,7 +23,7 @@ EPS = torch.finfo(torch.float64).eps
 TINY = replace(
     SCALES["small"], members=2, width=4, layers=1, heads=1, pretraining=8, checkpoints=2, reference=32, tested=32
 )
-SHORT = Protocol(rates=(0.02, 0.01), batch=2, times=(0.02, 0.04), replicas=2, points=16)
+SHORT = Protocol(rates=(0.02, 0.01), batch=2, times=(0.02, 0.04), runs=2, points=16)
 
 
 @pytest.fixture(scope="module")
@@ -156,14 +156,14 @@ def test_a_cohort_is_tried_with_every_kind_of_noise(cohort: Cohort) -> None:
     assert again.added["sampled"].equal(found.added["sampled"])
 
 
-def test_replicas_are_averaged_and_see_examples_of_their_own(cohort: Cohort) -> None:
+def test_runs_are_averaged_and_see_examples_of_their_own(cohort: Cohort) -> None:
     assert cohort.tables is not None
     reference = Reference.each([systematic_sample(own, 16, 0.5) for own in cohort.tables])
     start = cohort.end("base")
-    one = risen(cohort, start, reference, replace(SHORT, replicas=1), "sampled")
+    one = risen(cohort, start, reference, replace(SHORT, runs=1), "sampled")
     two = risen(cohort, start, reference, SHORT, "sampled")
     assert not two.equal(one)
-    three = risen(cohort, start, reference, replace(SHORT, replicas=3), "sampled")
+    three = risen(cohort, start, reference, replace(SHORT, runs=3), "sampled")
     # the third alone is positive, like any excess summed
     assert bool((3 * three - 2 * two > 0).all())
 
@@ -175,8 +175,8 @@ def test_errors_of_a_protocol() -> None:
         Protocol(times=(0.15,))
     with pytest.raises(ValueError, match="rising times"):
         Protocol(times=(0.8, 0.4))
-    with pytest.raises(ValueError, match="batch and replicas >= 1"):
-        Protocol(replicas=0)
+    with pytest.raises(ValueError, match="batch and runs >= 1"):
+        Protocol(runs=0)
 
 
 def test_errors_outside_the_domain(network: Transformer, table: ContextTable, cohort: Cohort) -> None:
@@ -197,7 +197,7 @@ def test_error_of_a_family_that_is_not_written_out(monkeypatch: pytest.MonkeyPat
 def test_error_of_runs_that_diverge_and_of_an_interruption(cohort: Cohort) -> None:
     assert cohort.tables is not None
     reference = Reference.each([systematic_sample(own, 16, 0.5) for own in cohort.tables])
-    wild = Protocol(rates=(1e5, 5e4), batch=2, times=(1e6, 2e6), replicas=1, points=16)
+    wild = Protocol(rates=(1e5, 5e4), batch=2, times=(1e6, 2e6), runs=1, points=16)
     with pytest.raises(CohortDivergedError, match=r"family pcfg, labels sampled: .*; lower the rates of the protocol"):
         risen(cohort, cohort.end("base"), reference, wild, "sampled")
     cohort.stopped.set()

@@ -1,4 +1,4 @@
-"""A model with its likelihood and its trainable parameters, as the curvature methods see them."""
+"""log p_θ(y | x) as a function of the trainable parameters of a model, or of a stack of models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from verify.curvature.data import Batch, Inputs, LogProb
+from verify.curvature.data import Inputs, Labelled, LogProb, call_model
 
 Blocks = Mapping[str, str | Sequence[str]]
 """Name of a block ↦ prefix, or prefixes, of the names of its parameters."""
@@ -23,19 +23,21 @@ REST = "rest"
 
 
 @dataclass(frozen=True)
-class Problem:
+class Likelihood:
     """log p_θ(y | x) as a function of the parameters that require a gradient.
 
     Attributes:
         model: the module, in evaluation mode if it has dropout or batch normalisation.
-        log_prob: its likelihood.
+        log_prob: how it gives rows.
+        stack: leading axes of every parameter, of inputs and of rows, for networks side by side; () for one.
 
     Raises:
         ValueError: nothing is trainable, or the likelihood of an example is random or depends on the others.
     """
 
     model: nn.Module
-    log_prob: LogProb
+    log_prob: LogProb = call_model
+    stack: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.parameters:
@@ -55,19 +57,18 @@ class Problem:
 
     @cached_property
     def n_parameters(self) -> int:
-        """Their number P."""
         return sum(value.numel() for value in self.parameters.values())
 
-    def rows(self, inputs: Inputs) -> Float[Tensor, "row token"]:
+    def rows(self, inputs: Inputs) -> Float[Tensor, "*stack row token"]:
         """Return log p_θ(y | x).
 
         Raises:
             ValueError: it is not a table, or its rows are not normalised.
         """
         rows = self.log_prob(self.model, inputs)
-        if rows.ndim != 2 or len(rows) < 1:
+        if rows.shape[:-2] != self.stack or rows.ndim < 2 or not rows.numel():
             raise ValueError(
-                f"expected log_prob to return shape (row, token), got {tuple(rows.shape)}; "
+                f"expected log_prob to return shape {self.stack} + (row, token), got {tuple(rows.shape)}; "
                 "flatten positions into rows, and take one member of a stack of networks"
             )
         # log_softmax errs by ε times the largest score it had to subtract, which is at least that of a row
@@ -80,6 +81,18 @@ class Problem:
                 f"{allowed:.3g}; for a model that returns scores give log_prob=softmax_of_model"
             )
         return rows
+
+    def squared_norms(
+        self, scores: Sequence[Tensor | None], scale: Sequence[Tensor] | None = None
+    ) -> Float[Tensor, "*stack tensor"]:
+        """Return ‖scale ⊙ part‖² of each parameter tensor, in float64 on the CPU; 0 for None."""
+        found = torch.zeros(*self.stack, len(scores), dtype=torch.float64)
+        for i, part in enumerate(scores):
+            if part is not None:
+                scaled = part if scale is None else part * scale[i]
+                norm: Tensor = torch.linalg.vector_norm(scaled.reshape(*self.stack, -1), dim=-1)
+                found[..., i] = norm.double().cpu().square()
+        return found
 
     def flat(self, values: Sequence[Tensor | None]) -> Float[Tensor, " parameter"]:
         """Return one tensor for each parameter as a vector, None as zeros."""
@@ -130,7 +143,7 @@ def assign_blocks(names: Sequence[str], blocks: Blocks | None) -> dict[str, list
     return found
 
 
-def cross_entropy(log_p: Float[Tensor, "row token"], batch: Batch) -> Float[Tensor, ""]:
+def cross_entropy(log_p: Float[Tensor, "row token"], batch: Labelled) -> Float[Tensor, ""]:
     """Return −Σ_x w_x Σ_y p*(y|x) log p_θ(y|x) in nats, or −Σ_x w_x log p_θ(y_x|x) where only targets are known.
 
     Raises:
@@ -144,18 +157,7 @@ def cross_entropy(log_p: Float[Tensor, "row token"], batch: Batch) -> Float[Tens
     return -(weight @ log_p.gather(1, targets_of(batch)[:, None].to(log_p.device))[:, 0])
 
 
-def label_excess(log_p: Float[Tensor, "row token"], batch: Batch) -> Float[Tensor, ""]:
-    r"""Return −Σ_x w_x Σ_y (p*(y|x) − p̄_θ(y|x)) log p_θ(y|x), p̄ held constant; its Hessian is H − F.
-
-    For F = −E_x Σ_y p_θ ∇²log p_θ, as Σ_y p_y ∇²log p_y = −Σ_y p_y ∇log p_y ∇log p_yᵀ (Σ_y p_y = 1). Source: ours.
-    """
-    weight = torch.full_like(log_p[:, 0], 1 / len(log_p)) if batch.weight is None else batch.weight.to(log_p)
-    own = log_p.detach().exp()
-    under_model = -(weight @ torch.where(own > 0, own * log_p, 0.0).sum(-1))
-    return cross_entropy(log_p, batch) - under_model
-
-
-def targets_of(batch: Batch) -> Tensor:
+def targets_of(batch: Labelled) -> Tensor:
     """Return the targets of a batch.
 
     Raises:
@@ -169,7 +171,14 @@ def targets_of(batch: Batch) -> Tensor:
     return batch.targets
 
 
-def random_signs(shape: Sequence[int], generator: torch.Generator, like: Tensor) -> Tensor:
-    """Return independent ±1 at even odds, with the dtype and device of `like`."""
+def random_signs(
+    shape: Sequence[int], generator: torch.Generator | Sequence[torch.Generator], like: Tensor
+) -> Float[Tensor, "..."]:
+    """Return independent ±1 at even odds, with the dtype and device of `like`.
+
+    Several generators, one for each network of a stack, give an axis of as many rows of this shape in front.
+    """
+    if not isinstance(generator, torch.Generator):
+        return torch.stack([random_signs(shape, own, like) for own in generator])
     bits = torch.randint(0, 2, tuple(shape), generator=generator, device=generator.device)
     return (2 * bits - 1).to(like)
