@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 from types import ModuleType
 
 from theory.claims import CLAIMS, Claim
-from verify.trial.outlook import Outlook
+from verify.trial import Outlook
+
+__all__ = ["experiment", "outlook", "outlooks"]
 
 
 def experiment(claim: Claim) -> ModuleType:

@@ -71,8 +71,8 @@ def designs(profile: Profile) -> tuple[Design, ...]:
             side="lower",
             justification="A replicate is the mean over 16 draws of 40 squared Gaussian neurons, 16 or more heads "
             "each. In trials on all d and n drawn here, with other seeds, the error over the bound of one head had a "
-            "spread of 0.53 or less for typical neurons, 1.4 for the worst, and its mean given the neurons 0.31 or less, "
-            "skewed to the right; the mean over 16 draws has √(0.31²/16 + 0.6²/256) < 0.09 and is near normal.",
+            "spread of 0.53 or less for typical neurons, 1.4 for the worst, and its mean given the neurons 0.31 or "
+            "less, skewed to the right; the mean over 16 draws has √(0.31²/16 + 0.6²/256) < 0.09 and is near normal.",
         ),
         Design(
             claim=CLAIM,
