@@ -55,6 +55,11 @@ class Networks:
     evaluations: Mapping[str, Reported] = field(default_factory=dict)
     beside: Mapping[str, Reported] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        # Plain dictionaries, as `asdict` copies no other mapping.
+        for group in ("accuracies", "evaluations", "beside"):
+            object.__setattr__(self, group, dict(getattr(self, group)))
+
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Networks:
         named = {

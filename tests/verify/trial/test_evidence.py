@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -60,7 +61,9 @@ def evidence() -> Evidence:
 def test_round_trip_through_a_file(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "evidence.jsonl"
     means = {"base": Reported(0.5, 0.4, 0.6), "largest class": Reported(0.3)}
-    networks = Networks(language="hmm", scale="small", replicates=46, width=16, accuracies=means, beside=means)
+    networks = Networks(
+        language="hmm", scale="small", replicates=46, width=16, accuracies=means, beside=MappingProxyType(means)
+    )
     of_networks = replace(evidence(), measurements=(replace(evidence().measurements[0], networks=networks),))
     append(path, evidence())
     append(path, of_networks)

@@ -1,5 +1,6 @@
 """Stored evidence: found by profile and device, or a clear error; kept for every claim by the present designs."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from tests.verify.trial.test_report import at_scale
 from theory.claims import CLAIMS
 from verify.claims import experiment, outlook
-from verify.trial import read, stored
+from verify.trial import Evidence, read, stored
 from verify.trial.design import same_decisions
 from verify.trial.evidence import ANY, append
 from verify.trial.stored import NotStoredError, stored_file
@@ -49,3 +50,10 @@ def test_evidence_of_other_scales_is_of_the_designs_as_they_stand_with_every_con
         assert same_decisions(item.designs, module.designs("default", scale))
         assert all(control.caught for control in item.controls)
         assert item.expected in {ANY, outlook(CLAIMS[item.claim]).expected}
+
+
+@pytest.mark.parametrize("path", sorted(stored.FOLDER.glob("*.jsonl")), ids=lambda path: path.stem)
+def test_what_is_stored_is_the_same_once_written_in_the_present_schema(path: Path) -> None:
+    for item in read(path):
+        assert Evidence.from_json(json.loads(json.dumps(item.as_json()))) == item
+        assert not any("±" in key or "accuracy" in key for m in item.measurements for key in m.parameters)
