@@ -5,7 +5,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: verify test lint clean
+.PHONY: verify test lint pythons clean
 
 verify: $(READY)
 	$(BIN)/python -m pytest verify/ $(ARGS)
@@ -20,6 +20,14 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q --doctest-modules --doctest-glob='*.md' theory synthetic verify README.md --ignore-glob='*/test_*.py'
 
+# The quick part of the suite on every Python from 3.11 on that this machine has, each in an environment of its own.
+PYTHONS ?= $(wildcard $(HOME)/.pyenv/versions/3.1[1-9].*/bin/python)
+pythons:
+	for python in $(PYTHONS); do \
+		$(MAKE) verify PYTHON=$$python VENV=$(VENV)-$$($$python -c 'import platform; print(platform.python_version())') \
+			ARGS='--profile quick' || exit 1; \
+	done
+
 # torch comes first and by itself: its exact version is what keeps a CPU machine from fetching CUDA libraries.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "flatproof needs Python 3.11 or newer; set PYTHON=")'
@@ -29,4 +37,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -137,7 +137,7 @@ class Trial:
             systematic: allowance estimated on this instance, such as an extrapolation remainder.
             networks: what was measured, for a claim about trained networks.
         """
-        result = self._decide(design, measured, systematic, len(self._results))
+        result = self._decide(design, measured, systematic)
         self._results.append(result)
         self._measurements.append(Measurement.of(result, parameters, prediction, networks))
         return result
@@ -168,14 +168,14 @@ class Trial:
         """
         if isinstance(measured, float):
             measured = Interval(measured, measured, measured, 0.0, design.n, design.bound)
-        result = self._decide(design, measured, systematic, 10_000 + len(self._controls))
+        result = self._decide(design, measured, systematic)
         self._controls.append(ControlOutcome(name, broken, Measurement.of(result, parameters, prediction, networks)))
         return result
 
-    def _decide(self, design: Design, measured: Samples | Interval, systematic: float, place: int) -> InstanceResult:
+    def _decide(self, design: Design, measured: Samples | Interval, systematic: float) -> InstanceResult:
         if design not in self._designs:
             raise ValueError(f"{design.statistic!r} is not a declared design of {self.claim.id}; declare it first")
-        return decide(design, measured, systematic=systematic, generator=self.rng("resampling", place))
+        return decide(design, measured, systematic=systematic)
 
     def use_stored(self, stored: Evidence) -> None:
         """Conclude with evidence that was found before, at a larger profile, instead of measuring.

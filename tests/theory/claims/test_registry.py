@@ -6,7 +6,7 @@ import networkx as nx
 import pytest
 import sympy as sp
 
-from theory import Claim, Formula, Parameter, claims
+from theory import Claim, Parameter, claims, closed_form
 from theory.claims import CLAIMS, RegistryError, dependency_graph, find, register
 from theory.kernel import Derivation
 
@@ -84,9 +84,7 @@ def test_property_the_registry_cannot_be_changed() -> None:
 
 def test_closed_form_of_a_claim() -> None:
     parameter = Parameter("x", x, "any number")
-    made = Claim(
-        "made-up", "t", "s", (), (), "ours", derive, {"": lambda: Formula(made.derivation["square"], (parameter,), "q")}
-    )
+    made = Claim("made-up", "t", "s", (), (), "ours", derive, {"": closed_form("square", "q", parameter)})
     assert made.status == "derived"
     assert made.predict(x=2.0) == 9.0
     with pytest.raises(KeyError, match=r"it has \(main\)"):
