@@ -11,7 +11,6 @@ from torch import Tensor
 
 from verify.downstream.ridge import RELATIVE_PENALTIES, RidgeFit, check_finite, fit_ridge
 from verify.downstream.scores import Accuracy, accuracy, class_indices
-from verify.statistics.intervals import Interval, empirical_bernstein_interval
 
 _CHUNK_ELEMENTS = 2**24  # numbers of labelled features, or of predictions, held at once
 
@@ -130,15 +129,6 @@ class FewLabelResult:
     draws: Int64[Tensor, "draw label"]
     n_labels: int
     n_test: int
-
-    def interval(self, *index: int, alpha: float = 0.05) -> Interval:
-        """Return the empirical Bernstein interval for the expected accuracy from n labels of this pool.
-
-        Draws are independent given the pool and the test set, so the level is proven; the choice of the test set
-        is not in it.
-        """
-        values = self.accuracy[index].cpu().numpy()
-        return empirical_bernstein_interval(values, 0.0, 1.0, alpha)
 
 
 def few_label_probe(

@@ -150,8 +150,6 @@ def test_few_labels_are_the_probe_of_each_draw(per_class: bool) -> None:
             assert labels[rows].sum() == 3
         alone = ridge_probe(pool[:, rows], labels[rows], test, labels[40:], (0.0, 1.0))
         torch.testing.assert_close(alone.accuracy.estimate, found.accuracy[:, draw])
-    interval = found.interval(0)
-    assert interval.low <= float(found.mean[0]) <= interval.high
     again = few_label_probe(pool, labels[:40], test, labels[40:], (0.0, 1.0), n, 8, stream(8), per_class=per_class)
     assert torch.equal(found.accuracy, again.accuracy)
     with pytest.raises(ValueError, match="expected n_labels >= 1"):
