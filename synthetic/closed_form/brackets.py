@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from synthetic.closed_form.nested_brackets import NestedBrackets
+from synthetic.closed_form.sign_noise import check_alpha, sigmoid_exact, sign_entropy
 from synthetic.closed_form.walks import count_walks, enumerate_walks, sample_walks
 from synthetic.enumeration import ENUMERATION_LIMIT, check_size
 from synthetic.language import Language
-from synthetic.sign_noise import check_alpha, sigmoid_exact, sign_entropy
 from synthetic.tasks import DownstreamTask, LabelledEnumeration, check_sample_size
 from synthetic.tokens import signs
 

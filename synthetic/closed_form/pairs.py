@@ -14,9 +14,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from synthetic.closed_form.sign_noise import check_alpha, sigmoid_exact, sign_entropy
 from synthetic.enumeration import ENUMERATION_LIMIT, all_strings, check_size
 from synthetic.language import Language
-from synthetic.sign_noise import check_alpha, sigmoid_exact, sign_entropy
 from synthetic.tasks import DownstreamTask, LabelledEnumeration, check_sample_size
 from synthetic.tokens import MASK, signs
 
