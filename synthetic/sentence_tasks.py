@@ -53,7 +53,6 @@ class SentenceTask(DownstreamTask):
         return self.language
 
     def features(self, inputs: Int64[Tensor, "example position"]) -> Float[Tensor, "example feature"]:
-        """Return the one-hot code of the visible tokens."""
         return one_hot(inputs[:, self.visible()], self.language.n_tokens)
 
     def enumerate(self) -> LabelledEnumeration:
@@ -66,7 +65,6 @@ class SentenceTask(DownstreamTask):
         return LabelledEnumeration(inputs, self.label(inputs), prob)
 
     def visible(self) -> list[int]:
-        """Return the positions that are not hidden."""
         return [t for t in range(self.language.length) if t not in self.hidden]
 
     @abstractmethod
@@ -107,7 +105,6 @@ class ContainsTask(SentenceTask):
         return f"contains-{self.language.vocabulary[self.token]}"
 
     def label(self, inputs: Int64[Tensor, "example position"]) -> Float[Tensor, " example"]:
-        """Return 1{w ∈ x}."""
         return (inputs == self.token).any(1).to(torch.float64)
 
 
@@ -149,7 +146,6 @@ class ParityTask(SentenceTask):
         return signs(inputs[:, self.visible()])
 
     def label(self, inputs: Int64[Tensor, "example position"]) -> Float[Tensor, " example"]:
-        """Return Π_{i ∈ S} x_i."""
         return signs(inputs[:, list(self.positions)]).prod(1)
 
 

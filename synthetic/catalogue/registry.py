@@ -38,7 +38,6 @@ class Entry:
 
     @property
     def parameters(self) -> dict[str, inspect.Parameter]:
-        """The keyword parameters by name."""
         return {p.name: p for p in inspect.signature(self.build).parameters.values() if p.kind is p.KEYWORD_ONLY}
 
     def describe(self) -> str:

@@ -67,7 +67,6 @@ class PairLanguage(Language):
 
     @property
     def downstream(self) -> Mapping[str, DownstreamTask]:
-        """The task `pair-product`: label z₁z₂."""
         return {PairProductTask.name: PairProductTask(self.d)}
 
     def log_prob(self, sentences: Int64[Tensor, "sentence position"]) -> Float[Tensor, " sentence"]:
@@ -144,12 +143,10 @@ class PairProductTask(DownstreamTask):
     d: int
 
     def label(self, inputs: Int64[Tensor, "example position"]) -> Float[Tensor, " example"]:
-        """Return z₁z₂."""
         z = signs(inputs)
         return z[:, 0] * z[:, 1]
 
     def features(self, inputs: Int64[Tensor, "example position"]) -> Float[Tensor, "example feature"]:
-        """Return z ∈ {±1}^d."""
         return signs(inputs[:, :-1])
 
     def enumerate(self) -> LabelledEnumeration:

@@ -87,12 +87,10 @@ class Mixture(Language):
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
-        """The components' vocabulary."""
         return self.components[0].vocabulary
 
     @property
     def length(self) -> int:
-        """Length of the longest component."""
         return max(part.length for part in self.components)
 
     @property
@@ -113,7 +111,6 @@ class Mixture(Language):
         return {**shared, own.name: own} if len(self.components) > 1 else shared
 
     def target_channel(self) -> Channel | None:
-        """Return the components' channel."""
         return self.components[0].target_channel()
 
     def component_log_prob(self, sentences: Int64[Tensor, "sentence position"]) -> Float[Tensor, "sentence component"]:
@@ -127,11 +124,9 @@ class Mixture(Language):
         return found
 
     def log_prob(self, sentences: Int64[Tensor, "sentence position"]) -> Float[Tensor, " sentence"]:
-        """Return log Σ_k w_k P_k(x)."""
         return self.component_log_prob(sentences).logsumexp(1)
 
     def prob_exact(self, sentence: tuple[int, ...]) -> Fraction:
-        """Return Σ_k w_k P_k(x)."""
         total = Fraction(0)
         for part, weight in zip(self.components, self.weights, strict=True):
             head, tail = sentence[: part.length], sentence[part.length :]
@@ -211,7 +206,6 @@ class Mixture(Language):
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Mixture:
-        """Rebuild the mixture."""
         return cls(tuple(state["components"]), tuple(state["weights"]))
 
     @cached_property

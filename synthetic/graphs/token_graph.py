@@ -192,7 +192,6 @@ class TokenGraph(Language):
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> TokenGraph:
-        """Rebuild the language."""
         interactions = tuple(tuple(edge) for edge in state["interactions"])
         return cls(state["T"], interactions, tuple(state["weights"]), tuple(state["masked_positions"]))
 

@@ -51,13 +51,12 @@ class Messages:
 
     @staticmethod
     def of(ring: Semiring, transition: Tensor, emission: Tensor, start: Tensor) -> Messages:
-        """Arrange a model's parameters."""
         factors = torch.nn.functional.pad(emission, (0, 2), value=1.0).T.contiguous()
         low_move, low_emit = (float(torch.log2(rows[rows > 0].min())) for rows in (transition, emission))
         # float64 has normal numbers down to 2^−1022; above 2^1000 nothing passes.
         least = 2.0 ** min(1000.0, max(-1021 - low_move - low_emit, (-1021 - low_emit) / 2))
-        least = least if isinstance(ring, Linear) else 0.0
-        return Messages(ring, *map(ring.write, (transition, emission, start, factors)), least=least)
+        move, emit, begin, table = map(ring.write, (transition, emission, start, factors))
+        return Messages(ring, move, emit, begin, table, least if isinstance(ring, Linear) else 0.0)
 
     def factor(self, tokens: Int64[Tensor, "*batch"]) -> Float[Tensor, "*batch state"]:
         """Return e: the emissions of tokens, one for MASK = −1 and PAD = −2, which are the last rows."""

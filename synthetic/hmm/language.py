@@ -96,17 +96,14 @@ class HMM(HiddenMarkovInference):
 
     @property
     def n_states(self) -> int:
-        """Number S of hidden states."""
         return len(self.start)
 
     @property
     def length(self) -> int:
-        """T, the (greatest) number of tokens."""
         return self.lengths.numel() if isinstance(self.lengths, Tensor) else int(self.lengths)
 
     @property
     def downstream(self) -> Mapping[str, DownstreamTask]:
-        """The tasks `hidden-state-at-t` for each of `state_positions`."""
         positions = default_positions(self) if self.state_positions is None else self.state_positions
         tasks = [HiddenStateTask(self, t) for t in positions]
         return {task.name: task for task in tasks}
@@ -148,7 +145,6 @@ class HMM(HiddenMarkovInference):
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> HMM:
-        """Rebuild the model."""
         tuples: dict[str, Any] = {key: tuple(part) if isinstance(part, list) else part for key, part in state.items()}
         return cls(**tuples)
 

@@ -37,7 +37,6 @@ class RowSampler:
         return RowSampler(padded.flatten(), width)
 
     def to(self, device: torch.device) -> RowSampler:
-        """Return the sampler on a device."""
         return RowSampler(self.cumulative.to(device), self.width)
 
     def draw(self, rows: Int64[Tensor, " draw"], uniform: Float[Tensor, " draw"]) -> Int64[Tensor, " draw"]:

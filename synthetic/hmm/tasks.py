@@ -43,7 +43,6 @@ class HiddenStateTask(SentenceTask):
 
     @property
     def name(self) -> str:
-        """`hidden-state-at-t`."""
         return f"hidden-state-at-{self.position}"
 
     @property

@@ -73,12 +73,10 @@ class PCFG(Language):
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
-        """The grammar's terminals."""
         return self.grammar.terminals
 
     @property
     def length(self) -> int:
-        """T."""
         return self.T
 
     @cached_property
