@@ -16,7 +16,7 @@ import torch
 from synthetic.autoregressive.corpus import Corpus, python_corpus
 from synthetic.autoregressive.ngram import NGram
 from synthetic.autoregressive.ngram_language import NGramLanguage
-from synthetic.catalogue.ready_made import find
+from synthetic.catalogue import ready_made
 from synthetic.combinators.mixture import Mixture
 from synthetic.hmm.random import block_hmm
 from synthetic.language import Language
@@ -146,7 +146,7 @@ def _medium_pcfg(generator: np.random.Generator) -> Language:
 
 
 def _medium_brackets(_: np.random.Generator) -> Language:
-    return find("nested")(0, T=8, k=3, D=3)
+    return ready_made("nested")(0, T=8, k=3, D=3)
 
 
 def _paper_hmm(generator: np.random.Generator) -> Language:
@@ -179,7 +179,7 @@ def _grammar_in(path: str) -> Language:
 
 
 def _nested_brackets(_: np.random.Generator) -> Language:
-    return find("nested")(0, T=16, k=4, D=4)
+    return ready_made("nested")(0, T=16, k=4, D=4)
 
 
 @lru_cache
