@@ -85,10 +85,6 @@ def record(
     """Decide a contrast by a declared design.
 
     Args:
-        trial: of the claim.
-        design: one that it declared.
-        comparison: whose contrast it is.
-        found: the contrast.
         beside: what else is shown.
         evaluations: the contrast in the scale's further evaluations.
         yardsticks: accuracies of what is no network.

@@ -102,7 +102,9 @@ def test_a_trial_at_medium_scale_ends_in_evidence_for_every_family(claim: str) -
             set(evaluations.EVALUATIONS) if m.statistic == EVALUATED.get(claim) else set()
         )
     recoveries = {"gain by adam", "ln(tr F, adam ÷ isotropic)"}
-    shown = [recoveries <= networks.beside.keys() for m, networks in evidence.about_networks if "mended" in m.statistic]
+    shown = [
+        recoveries <= networks.beside.keys() for m, networks in evidence.about_networks if "recovered" in m.statistic
+    ]
     assert shown == [True] * (len(scale.SCALES["medium"].families) if claim == "flatness-mediates" else 0)
 
 

@@ -87,7 +87,7 @@ def test_algorithm(trial: Trial) -> None:
     def measure(bench: Bench) -> tuple[Comparison, dict[str, Tensor]]:
         tables = {
             "lookup table": table_accuracy(bench, bench.evaluation),
-            "lookup table, second exam": table_accuracy(bench, bench.draw_evaluation("second exam")),
+            "lookup table, second evaluation": table_accuracy(bench, bench.draw_evaluation("second exam")),
             "lookup table of log p*": table_accuracy(bench, bench.evaluation, logarithm=True),
             "lookup table of random codes": code_accuracy(bench),
         }
@@ -96,7 +96,7 @@ def test_algorithm(trial: Trial) -> None:
 
     for comparison, tables in trained(trial, compared, measure):
         yardsticks = {name: mean(values) for name, values in tables.items()}
-        table, again = tables["lookup table"], tables["lookup table, second exam"]
+        table, again = tables["lookup table"], tables["lookup table, second evaluation"]
         gain = comparison.gain("base", "adversarial")
         further = further_evaluations(comparison, "base", "adversarial")
         record(trial, best, comparison, gain, evaluations=further, yardsticks=yardsticks)

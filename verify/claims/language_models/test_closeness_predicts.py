@@ -62,12 +62,12 @@ def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
             (
                 "over ways of training at the same excess loss, the distance of the tasks' minima ranks transfer with "
                 "ρ ≤ −0.4",
-                "mean Spearman ρ of ‖θ₁ − θ₂‖ with accuracy inside units",
+                "mean Spearman ρ of ‖θ₁ − θ₂‖ with accuracy inside replicates",
                 0.35,
             ),
             (
                 "over the same networks, the flatter the minimum the farther apart the tasks' minima, with ρ ≤ −0.4",
-                "mean Spearman ρ of ‖θ₁ − θ₂‖ with tr F inside units",
+                "mean Spearman ρ of ‖θ₁ − θ₂‖ with tr F inside replicates",
                 0.15,
             ),
         )

@@ -56,8 +56,8 @@ def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
                 0.015,
             ),
             (
-                "sampled labels mend an adversarial network by 2 points more than isotropic noise of the same norm",
-                "accuracy mended by sampled labels − accuracy mended by isotropic noise",
+                "sampled labels recover an adversarial network by 2 points more than isotropic noise of the same norm",
+                "accuracy recovered by sampled labels − accuracy recovered by isotropic noise",
                 0.018,
             ),
         )
