@@ -88,8 +88,8 @@ CLAIM = Claim(
     place=7,
     title="Among networks of the same excess loss, the flatter transfer better",
     statement=r"\mathbb E\,\rho_S(\operatorname{tr}F, A)\le-0.4\ \text{and}\ "
-    r"\mathbb E\,\rho_S(\textstyle\sum_i\theta_i^2F_{ii}, A)\le-0.4\ \text{over conditions at matched excess (conjecture)"
-    r"; exact rescalings give the first every value it can have, } -1 \text{ to } 1",
+    r"\mathbb E\,\rho_S(\textstyle\sum_i\theta_i^2F_{ii}, A)\le-0.4\ \text{over conditions at matched excess "
+    r"(conjecture); exact rescalings give the first every value it can have, } -1 \text{ to } 1",
     hypotheses=(
         "a replicate: a random language with exact p* and a transformer, trained in several ways (conditions)",
         "A: expected accuracy of a ridge head on the final states of the unmasked sentence, few labelled sentences",
