@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from verify.cohorts.scale import Scale
-from verify.trial.design import Design
-from verify.trial.trial import BUDGET
+from verify.trial import BUDGET, Design
 
 SKEW_ALLOWANCE = 10.0
 """Student t is asked for a level this many times smaller, because replicates may be skewed.

@@ -11,8 +11,8 @@ from verify.cohorts.bench import Bench
 from verify.cohorts.cohort import Cohort
 from verify.cohorts.scale import Scale, scale_of
 from verify.runs import RunStore, default_root
+from verify.trial import Trial
 from verify.trial.stored import stored
-from verify.trial.trial import Trial
 
 T = TypeVar("T")
 

@@ -10,10 +10,8 @@ from scipy import stats
 from torch import Tensor
 
 from verify.cohorts.comparison import Comparison, Contrast
+from verify.trial import Design, Networks, Reported, Trial
 from verify.trial.decision import InstanceResult
-from verify.trial.design import Design
-from verify.trial.measurement import Networks, Reported
-from verify.trial.trial import Trial
 
 Means = Mapping[str, Reported]
 NOTHING: Means = MappingProxyType({})

@@ -13,9 +13,8 @@ from verify.cohorts import evaluations, laboratory, scale
 from verify.cohorts.plateau import Protocol
 from verify.downstream import FineTuning
 from verify.environment import Settings
-from verify.trial.design import Design
-from verify.trial.evidence import ANY, Evidence
-from verify.trial.trial import Trial
+from verify.trial import Design, Evidence, Trial
+from verify.trial.evidence import ANY
 
 EMPIRICAL = (
     "noise-lowers-trace",

@@ -22,9 +22,7 @@ from verify.cohorts import (
 )
 from verify.downstream import conditional_features, random_code
 from verify.environment import Profile
-from verify.trial.design import Design
-from verify.trial.outlook import Outlook
-from verify.trial.trial import Trial
+from verify.trial import Design, Outlook, Trial
 
 CLAIM = "algorithm"
 OUTLOOK = Outlook(

@@ -23,11 +23,8 @@ from verify.cohorts.closeness import Task, end_of
 from verify.cohorts.families import MIXTURES
 from verify.cohorts.ranks import RANKED, correlations, dealt, pooled
 from verify.environment import Profile
-from verify.trial.design import Design
-from verify.trial.measurement import Reported
-from verify.trial.outlook import Outlook
+from verify.trial import Design, Outlook, Reported, Trial
 from verify.trial.stored import stored
-from verify.trial.trial import Trial
 
 CLAIM = "closeness-predicts"
 OUTLOOK = Outlook(

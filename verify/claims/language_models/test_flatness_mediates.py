@@ -18,10 +18,7 @@ from verify.cohorts import (
     trained,
 )
 from verify.environment import Profile
-from verify.trial.design import Design
-from verify.trial.measurement import Reported
-from verify.trial.outlook import Outlook
-from verify.trial.trial import Trial
+from verify.trial import Design, Outlook, Reported, Trial
 
 CLAIM = "flatness-mediates"
 OUTLOOK = Outlook(

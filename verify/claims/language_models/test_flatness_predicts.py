@@ -11,10 +11,7 @@ from verify.cohorts import Bench, Comparison, Contrast, contrast, from_stored, r
 from verify.cohorts.ranks import RANKED, correlations, dealt, mean_where_defined, pooled, reliability, without_ranks
 from verify.cohorts.sharpness import Sharpness
 from verify.environment import Profile
-from verify.trial.design import Design
-from verify.trial.measurement import Reported
-from verify.trial.outlook import Outlook
-from verify.trial.trial import Trial
+from verify.trial import Design, Outlook, Reported, Trial
 
 CLAIM = "flatness-predicts"
 OUTLOOK = Outlook(

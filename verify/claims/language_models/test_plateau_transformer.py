@@ -5,11 +5,8 @@ from __future__ import annotations
 from verify.cohorts import Bench, equivalence, scale_of, trained
 from verify.cohorts.plateau import PlateauLaw, Protocol
 from verify.environment import Profile
-from verify.trial.design import Design
-from verify.trial.measurement import Networks, Reported
-from verify.trial.outlook import Outlook
+from verify.trial import Design, Networks, Outlook, Reported, Trial
 from verify.trial.stored import stored
-from verify.trial.trial import Trial
 
 CLAIM = "plateau-transformer"
 OUTLOOK = Outlook(
