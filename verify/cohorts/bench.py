@@ -31,7 +31,7 @@ class Bench:
 
     def __init__(self, cohort: Cohort) -> None:
         self.cohort = cohort
-        self.evaluation = self.draw_evaluation("exam")
+        self.evaluation = self.draw_evaluation("exam")  # the name of a random stream: it stays
         self._further: dict[EvaluationName, Evaluation] = {}
         self._evaluated: dict[tuple[EvaluationName, str, tuple[int, ...]], Tensor] = {}
 

@@ -55,12 +55,9 @@ class Task:
 
     @classmethod
     def of(cls, languages: Sequence[Language], contexts: int, seeds: Sequence[int]) -> Task:
-        """Return the task to learn these languages.
+        """Return the task to learn these languages, one per member, with a reference of so many contexts of each.
 
-        Args:
-            languages: one per member, small enough to be written out (else EnumerationTooLargeError).
-            contexts: of the reference of each.
-            seeds: of the references.
+        They are small enough to be written out, or else there is an EnumerationTooLargeError.
         """
         references = [
             Reference.sampled(language, contexts, torch.Generator().manual_seed(seed))
@@ -121,9 +118,6 @@ def end_of(
 
     Args:
         network: where the training begins; left as it is.
-        task: one language for each member.
-        training: how.
-        steps: for how long.
         seeds: one per member; the same ones give trainings on several tasks the same random numbers.
         cohort: whose members they are: its store keeps the training and resumes it, and it can be stopped; None for
             a training on the CPU that is not kept.

@@ -81,8 +81,6 @@ class Comparison:
         """Match conditions, which are trained on first use; measure at once those that are asked for.
 
         Args:
-            bench: where they are measured.
-            names: of the conditions.
             accuracy: conditions whose few-label accuracy is measured.
             traces: conditions whose tr F and Σθ²F are measured.
             evaluated: conditions that take the scale's further evaluations.

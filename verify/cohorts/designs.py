@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from verify.cohorts.scale import Scale
-from verify.trial.design import Design
-from verify.trial.trial import BUDGET
+from verify.trial import BUDGET, Design
 
 SKEW_ALLOWANCE = 10.0
 """Student t is asked for a level this many times smaller, because replicates may be skewed.
@@ -39,12 +38,7 @@ def contrast(
     be smaller than the target, `refuted` that it is smaller.
 
     Args:
-        claim: id.
-        scale: of the run.
-        prediction: in words.
-        statistic: in words.
         target: the smallest effect of interest.
-        delta: margin.
         spread: standard deviation of a replicate at the small scale, for planning, from a pilot at another root seed.
         side: whether the claim is ≥ target or ≤ target.
         designs: how many designs share the claim's level.
@@ -57,10 +51,10 @@ def contrast(
         spread=spread * scale.spread,
         instances=len(scale.families),
         justification=(
-            "A unit is a random language of the family with its own networks, examples and exam, independent of the "
-            "other units; its value is a difference of means over many heads and sentences, or of logs of traces. "
-            f"{_SKEWED} The systematic error is the slope of the statistic along a way down times the mismatch of "
-            "ln(excess) that is left. Spread: pilot at other root seeds."
+            "A replicate is a random language of the family with its own networks, examples and evaluation, "
+            "independent of the other replicates; its value is a difference of means over many heads and sentences, "
+            f"or of logs of traces. {_SKEWED} The systematic error is the slope of the statistic along an anneal "
+            "times the mismatch of ln(excess) that is left. Spread: pilot at other root seeds."
         ),
         target=target,
         delta=delta,
@@ -87,11 +81,6 @@ def equivalence(
     """Return the design of a two-sided claim: one value per replicate lies within `delta` of the target in the mean.
 
     Args:
-        claim: id.
-        scale: of the run.
-        prediction: in words.
-        statistic: in words.
-        target: the predicted value.
         delta: margin, and the smallest departure that is refuted with the declared power.
         spread: standard deviation of a replicate, for planning, from a pilot at another root seed.
         systematic: planned allowance for errors that replicates share.

@@ -78,7 +78,6 @@ class Family:
         )
 
     def task_of(self, language: Language) -> DownstreamTask:
-        """Return the downstream task of a language of the family."""
         return language.downstream[self.task]
 
     def networks(
@@ -86,12 +85,7 @@ class Family:
     ) -> Network:
         """Return a stack of networks before training, one per generator, for languages of the family.
 
-        Args:
-            length: of the sentences.
-            width: features of a final state; of both directions together in an LSTM.
-            layers: number of layers.
-            heads: attention heads of a transformer.
-            generators: of the initial weights.
+        Width counts the features of a final state, of both directions together in an LSTM, which has no heads.
         """
         config: dict[str, Any] = {
             "kind": self.network,

@@ -11,21 +11,17 @@ from verify.cohorts.bench import Bench
 from verify.cohorts.cohort import Cohort
 from verify.cohorts.scale import Scale, scale_of
 from verify.runs import RunStore, default_root
+from verify.trial import Trial
 from verify.trial.stored import stored
-from verify.trial.trial import Trial
 
 T = TypeVar("T")
 
 
 @lru_cache(maxsize=2)
 def benches_of(scale: Scale, root_seed: int, device: str, kept: bool) -> tuple[Bench, ...]:
-    """Return the cohorts of a scale on their benches, one for each family; those of the last two calls are kept.
+    """Return the cohorts of a scale on their benches, one for each family; those of the last two calls stay in memory.
 
-    Args:
-        scale: of the cohorts.
-        root_seed: root of their random streams.
-        device: where to train.
-        kept: whether the store of runs keeps what they train, and resumes it.
+    With `kept`, the store of runs keeps what they train, and resumes it.
     """
     store = RunStore(default_root()) if kept else None
     return tuple(Bench(Cohort(family, scale, root_seed, device, store)) for family in scale.families)
@@ -68,8 +64,6 @@ def trained(
     was killed is resumed. Any other run trains afresh within minutes, and owes nothing to another.
 
     Args:
-        trial: of a claim about networks.
-        conditions: names.
         measure: what is done with a cohort.
         scale: name, for a claim that is tried at one scale only; None for the trial's.
     """

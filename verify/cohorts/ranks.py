@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from verify.statistics.association import UndefinedCorrelationError, cluster_bootstrap, spearman
-from verify.trial.measurement import Reported
+from verify.trial import Reported
 
 RANKED = (
     "base",

@@ -173,7 +173,6 @@ def scale_of(profile: Profile, asked: str | None = None) -> Scale:
     """Return the scale of a run: the one that was asked for, or else paper at `full` and small below it.
 
     Args:
-        profile: of the run.
         asked: a name in `SCALES`, or a name and families in place of the scale's own, `medium:hmm-lstm-medium,authors`.
 
     Raises:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from verify.curvature.data import Labelled, call_model
+from verify.curvature import Labelled, call_model
 from verify.curvature.fisher import scores
 from verify.curvature.likelihood import Likelihood
 from verify.networks import Network

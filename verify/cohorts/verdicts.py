@@ -10,10 +10,8 @@ from scipy import stats
 from torch import Tensor
 
 from verify.cohorts.comparison import Comparison, Contrast
+from verify.trial import Design, Networks, Reported, Trial
 from verify.trial.decision import InstanceResult
-from verify.trial.design import Design
-from verify.trial.measurement import Networks, Reported
-from verify.trial.trial import Trial
 
 Means = Mapping[str, Reported]
 NOTHING: Means = MappingProxyType({})
@@ -85,10 +83,6 @@ def record(
     """Decide a contrast by a declared design.
 
     Args:
-        trial: of the claim.
-        design: one that it declared.
-        comparison: whose contrast it is.
-        found: the contrast.
         beside: what else is shown.
         evaluations: the contrast in the scale's further evaluations.
         yardsticks: accuracies of what is no network.

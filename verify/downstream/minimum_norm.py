@@ -32,7 +32,6 @@ def minimum_norm_head(
 
     Args:
         features: Φ, one row per labelled context.
-        labels: y.
         rank_tolerance: singular values of Φ up to this fraction of the largest count as zero; default 64 √ε.
 
     Raises:

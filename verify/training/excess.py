@@ -116,10 +116,7 @@ def divergences(
 ) -> Float[Tensor, "*stack context"]:
     """Return KL(p*(·|x) ‖ p_θ(·|x)) of every member at every context of the reference, in float64.
 
-    Args:
-        network: measured on a float64 copy.
-        reference: the contexts.
-        device: where the copy is evaluated.
+    The network is measured on a float64 copy, on `device`.
     """
     copied = network.copy().to(device=device, dtype=torch.float64)
     copied.fast = False
@@ -158,11 +155,6 @@ def excess_loss(network: Network, reference: Reference, *, device: torch.device 
 
     Σ_x w(x) KL(p*(·|x) ‖ p_θ(·|x)) with `kl_divergence`, whose terms do not cancel; for an enumeration exact to
     rounding, for a sample with its standard error √(Var KL / n).
-
-    Args:
-        network: measured on a float64 copy.
-        reference: the contexts.
-        device: where the copy is evaluated.
     """
     divergence = divergences(network, reference, device=device)
     estimate = (divergence * reference.weight).sum(-1)

@@ -62,7 +62,6 @@ def label_gradient(
       batch. Costs a second backward pass (the forward pass is shared) and one Gaussian per parameter.
 
     Args:
-        labels: the kind.
         parameters: what `log_prob` depends on.
         log_prob: log p_θ of the batch, with its graph.
         batch: the examples, with p* unless labels are sampled.

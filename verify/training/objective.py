@@ -30,11 +30,8 @@ class Objective:
     switching one term on or off leaves the others' random numbers as they are.
 
     Args:
-        parameters: the network.
         language: where examples come from, one for all members or one per member.
         table: their contexts, if all are small enough.
-        config: the terms.
-        seeds: one per member.
 
     Raises:
         ConfigurationError: bfloat16 is asked for where it is not available, or the language lacks the adversary's task.

@@ -62,7 +62,6 @@ def trace_estimate(
     Args:
         log_prob_of: contexts → log p_θ, of primitives that can be differentiated twice.
         leaves: the parameters, each with the stack in front.
-        contexts: the n contexts.
         signs: ε.
     """
     members, probes, n, _ = signs.shape

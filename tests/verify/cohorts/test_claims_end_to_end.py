@@ -13,9 +13,8 @@ from verify.cohorts import evaluations, laboratory, scale
 from verify.cohorts.plateau import Protocol
 from verify.downstream import FineTuning
 from verify.environment import Settings
-from verify.trial.design import Design
-from verify.trial.evidence import ANY, Evidence
-from verify.trial.trial import Trial
+from verify.trial import Design, Evidence, Trial
+from verify.trial.evidence import ANY
 
 EMPIRICAL = (
     "noise-lowers-trace",
@@ -102,7 +101,9 @@ def test_a_trial_at_medium_scale_ends_in_evidence_for_every_family(claim: str) -
             set(evaluations.EVALUATIONS) if m.statistic == EVALUATED.get(claim) else set()
         )
     recoveries = {"gain by adam", "ln(tr F, adam ÷ isotropic)"}
-    shown = [recoveries <= networks.beside.keys() for m, networks in evidence.about_networks if "mended" in m.statistic]
+    shown = [
+        recoveries <= networks.beside.keys() for m, networks in evidence.about_networks if "recovered" in m.statistic
+    ]
     assert shown == [True] * (len(scale.SCALES["medium"].families) if claim == "flatness-mediates" else 0)
 
 

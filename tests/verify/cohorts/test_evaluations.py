@@ -11,7 +11,7 @@ from verify.cohorts import EVALUATIONS, SCALES, Bench, Cohort, Comparison, Evalu
 from verify.cohorts.evaluations import MANY
 from verify.cohorts.scale import EvaluationName
 from verify.downstream import FineTuning
-from verify.trial.measurement import Reported
+from verify.trial import Reported
 
 EVALUATED = replace(TINY, evaluations=tuple(EVALUATIONS))
 

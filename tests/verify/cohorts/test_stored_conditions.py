@@ -21,7 +21,7 @@ from verify.networks import Network
 from verify.runs import Checkpointer, RunStore
 from verify.training import Reference, Trainer
 from verify.training.labels import Labels
-from verify.trial.trial import Trial
+from verify.trial import Trial
 
 T = TypeVar("T")
 SCALE = replace(TINY, pretraining=3 * PIECE, anneal=2 * PIECE, continuation=2 * PIECE)

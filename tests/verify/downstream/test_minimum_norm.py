@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from verify.downstream import minimum_norm_head, score_predictions, transfer_experiment
-from verify.models.brackets import BracketModel
-from verify.models.pairs import PairModel
+from verify.models import BracketModel, PairModel
 
 EPS = torch.finfo(torch.float64).eps
 

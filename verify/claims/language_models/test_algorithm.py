@@ -22,9 +22,7 @@ from verify.cohorts import (
 )
 from verify.downstream import conditional_features, random_code
 from verify.environment import Profile
-from verify.trial.design import Design
-from verify.trial.outlook import Outlook
-from verify.trial.trial import Trial
+from verify.trial import Design, Outlook, Trial
 
 CLAIM = "algorithm"
 OUTLOOK = Outlook(
@@ -87,7 +85,7 @@ def test_algorithm(trial: Trial) -> None:
     def measure(bench: Bench) -> tuple[Comparison, dict[str, Tensor]]:
         tables = {
             "lookup table": table_accuracy(bench, bench.evaluation),
-            "lookup table, second exam": table_accuracy(bench, bench.draw_evaluation("second exam")),
+            "lookup table, second evaluation": table_accuracy(bench, bench.draw_evaluation("second exam")),
             "lookup table of log p*": table_accuracy(bench, bench.evaluation, logarithm=True),
             "lookup table of random codes": code_accuracy(bench),
         }
@@ -96,7 +94,7 @@ def test_algorithm(trial: Trial) -> None:
 
     for comparison, tables in trained(trial, compared, measure):
         yardsticks = {name: mean(values) for name, values in tables.items()}
-        table, again = tables["lookup table"], tables["lookup table, second exam"]
+        table, again = tables["lookup table"], tables["lookup table, second evaluation"]
         gain = comparison.gain("base", "adversarial")
         further = further_evaluations(comparison, "base", "adversarial")
         record(trial, best, comparison, gain, evaluations=further, yardsticks=yardsticks)

@@ -23,11 +23,8 @@ from verify.cohorts.closeness import Task, end_of
 from verify.cohorts.families import MIXTURES
 from verify.cohorts.ranks import RANKED, correlations, dealt, pooled
 from verify.environment import Profile
-from verify.trial.design import Design
-from verify.trial.measurement import Reported
-from verify.trial.outlook import Outlook
+from verify.trial import Design, Outlook, Reported, Trial
 from verify.trial.stored import stored
-from verify.trial.trial import Trial
 
 CLAIM = "closeness-predicts"
 OUTLOOK = Outlook(
@@ -62,12 +59,12 @@ def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
             (
                 "over ways of training at the same excess loss, the distance of the tasks' minima ranks transfer with "
                 "ρ ≤ −0.4",
-                "mean Spearman ρ of ‖θ₁ − θ₂‖ with accuracy inside units",
+                "mean Spearman ρ of ‖θ₁ − θ₂‖ with accuracy inside replicates",
                 0.35,
             ),
             (
                 "over the same networks, the flatter the minimum the farther apart the tasks' minima, with ρ ≤ −0.4",
-                "mean Spearman ρ of ‖θ₁ − θ₂‖ with tr F inside units",
+                "mean Spearman ρ of ‖θ₁ − θ₂‖ with tr F inside replicates",
                 0.15,
             ),
         )

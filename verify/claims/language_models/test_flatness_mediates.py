@@ -18,10 +18,7 @@ from verify.cohorts import (
     trained,
 )
 from verify.environment import Profile
-from verify.trial.design import Design
-from verify.trial.measurement import Reported
-from verify.trial.outlook import Outlook
-from verify.trial.trial import Trial
+from verify.trial import Design, Outlook, Reported, Trial
 
 CLAIM = "flatness-mediates"
 OUTLOOK = Outlook(
@@ -56,8 +53,8 @@ def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
                 0.015,
             ),
             (
-                "sampled labels mend an adversarial network by 2 points more than isotropic noise of the same norm",
-                "accuracy mended by sampled labels − accuracy mended by isotropic noise",
+                "sampled labels recover an adversarial network by 2 points more than isotropic noise of the same norm",
+                "accuracy recovered by sampled labels − accuracy recovered by isotropic noise",
                 0.018,
             ),
         )

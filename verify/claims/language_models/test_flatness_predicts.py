@@ -11,10 +11,7 @@ from verify.cohorts import Bench, Comparison, Contrast, contrast, from_stored, r
 from verify.cohorts.ranks import RANKED, correlations, dealt, mean_where_defined, pooled, reliability, without_ranks
 from verify.cohorts.sharpness import Sharpness
 from verify.environment import Profile
-from verify.trial.design import Design
-from verify.trial.measurement import Reported
-from verify.trial.outlook import Outlook
-from verify.trial.trial import Trial
+from verify.trial import Design, Outlook, Reported, Trial
 
 CLAIM = "flatness-predicts"
 OUTLOOK = Outlook(
@@ -36,7 +33,7 @@ def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
             CLAIM,
             scale_of(profile, scale),
             prediction=f"over ways of training at the same excess loss, {measure} ranks transfer with ρ ≤ −0.4",
-            statistic=f"mean Spearman ρ of {measure} with accuracy inside units",
+            statistic=f"mean Spearman ρ of {measure} with accuracy inside replicates",
             target=RHO,
             delta=-RHO,
             spread=0.35,
@@ -61,7 +58,7 @@ def test_flatness_predicts(trial: Trial) -> None:
         family = comparison.cohort.family.name
         accuracy = torch.stack([comparison.accuracy(name) for name in RANKED])
         excess = torch.stack([comparison.points[name].excess for name in RANKED])
-        shown = {"reliability of the exam's ranks": Reported(reliability(halves, excess))}
+        shown = {"reliability of the evaluation's ranks": Reported(reliability(halves, excess))}
         for part in comparison.sharpness(RANKED[0]).parts:
             table = torch.stack([comparison.sharpness(name).parts[part] for name in RANKED])
             shown[f"ρ of tr F, {part}"] = Reported(mean_where_defined(table, accuracy, excess))
@@ -74,7 +71,7 @@ def test_flatness_predicts(trial: Trial) -> None:
             beside = {
                 "pooled ρ given the excess": pooled(table, accuracy, excess, generator),
                 **shown,
-                "units without ranks": Reported(float(without_ranks(table, accuracy, excess))),
+                "replicates without ranks": Reported(float(without_ranks(table, accuracy, excess))),
             }
             record(trial, design, comparison, found, beside)
             shuffled = dealt(table, accuracy, excess, trial.rng("shuffle", family))

@@ -24,9 +24,7 @@ from verify.cohorts.conditions import Size
 from verify.downstream import random_projection
 from verify.environment import Profile
 from verify.networks import Network
-from verify.trial.design import Design
-from verify.trial.outlook import Outlook
-from verify.trial.trial import Trial
+from verify.trial import Design, Outlook, Trial
 
 CLAIM = "model-size"
 OUTLOOK = Outlook(

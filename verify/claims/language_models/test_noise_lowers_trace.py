@@ -16,9 +16,7 @@ from verify.cohorts import (
     trained,
 )
 from verify.environment import Profile
-from verify.trial.design import Design
-from verify.trial.outlook import Outlook
-from verify.trial.trial import Trial
+from verify.trial import Design, Outlook, Trial
 
 CLAIM = "noise-lowers-trace"
 OUTLOOK = Outlook(

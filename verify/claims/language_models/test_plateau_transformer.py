@@ -5,11 +5,8 @@ from __future__ import annotations
 from verify.cohorts import Bench, equivalence, scale_of, trained
 from verify.cohorts.plateau import PlateauLaw, Protocol
 from verify.environment import Profile
-from verify.trial.design import Design
-from verify.trial.measurement import Networks, Reported
-from verify.trial.outlook import Outlook
+from verify.trial import Design, Networks, Outlook, Reported, Trial
 from verify.trial.stored import stored
-from verify.trial.trial import Trial
 
 CLAIM = "plateau-transformer"
 OUTLOOK = Outlook(
@@ -43,12 +40,13 @@ def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
             spread=0.14,
             systematic=0.02,
             because=(
-                "A unit is a random language of the family with a network of its own, independent of the others; its "
-                "value is a ratio of sums over four times, of means over twelve runs, extrapolated to η = 0 from rates "
-                "of 0.1 and 0.025. In pilots (root seeds 902, 903) units had a standard deviation of 0.08 to 0.11, "
-                "skewness −0.7 to 0.3. Systematic: a sample of contexts makes the sum over the spectrum 1 to 2% too "
-                "large, which a sample half as large corrects up to O(1/n²); the whole correction is allowed for. A "
-                "term quadratic in η, a few hundredths of the ratio at 0.1, would leave a quarter of that."
+                "A replicate is a random language of the family with a network of its own, independent of the "
+                "others; its value is a ratio of sums over four times, of means over twelve runs, extrapolated to η "
+                "= 0 from rates of 0.1 and 0.025. In pilots (root seeds 902, 903) replicates had a standard "
+                "deviation of 0.08 to 0.11, skewness −0.7 to 0.3. Systematic: a sample of contexts makes the sum "
+                "over the spectrum 1 to 2% too large, which a sample half as large corrects up to O(1/n²); the whole"
+                " correction is allowed for. A term quadratic in η, a few hundredths of the ratio at 0.1, would "
+                "leave a quarter of that."
             ),
         ),
     )
@@ -59,11 +57,11 @@ def test_plateau_transformer(trial: Trial) -> None:
     if trial.profile != "full" and trial.scale is None:
         trial.use_stored(stored(CLAIM, "medium"))
         return
-    for family, units, found in trained(trial, ["base"], _tried, SCALE):
+    for family, replicates, found in trained(trial, ["base"], _tried, SCALE):
         large, small = (found.added["sampled"] / found.predicted).mean(1).tolist()
         parameters = {"B": PROTOCOL.batch, "replicas": PROTOCOL.runs}
         beside = {"ratio at the larger rate": Reported(large), "ratio at the smaller rate": Reported(small)}
-        networks = Networks(language=family, scale=SCALE, replicates=units, beside=beside)
+        networks = Networks(language=family, scale=SCALE, replicates=replicates, beside=beside)
         systematic = found.context_error
         trial.decide(design, found.ratio().numpy(), parameters=parameters, systematic=systematic, networks=networks)
         for name, broken, values in (

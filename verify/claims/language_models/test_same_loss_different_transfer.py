@@ -14,9 +14,7 @@ from verify.cohorts import (
     trained,
 )
 from verify.environment import Profile
-from verify.trial.design import Design
-from verify.trial.outlook import Outlook
-from verify.trial.trial import Trial
+from verify.trial import Design, Outlook, Trial
 
 CLAIM = "same-loss-different-transfer"
 OUTLOOK = Outlook(
