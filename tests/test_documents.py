@@ -10,8 +10,8 @@ from theory.claims import CLAIMS
 from verify.claims import outlooks
 from verify.cohorts.scale import SCALES
 from verify.environment import SCALE_NAMES
-from verify.trial.evidence import read
-from verify.trial.report import by_language, further_evaluations, markdown
+from verify.trial import read
+from verify.trial.report import by_language, further_evaluations, solvable_models, trained_networks
 
 ROOT = Path(__file__).parents[1]
 EVIDENCE = ROOT / "verify" / "evidence" / "default-cpu.jsonl"
@@ -24,12 +24,12 @@ def page_of(claim: str) -> str:
     return (ROOT / "paper_notes" / CLAIMS[claim].chapter / f"{CLAIMS[claim].module}.md").read_text(encoding="utf-8")
 
 
-def test_the_status_table_of_the_readme_is_generated_from_the_stored_evidence() -> None:
+def test_the_tables_of_the_readme_are_generated_from_the_stored_evidence() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = re.search(r"<!-- table: .*? -->\n(.*?)<!-- end of table -->", text, re.DOTALL)
-    assert shown is not None
-    evidence = {item.claim: item for item in read(EVIDENCE)}
-    assert shown[1] == markdown([evidence[claim] for claim in CLAIMS], OUTLOOKS)
+    found = {item.claim: item for item in read(EVIDENCE)}
+    evidence = [found[claim] for claim in CLAIMS]
+    shown = re.findall(r"<!-- table: .*? -->\n(.*?)<!-- end of table -->", text, re.DOTALL)
+    assert shown == [solvable_models(evidence, OUTLOOKS), trained_networks(evidence, OUTLOOKS)]
 
 
 def test_the_page_of_empirical_claims_is_generated_from_the_stored_evidence() -> None:

@@ -10,6 +10,6 @@ graph      which claim rests on which
 """
 
 from theory.claim import Claim
-from theory.formula import Formula, Parameter, ParameterError
+from theory.formula import Formula, Parameter, ParameterError, closed_form
 
-__all__ = ["Claim", "Formula", "Parameter", "ParameterError"]
+__all__ = ["Claim", "Formula", "Parameter", "ParameterError", "closed_form"]

@@ -23,7 +23,7 @@ class Claim:
         uses: ids of the claims it rests on.
         source: where it comes from; "second-hand" marks what was not read in the original.
         derive: builds the derivation; called once, on first use.
-        formulas: closed forms by variant; "" is the main one.
+        formulas: what makes the closed form of each variant, from the derivation; "" is the main one.
     """
 
     id: str
@@ -33,7 +33,7 @@ class Claim:
     uses: tuple[str, ...]
     source: str
     derive: Callable[[], Derivation]
-    formulas: Mapping[str, Callable[[], Formula]] = field(default_factory=dict)
+    formulas: Mapping[str, Callable[[Derivation], Formula]] = field(default_factory=dict)
     place: int = 0
 
     @property
@@ -70,7 +70,7 @@ class Claim:
             known = ", ".join(name or "(main)" for name in self.formulas) or "none"
             raise KeyError(f"{self.id} has no closed form {variant!r}; it has {known}")
         if variant not in self._built:
-            self._built[variant] = self.formulas[variant]()
+            self._built[variant] = self.formulas[variant](self.derivation)
         return self._built[variant]
 
     @cached_property

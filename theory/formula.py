@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import mpmath
 import sympy as sp
 
-from theory.kernel import Step, logistic, logistic_slope
+from theory.kernel import Derivation, Step, logistic, logistic_slope
 
 DIGITS = 30
 
@@ -98,6 +98,11 @@ class Parameter:
         if not mpmath.isfinite(value) or low or high or off_grid:
             raise ParameterError(f"{self.name} = {text} is outside its domain; expected {self.domain}")
         return value if self.step is None else int(value)
+
+
+def closed_form(step: str, quantity: str, *parameters: Parameter) -> Callable[[Derivation], Formula]:
+    """Return what makes the formula of a step once the derivation that the step is in has been built."""
+    return lambda derivation: Formula(derivation[step], parameters, quantity)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import sympy as sp
@@ -37,7 +38,7 @@ __all__ = ["CheckFailedError", "Derivation", "RootIsolation", "Step", "Terms", "
 PREMISES = ("hypothesis", "definition")
 UNPROVED = ("citation", "conjecture")
 MARKS = {**dict.fromkeys(PREMISES, "·"), "citation": "※", "conjecture": "?"}
-_FIELDS = ("name", "kind", "statement", "because", "uses", "evidence", "equality", "premises")
+_FIELDS = ("name", "kind", "statement", "because", "uses", "evidence", "equality", "premises", "values")
 _LEDGER: weakref.WeakKeyDictionary[Step, tuple[object, ...]] = weakref.WeakKeyDictionary()
 _KEY = object()
 _UNDECIDED = (NotImplementedError, ArithmeticError, sp.PolynomialError, RecursionError, TypeError, ValueError)
@@ -60,6 +61,7 @@ class Step:
         equality: factors that all vanish when an inequality holds with equality.
         premises: what it rests on in the end: hypotheses, definitions, recurrences, and conditions such as
             denominators that must not vanish, which the kernel adds.
+        values: what an instance puts in the place of symbols.
     """
 
     __slots__ = ("__weakref__", *_FIELDS)
@@ -72,6 +74,7 @@ class Step:
     evidence: str
     equality: tuple[sp.Expr, ...]
     premises: frozenset[Premise]
+    values: tuple[tuple[sp.Symbol, sp.Expr], ...]
 
     def __init__(self, *, key: object = None, **fields: object) -> None:
         if key is not _KEY:
@@ -296,7 +299,7 @@ class Derivation:
             return f"every term has its sign and the remainder is 0; {evidence}", (*vanishing, *inherited), rest_on
 
         kind = "summation" if isinstance(certificate, Termwise) else "inequality"
-        return self._checked(name, kind, statement, because, uses, check, facts=given)
+        return self._checked(name, kind, statement, because, uses, check)
 
     def induction(
         self,
@@ -432,7 +435,7 @@ class Derivation:
             shown = ", ".join(f"{symbol} → {value}" for symbol, value in values.items())
             return f"{step} with {shown}", tuple(instantiated(factor, values) for factor in source.equality), kept
 
-        return self._checked(name, "instance", stated, because, [step, *given], check)
+        return self._checked(name, "instance", stated, because, [step, *given], check, values=values)
 
     def lemma(self, name: str, derivation: Derivation, step: str | None = None, because: str = "") -> Step:
         """Import a checked step of another derivation; its citations become this derivation's.
@@ -503,6 +506,7 @@ class Derivation:
         equality: tuple[sp.Expr, ...] = (),
         own: Iterable[Premise] = (),
         known: Sequence[sp.Basic] = (),
+        values: Mapping[sp.Symbol, sp.Expr] = MappingProxyType({}),
     ) -> Step:
         if self._conclusion is not None:
             raise CheckFailedError(f"the derivation of {self.claim} is concluded; {name!r} comes too late")
@@ -524,6 +528,7 @@ class Derivation:
             evidence=evidence,
             equality=equality,
             premises=combined(statement, premises),
+            values=tuple((symbol, sp.sympify(value)) for symbol, value in values.items()),
         )
         self._steps[name] = step
         return step
@@ -536,7 +541,7 @@ class Derivation:
         because: str,
         uses: Sequence[str],
         check: Check,
-        facts: Sequence[str] = (),
+        values: Mapping[sp.Symbol, sp.Expr] = MappingProxyType({}),
     ) -> Step:
         for use in uses:
             if use == name:
@@ -554,7 +559,9 @@ class Derivation:
             evidence, equality, premises = check()
             if premises is None:
                 premises = frozenset().union(*(self._steps[use].premises for use in uses))
-            step = self._add(name, kind, statement, because, uses, evidence, equality, premises, self._facts(uses))
+            step = self._add(
+                name, kind, statement, because, uses, evidence, equality, premises, self._facts(uses), values
+            )
         except CheckFailedError as failure:
             raise CheckFailedError(f"step {name!r} of {self.claim}: {failure}") from failure
         except _UNDECIDED as failure:

@@ -38,13 +38,13 @@ A model of one's own, two factors shared by two contexts of which one is three t
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 
 import sympy as sp
 
 from theory.kernel import logistic, logistic_slope
-from theory.symbolic.definition import SymbolicDefinition, SymbolicModelError, Values
+from theory.symbolic.definition import SymbolicDefinition, SymbolicModelError
 
 __all__ = ["SymbolicModel", "SymbolicModelError"]
 
@@ -55,30 +55,6 @@ class SymbolicModel(SymbolicDefinition):
     Args, checks and errors are those of `SymbolicDefinition`: name, parameters, scores, contexts, conditional,
     context_prob, constants, layout.
     """
-
-    @classmethod
-    def from_probabilities(
-        cls,
-        name: str,
-        parameters: Sequence[sp.Symbol],
-        probabilities: Sequence[sp.Expr],
-        contexts: Sequence[Values],
-        conditional: Sequence[sp.Expr] | Sequence[Sequence[sp.Expr]],
-        **more: object,
-    ) -> SymbolicModel:
-        """Define a model by p_θ(y | x) instead of scores; the scores are log p_y − log p_0.
-
-        Raises:
-            SymbolicModelError: the probabilities are not shown to sum to one for every θ.
-        """
-        written = tuple(map(sp.sympify, probabilities))
-        total = sp.simplify(_explicit(sp.Add(*written)))
-        if total != 1:
-            raise SymbolicModelError(
-                f"{name}: expected probabilities that sum to one, got {total}; write one token as 1 less the others"
-            )
-        scores = tuple(log_ratio(p, written[0]) for p in written)
-        return cls(name, tuple(parameters), scores, tuple(contexts), conditional, **more)  # type: ignore[arg-type]
 
     def _repr_latex_(self) -> str:
         """Show the scores, Γ and tr H on it, as a notebook does."""
@@ -251,12 +227,8 @@ def derivative(expr: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
 
 def log_ratio(numerator: sp.Expr, denominator: sp.Expr) -> sp.Expr:
     """Log(p/q), with log σ(x)/(1 − σ(x)) = x."""
-    return sp.expand_log(sp.log(sp.powsimp(sp.simplify(_explicit(numerator / denominator)))))
-
-
-def _explicit(expr: sp.Expr) -> sp.Expr:
-    """Write σ in exponentials."""
-    return expr.replace(logistic, lambda x: sp.exp(x) / (1 + sp.exp(x)))
+    explicit = (numerator / denominator).replace(logistic, lambda x: sp.exp(x) / (1 + sp.exp(x)))
+    return sp.expand_log(sp.log(sp.powsimp(sp.simplify(explicit))))
 
 
 def joint_variance(first: sp.Expr, second: sp.Expr) -> sp.Expr:

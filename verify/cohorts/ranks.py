@@ -99,4 +99,4 @@ def pooled(measure: Table, accuracy: Table, excess: Table, generator: np.random.
     x, y, z = ((values - values.mean(0)).mT.flatten().numpy() for values in (measure.log(), accuracy, excess.log()))
     clusters = np.arange(measure.shape[1]).repeat(len(measure)).tolist()
     found = cluster_bootstrap(x, y, clusters, generator, covariates=z, resamples=999)
-    return Reported(found.estimate, found.interval.low, found.interval.high)
+    return Reported(found.estimate, found.low, found.high)

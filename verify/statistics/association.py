@@ -2,25 +2,18 @@ r"""Rank correlation of two measured quantities over runs that come in clusters,
 
 Runs of one seed or one language resemble each other: the independent unit is the cluster. Resampling clusters with
 replacement gives cluster c the weight w_c, a multinomial count; weighted midranks and a weighted Pearson correlation
-are Spearman's ρ of the resampled runs, without a resampled table.
-
-Which to use: `cluster_bootstrap` with percentiles from about 20 clusters on. With fewer it under-covers by up to twice
-its alpha (figures at the function); use `association_exact` there.
+are Spearman's ρ of the resampled runs, without a resampled table. With fewer than about 20 clusters the interval
+under-covers by up to twice its alpha (figures at `cluster_bootstrap`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import special
 
 from verify.statistics.intervals import Interval, Samples, checked_alpha, checked_samples
-
-Method = Literal["percentile", "bca"]
 
 MIN_CLUSTERS = 4
 """Fewest clusters that a bootstrap interval is given for; honest only from about 20 on."""
@@ -30,35 +23,6 @@ _CHUNK = 1 << 10  # resamples ranked at once
 
 class UndefinedCorrelationError(ValueError):
     """A variable is constant, or covariates determine its ranks."""
-
-
-@dataclass(frozen=True)
-class Association:
-    """Spearman's ρ, given covariates or not, with a cluster bootstrap interval.
-
-    Attributes:
-        interval: estimate and interval; its alpha is nominal, see `cluster_bootstrap` for what was measured.
-        clusters: number of clusters.
-        runs: number of runs.
-        covariates: number of covariates held fixed.
-        undefined: share of resamples in which a variable was constant; they count as −1 below and as +1 above.
-    """
-
-    interval: Interval
-    clusters: int
-    runs: int
-    covariates: int
-    undefined: float
-
-    @property
-    def estimate(self) -> float:
-        """ρ of all runs."""
-        return self.interval.estimate
-
-    @property
-    def refutes_zero(self) -> bool:
-        """Whether the interval excludes ρ = 0."""
-        return not self.interval.contains(0.0)
 
 
 def spearman(x: Samples, y: Samples, covariates: Samples | None = None) -> float:
@@ -83,21 +47,21 @@ def spearman(x: Samples, y: Samples, covariates: Samples | None = None) -> float
 def cluster_bootstrap(
     x: Samples,
     y: Samples,
-    clusters: Sequence[Hashable],
+    clusters: Sequence[int],
     generator: np.random.Generator,
     *,
     covariates: Samples | None = None,
     alpha: float = 0.05,
-    method: Method = "percentile",
     resamples: int = 9_999,
-) -> Association:
-    """Return ρ with a bootstrap interval over clusters: percentile, or bias-corrected and accelerated (Efron 1987).
+) -> Interval:
+    """Return ρ with the percentile bootstrap interval over clusters; its n is the number of clusters.
+
+    A resample in which ρ is undefined, because a variable is constant there, counts as −1 below and as +1 above.
 
     Measured: Gaussian x and y, half of both variances shared inside clusters of 8 runs, nominal 5 %, 1000 tables each
-    (± 0.7), 4, 5, 6, 8, 10, 15, 20, 30 clusters. For ρ = 0 the interval missed it, so that the test of ρ = 0 fired
-    falsely, in 7.9, 8.6, 7.9, 7.2, 7.3, 8.2, 6.0, 7.3 % (percentile) and 20, 20, 15, 12, 11, 11, 7.4, 8.2 % (bca); for
-    ρ_S = 0.58 in 8.1, 6.9, 8.9, 7.0, 6.9, 7.8, 6.1, 5.5 % and 22, 19, 17, 14, 12, 11, 9.5, 6.2 %. So take percentile,
-    and where 7 % instead of 5 % matters a test of `association_exact`.
+    (± 0.7), 4, 5, 6, 8, 10, 15, 20, 30 clusters. For ρ = 0 the interval missed it in 7.9, 8.6, 7.9, 7.2, 7.3, 8.2, 6.0,
+    7.3 %; for ρ_S = 0.58 in 8.1, 6.9, 8.9, 7.0, 6.9, 7.8, 6.1, 5.5 %. (The bias-corrected accelerated interval missed
+    up to 22 %.) Where 7 % instead of 5 % matters, permute clusters: `scipy.stats.permutation_test`.
 
     Args:
         x: one value per run.
@@ -106,48 +70,31 @@ def cluster_bootstrap(
         generator: source of the resamples.
         covariates: as for `spearman`.
         alpha: nominal error probability.
-        method: the interval.
         resamples: number of bootstrap samples.
 
     Raises:
-        ValueError: as for `spearman`; fewer than 4 clusters; too few resamples for this alpha; or, for `bca`, a
-            variable that is constant without one cluster, or all resamples on one side of the estimate.
+        ValueError: as for `spearman`; fewer than 4 clusters; labels not as many as runs; or too few resamples for this
+            alpha.
     """
     checked_alpha(alpha)
     table = _columns(x, y, covariates)
-    index, count = cluster_index(clusters, table.shape[1])
-    if count < MIN_CLUSTERS:
+    if len(clusters) != table.shape[1]:
         raise ValueError(
-            f"expected at least {MIN_CLUSTERS} clusters, got {count}; use `within_cluster_interval`, or more seeds"
+            f"expected one cluster label per run, got {len(clusters)} labels for {table.shape[1]} runs; label each run"
         )
+    labels, index = np.unique(clusters, return_inverse=True)
+    count = len(labels)
+    if count < MIN_CLUSTERS:
+        raise ValueError(f"expected at least {MIN_CLUSTERS} clusters, got {count}; take more seeds")
     if resamples * alpha < 20:
         raise ValueError(f"expected resamples >= 20/alpha = {20 / alpha:.0f}, got {resamples}; its quantiles are noise")
     estimate = _checked_correlation(table)
-    below = _midrank_matrices(table)
     draws = generator.multinomial(count, np.full(count, 1 / count), size=resamples)
-    replicates = _weighted_correlations(below, draws, index)
+    replicates = _weighted_correlations(_midrank_matrices(table), draws, index)
     undefined = np.isnan(replicates)
-    low_level, high_level = alpha / 2, 1 - alpha / 2
-    if method == "bca":
-        leave_out = _weighted_correlations(below, 1 - np.eye(count, dtype=np.int64), index)
-        low_level, high_level = _bca_levels(replicates[~undefined], estimate, leave_out, low_level, high_level)
-    low = float(np.quantile(np.where(undefined, -1.0, replicates), low_level))
-    high = float(np.quantile(np.where(undefined, 1.0, replicates), high_level))
-    interval = Interval(estimate, min(low, estimate), max(high, estimate), alpha, count, f"cluster-bootstrap-{method}")
-    return Association(interval, count, table.shape[1], len(table) - 2, float(undefined.mean()))
-
-
-def cluster_index(clusters: Sequence[Hashable], runs: int) -> tuple[Int[np.ndarray, " run"], int]:
-    """Number the clusters in order of first appearance; return each run's number and how many there are.
-
-    Raises:
-        ValueError: there is not one label per run.
-    """
-    if len(clusters) != runs:
-        raise ValueError(f"expected one cluster label per run, got {len(clusters)} labels for {runs} runs")
-    numbers: dict[Hashable, int] = {}
-    index: Int[np.ndarray, " run"] = np.array([numbers.setdefault(label, len(numbers)) for label in clusters])
-    return index, len(numbers)
+    low = float(np.quantile(np.where(undefined, -1.0, replicates), alpha / 2))
+    high = float(np.quantile(np.where(undefined, 1.0, replicates), 1 - alpha / 2))
+    return Interval(estimate, min(low, estimate), max(high, estimate), alpha, count, "cluster-bootstrap")
 
 
 def _columns(x: Samples, y: Samples, covariates: Samples | None) -> Float[np.ndarray, "variable run"]:
@@ -235,33 +182,3 @@ def _clipped(value: Float[np.ndarray, " resample"]) -> Float[np.ndarray, " resam
     """Return correlations that rounding carried past ±1 to ±1."""
     inside: Float[np.ndarray, " resample"] = np.clip(value, -1, 1)
     return inside
-
-
-def _bca_levels(
-    replicates: Float[np.ndarray, " resample"],
-    estimate: float,
-    leave_out: Float[np.ndarray, " cluster"],
-    low: float,
-    high: float,
-) -> tuple[float, float]:
-    """Return the levels of Efron's BCa interval; acceleration from leaving out each cluster.
-
-    Raises:
-        ValueError: leaving out a cluster makes a variable constant, or every resample lies on one side.
-    """
-    if np.isnan(leave_out).any():
-        raise ValueError(
-            "expected variables that vary without any one cluster, got a constant; take method='percentile'"
-        )
-    share = (np.count_nonzero(replicates < estimate) + 0.5 * np.count_nonzero(replicates == estimate)) / len(replicates)
-    if not 0 < share < 1:
-        raise ValueError(f"expected resamples on both sides of {estimate}, got none on one; use method='percentile'")
-    bias = special.ndtri(share)
-    deviation = leave_out.mean() - leave_out
-    cubes, squares = (deviation**3).sum(), (deviation**2).sum()
-    acceleration = cubes / (6 * squares**1.5) if squares > 0 else 0.0
-    levels = []
-    for level in (low, high):
-        shifted = bias + special.ndtri(level)
-        levels.append(float(special.ndtr(bias + shifted / (1 - acceleration * shifted))))
-    return levels[0], levels[1]

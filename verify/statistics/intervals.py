@@ -1,8 +1,8 @@
-"""Intervals with a proven level: each holds at its n without a central limit theorem, Student t apart.
+"""Intervals with a level: exact for shares and for deterministic values, Student t for means that are near Gaussian.
 
-An interval at level α misses the true value with probability at most α. The test it implies refutes a value
-lying outside it, and then errs with probability at most α. See `sign_flip` for the interval of symmetric
-samples, and `bands` for bands on a distribution function.
+An interval at level α misses the true value with probability at most α. The test it implies refutes a value lying
+outside it, and then errs with probability at most α. For other needs there is `scipy.stats`: `permutation_test` and
+`bootstrap`, `kstest`, and `binomtest` for one share alone.
 """
 
 from __future__ import annotations
@@ -27,8 +27,6 @@ class Interval:
 
     Attributes:
         estimate: the point estimate; low ≤ estimate ≤ high.
-        low: lower end.
-        high: upper end.
         alpha: two-sided error probability; 0 for a deterministic enclosure.
         n: number of independent units behind it.
         method: name of the bound.
@@ -61,7 +59,6 @@ class Interval:
 
     @property
     def half_width(self) -> float:
-        """(high − low)/2."""
         return (self.high - self.low) / 2
 
     def contains(self, value: float) -> bool:
@@ -109,39 +106,6 @@ def checked_samples(samples: Samples, minimum: int) -> Float[np.ndarray, " unit"
     return x
 
 
-def checked_bounded(samples: Samples, lower: float, upper: float, minimum: int) -> Float[np.ndarray, " unit"]:
-    """Return `samples` as a float64 vector inside the known range [lower, upper].
-
-    Raises:
-        ValueError: if the range is not finite and ordered, or a sample lies outside it.
-    """
-    if not (math.isfinite(lower) and math.isfinite(upper) and lower < upper):
-        raise ValueError(
-            f"expected finite lower < upper, got [{lower}, {upper}]; give the proven range of the variable, "
-            "or use a bound that needs none (student-t, sign-flip)"
-        )
-    x = checked_samples(samples, minimum)
-    if x.min() < lower or x.max() > upper:
-        raise ValueError(
-            f"expected samples in [{lower}, {upper}], got a range of [{x.min()}, {x.max()}]; "
-            "the stated range is wrong: prove another, never one read off the samples"
-        )
-    return x
-
-
-def _mean_interval(x: Float[np.ndarray, " unit"], half_width: float, alpha: float, method: str) -> Interval:
-    mean = float(x.mean())
-    return Interval(mean, mean - half_width, mean + half_width, alpha, x.size, method)
-
-
-def _clipped_mean_interval(
-    x: Float[np.ndarray, " unit"], half_width: float, lower: float, upper: float, alpha: float, method: str
-) -> Interval:
-    mean = min(max(float(x.mean()), lower), upper)  # the rounded mean may leave the range by an ulp
-    low, high = max(lower, mean - half_width), min(upper, mean + half_width)
-    return Interval(mean, low, high, alpha, x.size, method)
-
-
 def binomial_interval(successes: int, n: int, alpha: float) -> Interval:
     """Exact interval for the probability of success, from `successes` in n independent trials.
 
@@ -158,62 +122,6 @@ def binomial_interval(successes: int, n: int, alpha: float) -> Interval:
     low = float(special.betaincinv(k, n - k + 1, alpha / 2)) if k > 0 else 0.0
     high = float(special.betainccinv(k + 1, n - k, alpha / 2)) if k < n else 1.0
     return Interval(k / n, low, high, alpha, n, "binomial")
-
-
-def hoeffding_half_width(n: int, width: float, alpha: float) -> float:
-    """R √(ln(2/α) / 2n) for n variables in a range of width R (Hoeffding 1963, Theorem 2)."""
-    return width * math.sqrt(math.log(2 / alpha) / (2 * n))
-
-
-def hoeffding_interval(samples: Samples, lower: float, upper: float, alpha: float) -> Interval:
-    """Interval for the mean of independent variables in [lower, upper], whatever their spread.
-
-    x̄ ± R √(ln(2/α) / 2n), R = upper − lower, cut to the range (Hoeffding 1963, Theorem 2). Conservative.
-    Refuses samples that are empty, not finite or out of range.
-    """
-    checked_alpha(alpha)
-    x = checked_bounded(samples, lower, upper, 1)
-    half_width = hoeffding_half_width(x.size, upper - lower, alpha)
-    return _clipped_mean_interval(x, half_width, lower, upper, alpha, "hoeffding")
-
-
-def empirical_bernstein_half_width(n: int, width: float, alpha: float, spread: float) -> float:
-    """√(2 V ln(4/α) / n) + 7 R ln(4/α) / 3(n−1), V = spread² the sample variance, R the range's width.
-
-    Maurer and Pontil 2009 (arXiv 0907.3740), Theorem 4 with δ = α/2 on each side.
-    """
-    log_term = math.log(4 / alpha)
-    return spread * math.sqrt(2 * log_term / n) + 7 * width * log_term / (3 * (n - 1))
-
-
-def empirical_bernstein_interval(samples: Samples, lower: float, upper: float, alpha: float) -> Interval:
-    """Interval for the mean of independent identically distributed variables in [lower, upper].
-
-    x̄ ± [√(2 V ln(4/α) / n) + 7 R ln(4/α) / 3(n−1)], V the unbiased sample variance, R = upper − lower, cut to
-    the range (Maurer and Pontil 2009, arXiv 0907.3740, Theorem 4 with δ = α/2 on each side). Far shorter than
-    Hoeffding's when the spread is small against R. Conservative.
-    Refuses samples that are fewer than two, not finite or out of range.
-    """
-    checked_alpha(alpha)
-    x = checked_bounded(samples, lower, upper, 2)
-    half_width = empirical_bernstein_half_width(x.size, upper - lower, alpha, float(x.std(ddof=1)))
-    return _clipped_mean_interval(x, half_width, lower, upper, alpha, "empirical-bernstein")
-
-
-def group_means(samples: Samples, groups: int) -> Float[np.ndarray, " group"]:
-    """Means of `groups` consecutive blocks of equally many samples, of shape (group,).
-
-    Raises:
-        ValueError: unless `groups` divides the number of samples.
-    """
-    x = checked_samples(samples, 1)
-    if groups < 1 or x.size % groups:
-        raise ValueError(
-            f"expected a number of groups dividing {x.size} samples, got {groups}; "
-            "unequal groups have unequal spreads: choose another number, or n"
-        )
-    means: Float[np.ndarray, " group"] = x.reshape(groups, -1).mean(axis=1)
-    return means
 
 
 def student_t_interval(means: Samples, alpha: float, justification: str) -> Interval:
@@ -240,7 +148,7 @@ def student_t_interval(means: Samples, alpha: float, justification: str) -> Inte
     if not justification.strip():
         raise ValueError(
             "expected a written justification for Student t, got an empty one; say why the group means are "
-            "near Gaussian at this alpha, or use sign-flip (symmetry) or empirical-bernstein (a proven range)"
+            "near Gaussian at this alpha, such as means over many raw samples"
         )
     x = checked_samples(means, MIN_GROUPS)
     deviation = float(x.std(ddof=1))
@@ -250,8 +158,8 @@ def student_t_interval(means: Samples, alpha: float, justification: str) -> Inte
             f"expected group means that vary, got {x.size} equal values {x[0]}; "
             "use `enclosure` for a deterministic quantity"
         )
-    half_width = student_t_quantile(x.size - 1, alpha) * deviation / math.sqrt(x.size)
-    return _mean_interval(x, half_width, alpha, "student-t")
+    mean, half_width = float(x.mean()), student_t_quantile(x.size - 1, alpha) * deviation / math.sqrt(x.size)
+    return Interval(mean, mean - half_width, mean + half_width, alpha, x.size, "student-t")
 
 
 def student_t_quantile(degrees: int, alpha: float) -> float:

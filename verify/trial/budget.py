@@ -8,22 +8,11 @@ SUITE_FALSE_ALARM = 1e-3
 """Probability that one run of the whole suite refutes any true claim, at most."""
 
 
-def budget(n_claims: int) -> float:
-    """Level of each of `n_claims` registered claims: 1e-3 / n_claims, by the union bound.
-
-    n_claims counts the registry, not the tests that happen to run, so a verdict does not depend on the selection.
-
-    Raises:
-        ValueError: unless n_claims ≥ 1.
-    """
-    if n_claims < 1:
-        raise ValueError(f"expected n_claims ≥ 1, got {n_claims}; pass the number of claims in the registry")
-    return SUITE_FALSE_ALARM / n_claims
-
-
 @dataclass(frozen=True)
 class Budget:
-    """The suite's false-alarm probability, split evenly over the claims of the registry.
+    """The suite's false-alarm probability, split evenly over the claims of the registry, by the union bound.
+
+    It counts the registry, not the tests that happen to run, so a verdict does not depend on the selection.
 
     Raises:
         ValueError: if there are no claims, or a claim appears twice.
@@ -36,7 +25,7 @@ class Budget:
             raise ValueError(f"expected distinct claim ids, got {self.claims}; pass the ids of the whole registry")
 
     def alpha(self, claim: str, designs: int = 1) -> float:
-        """Level of each of the `designs` designs of one claim.
+        """Level of each of the `designs` designs of one claim: 1e-3 / (claims · designs).
 
         Raises:
             ValueError: if the claim is not registered or `designs` < 1.
@@ -45,4 +34,4 @@ class Budget:
             raise ValueError(f"expected a registered claim, got {claim!r}; valid ids: {', '.join(self.claims)}")
         if designs < 1:
             raise ValueError(f"expected designs ≥ 1, got {designs}; count the designs that can refute the claim")
-        return budget(len(self.claims)) / designs
+        return SUITE_FALSE_ALARM / len(self.claims) / designs

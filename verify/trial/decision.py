@@ -8,17 +8,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from verify.statistics.bands import anderson_interval
-from verify.statistics.intervals import (
-    Interval,
-    Samples,
-    binomial_interval,
-    checked_samples,
-    empirical_bernstein_interval,
-    hoeffding_interval,
-    student_t_interval,
-)
-from verify.statistics.sign_flip import sign_flip_interval
+from verify.statistics.intervals import Interval, Samples, binomial_interval, checked_samples, student_t_interval
 from verify.trial.design import Design
 
 
@@ -56,13 +46,12 @@ class InstanceResult:
         return Verdict.SUPPORTED if self.equivalent else Verdict.INCONCLUSIVE
 
 
-def measure(design: Design, samples: Samples, generator: np.random.Generator | None = None) -> Interval:
+def measure(design: Design, samples: Samples) -> Interval:
     """Interval of the design's bound at level alpha_instance, from the samples of one instance.
 
     Args:
         design: the declared design.
         samples: one value per unit, shape (unit,); zeros and ones for binomial.
-        generator: for sign-flip above 20 units.
 
     Raises:
         ValueError: if the samples do not suit the bound, or the bound takes no samples.
@@ -74,19 +63,7 @@ def measure(design: Design, samples: Samples, generator: np.random.Generator | N
         return binomial_interval(int(x.sum()), x.size, alpha)
     if design.bound == "student-t":
         return student_t_interval(x, alpha, design.justification)
-    if design.bound == "sign-flip":
-        return sign_flip_interval(x, alpha, generator=generator, resamples=design.sign_flip_resamples)
-    if design.support is None:
-        raise ValueError(
-            f"expected an Interval for {design.bound}, got samples; "
-            "build it with `enclosure` or `dkwm_distance_interval` at alpha = design.alpha_instance"
-        )
-    intervals = {
-        "empirical-bernstein": empirical_bernstein_interval,
-        "hoeffding": hoeffding_interval,
-        "anderson": anderson_interval,
-    }
-    return intervals[design.bound](x, *design.support, alpha)
+    raise ValueError(f"expected an Interval for {design.bound}, got samples; build it with `enclosure`")
 
 
 def _check_interval(design: Design, interval: Interval) -> None:
@@ -105,13 +82,7 @@ def _check_interval(design: Design, interval: Interval) -> None:
         )
 
 
-def decide(
-    design: Design,
-    measured: Samples | Interval,
-    *,
-    systematic: float = 0.0,
-    generator: np.random.Generator | None = None,
-) -> InstanceResult:
+def decide(design: Design, measured: Samples | Interval, *, systematic: float = 0.0) -> InstanceResult:
     """Decide one instance: refutation first, then equivalence.
 
     With s the larger of design.systematic and the measured `systematic`, refuted if target ∉ [low − s, high + s];
@@ -123,14 +94,13 @@ def decide(
         design: the declared design.
         measured: samples of shape (unit,), or the interval of the declared bound.
         systematic: allowance estimated from this instance, such as the remainder of an extrapolation.
-        generator: for sign-flip above 20 units.
 
     Raises:
         ValueError: if `measured` is not of the declared bound, level and n, or `systematic` is not finite or < 0.
     """
     if not 0 <= systematic < np.inf:
         raise ValueError(f"expected a finite systematic ≥ 0, got {systematic}; it is the size of an error")
-    interval = measured if isinstance(measured, Interval) else measure(design, measured, generator)
+    interval = measured if isinstance(measured, Interval) else measure(design, measured)
     _check_interval(design, interval)
     allowance = max(design.systematic, systematic)
     c = design.thresholds(allowance)

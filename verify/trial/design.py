@@ -7,30 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from verify.statistics.intervals import MIN_GROUPS, checked_alpha
-from verify.trial.power import (
-    SIGN_FLIP_RANK,
-    BinomialLaw,
-    BoundedMeanLaw,
-    DistanceLaw,
-    EnclosureLaw,
-    SamplingLaw,
-    Thresholds,
-    sign_flip_law,
-    student_t_law,
-)
+from verify.trial.power import BinomialLaw, EnclosureLaw, SamplingLaw, StudentLaw, Thresholds
 
-MINIMUM_N: dict[str, int] = {
-    "binomial": 1,
-    "empirical-bernstein": 2,
-    "hoeffding": 1,
-    "anderson": 1,
-    "dkwm": 1,
-    "sign-flip": 2,
-    "student-t": MIN_GROUPS,
-    "enclosure": 1,
-}
-_BOUNDED = ("empirical-bernstein", "hoeffding", "anderson")
-_NEEDS_SPREAD = ("empirical-bernstein", "sign-flip", "student-t", "enclosure")
+MINIMUM_N: dict[str, int] = {"binomial": 1, "student-t": MIN_GROUPS, "enclosure": 1}
+"""Fewest units by the name of the bound."""
 _MAX_N = 1 << 30
 
 
@@ -61,8 +41,7 @@ class Design:
         justification: why the bound holds here, and where `spread` and `systematic` come from.
         instances: randomly drawn instances; all must support, one refuted refutes.
         spread: upper bound of one unit's standard deviation, used for planning only; for an enclosure its error
-            bound. Not for binomial and dkwm, whose spread is known; optional for hoeffding and anderson.
-        support: proven range of one unit, for the bounds that need one.
+            bound; None for binomial, whose spread is known.
         side: "two", "lower" or "upper".
         systematic: allowance for a deterministic error of the statistic, such as an extrapolation remainder.
 
@@ -83,7 +62,6 @@ class Design:
     justification: str
     instances: int = 1
     spread: float | None = None
-    support: tuple[float, float] | None = None
     side: str = "two"
     systematic: float = 0.0
 
@@ -119,25 +97,16 @@ class Design:
             raise ValueError(f"expected side two, lower or upper, got {self.side!r}; choose one of these")
 
     def _check_law(self) -> None:
-        if (self.support is not None) != (self.bound in _BOUNDED):
+        if (self.spread is None) != (self.bound == "binomial"):
             raise ValueError(
-                f"expected a support for {', '.join(_BOUNDED)} and for no other bound, "
-                f"got {self.support} for {self.bound}; give the proven range of one unit, or leave it out"
+                f"expected a spread for every bound but binomial, whose law is known, got {self.spread} for "
+                f"{self.bound}; state an upper bound for planning, or leave it out"
             )
-        if self.spread is None and self.bound in _NEEDS_SPREAD:
-            raise ValueError(f"expected a spread for {self.bound}, got None; state an upper bound for planning")
-        if self.spread is not None:
-            if self.bound in {"binomial", "dkwm"}:
-                raise ValueError(
-                    f"expected no spread for {self.bound}, got {self.spread}; its law is known: leave it out"
-                )
-            if not 0 < self.spread < math.inf and not (self.bound == "enclosure" and self.spread == 0):
-                raise ValueError(f"expected a finite spread > 0, got {self.spread}; state an upper bound for planning")
+        if self.spread is not None and not (
+            0 < self.spread < math.inf or (self.bound == "enclosure" and self.spread == 0)
+        ):
+            raise ValueError(f"expected a finite spread > 0, got {self.spread}; state an upper bound for planning")
         low, high = self.domain
-        if not low < high or (self.support is not None and not math.isfinite(high - low)):
-            raise ValueError(
-                f"expected support low < high, both finite, got {self.support}; give the proven range of one unit"
-            )
         if not (math.isfinite(self.target) and low <= self.target <= high):
             raise ValueError(f"expected a finite target in [{low}, {high}], got {self.target}; check the normalisation")
 
@@ -152,19 +121,12 @@ class Design:
     @property
     def domain(self) -> tuple[float, float]:
         """Values the true mean of a unit can take."""
-        if self.support is not None:
-            return self.support
-        return (0.0, 1.0) if self.bound in {"binomial", "dkwm"} else (-math.inf, math.inf)
+        return (0.0, 1.0) if self.bound == "binomial" else (-math.inf, math.inf)
 
     @property
     def alpha_instance(self) -> float:
         """Level of one instance, alpha / instances (Bonferroni)."""
         return self.alpha / self.instances
-
-    @property
-    def sign_flip_resamples(self) -> int:
-        """Subsets a sign-flip interval of this design draws above 20 units: 40/α of one instance."""
-        return math.ceil(2 * SIGN_FLIP_RANK / self.alpha_instance)
 
     def thresholds(self, systematic: float) -> Thresholds:
         """Thresholds on the interval, before widening, for an allowance `systematic`."""
@@ -176,25 +138,11 @@ class Design:
 
     def law(self) -> SamplingLaw:
         """What is known beforehand about one instance's interval."""
-        alpha, spread = self.alpha_instance, self.spread
-        if self.bound == "binomial":
-            return BinomialLaw(self.n, alpha)
-        if self.bound == "dkwm":
-            return DistanceLaw(self.n, alpha)
-        if self.support is not None:
-            width = self.support[1] - self.support[0]
-            # No variable in a range of width R has a standard deviation above R/2 (Popoviciu).
-            planned = min(spread, width / 2) if spread is not None else width / 2
-            return BoundedMeanLaw(self.n, planned, width, alpha, self.bound == "empirical-bernstein")
-        assert spread is not None  # held by _check_law
+        if self.spread is None:
+            return BinomialLaw(self.n, self.alpha_instance)
         if self.bound == "enclosure":
-            return EnclosureLaw(spread)
-        law = student_t_law if self.bound == "student-t" else sign_flip_law
-        return law(self.n, spread, alpha)
-
-    def half_width(self) -> float:
-        """Planned half-width of one instance's interval at the target, without `systematic`."""
-        return self.law().half_width(self.target)
+            return EnclosureLaw(self.spread)
+        return StudentLaw(self.n, self.spread, self.alpha_instance)
 
     def equivalence_power(self) -> float:
         """Probability, at least, that every instance is supported when the prediction is exactly true.
@@ -228,32 +176,6 @@ class Design:
         law, decision = self.law(), self.thresholds(self.systematic)
         hidden = [min(max(truth - sign * self.systematic, low), high) for truth, sign in inside]
         return min(law.refute(mean, decision) for mean in hidden)
-
-    def detectable(self) -> float:
-        """Smallest departure, to a relative 1e-6, that is refuted with the declared power.
-
-        Raises:
-            UnderpoweredError: if no departure in the domain is.
-        """
-        low, high = self.domain
-        room = {"two": max(high - self.target, self.target - low), "lower": self.target - low}
-        largest = room.get(self.side, high - self.target)
-        step = max(self.half_width(), self.systematic, 1e-12 * abs(self.target), 1e-300)
-        lower, upper = 0.0, min(step, largest)
-        while upper <= 0 or self.refutation_power(upper) < self.power:
-            if upper >= largest:
-                raise UnderpoweredError(
-                    f"expected a detectable departure up to {largest}, got power below {self.power} at all; "
-                    f"raise n = {self.n}, or choose the side on which the claim can fail"
-                )
-            lower, upper = upper, min(2 * upper, largest)
-        while upper - lower > 1e-6 * upper:
-            middle = (lower + upper) / 2
-            if self.refutation_power(middle) < self.power:
-                lower = middle
-            else:
-                upper = middle
-        return upper
 
     def _sufficient(self) -> bool:
         return min(self.equivalence_power(), self.refutation_power(self.delta_refute)) >= self.power

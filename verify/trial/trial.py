@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from theory.claim import Claim
 from theory.claims import CLAIMS
@@ -21,6 +21,9 @@ from verify.trial.design import Design, same_decisions
 from verify.trial.evidence import ANY, ControlOutcome, Evidence
 from verify.trial.measurement import Measurement, Networks, Parameters
 from verify.trial.outlook import Outlook
+
+if TYPE_CHECKING:
+    import torch
 
 BUDGET = Budget(tuple(CLAIMS))
 """The suite's false-alarm probability, split over the registry."""
@@ -88,6 +91,9 @@ class Trial:
 
     def torch(self, *path: str | int) -> torch.Generator:
         """Return a fresh torch generator on the CPU for one purpose."""
+        # Here, so that reading evidence needs no torch.
+        import torch
+
         return torch.Generator().manual_seed(self.seed(*path))
 
     def plan(self, tasks: int) -> None:
@@ -137,7 +143,7 @@ class Trial:
             systematic: allowance estimated on this instance, such as an extrapolation remainder.
             networks: what was measured, for a claim about trained networks.
         """
-        result = self._decide(design, measured, systematic, len(self._results))
+        result = self._decide(design, measured, systematic)
         self._results.append(result)
         self._measurements.append(Measurement.of(result, parameters, prediction, networks))
         return result
@@ -168,14 +174,14 @@ class Trial:
         """
         if isinstance(measured, float):
             measured = Interval(measured, measured, measured, 0.0, design.n, design.bound)
-        result = self._decide(design, measured, systematic, 10_000 + len(self._controls))
+        result = self._decide(design, measured, systematic)
         self._controls.append(ControlOutcome(name, broken, Measurement.of(result, parameters, prediction, networks)))
         return result
 
-    def _decide(self, design: Design, measured: Samples | Interval, systematic: float, place: int) -> InstanceResult:
+    def _decide(self, design: Design, measured: Samples | Interval, systematic: float) -> InstanceResult:
         if design not in self._designs:
             raise ValueError(f"{design.statistic!r} is not a declared design of {self.claim.id}; declare it first")
-        return decide(design, measured, systematic=systematic, generator=self.rng("resampling", place))
+        return decide(design, measured, systematic=systematic)
 
     def use_stored(self, stored: Evidence) -> None:
         """Conclude with evidence that was found before, at a larger profile, instead of measuring.

@@ -6,7 +6,7 @@ import networkx as nx
 import pytest
 import sympy as sp
 
-from theory import Claim, Formula, Parameter, claims
+from theory import Claim, Parameter, ParameterError, claims, closed_form
 from theory.claims import CLAIMS, RegistryError, dependency_graph, find, register
 from theory.kernel import Derivation
 
@@ -23,30 +23,69 @@ def claim(name: str, *uses: str) -> Claim:
     return Claim(name, "a title", "1 = 1", (), uses, "ours", derive)
 
 
-def test_property_the_registry_is_a_directed_acyclic_graph_of_the_ten_claims() -> None:
+CITED = {"slow-flow": ["katzenberger", "momentum-averages"], "product-model": ["katzenberger"]}
+CONJECTURES = {
+    "sgd-reaches-flattest": ["global"],
+    "plateau-transformer": ["to-leading-order"],
+    "noise-lowers-trace": ["a-tenth"],
+    "same-loss-different-transfer": ["algorithms-differ"],
+    "continued-training": ["gains"],
+    "model-size": ["size-helps"],
+    "algorithm": ["order"],
+    "flatness-predicts": ["predicts"],
+    "closeness-predicts": ["predicts", "opposite"],
+    "flatness-mediates": ["mediates"],
+}
+UNCHECKED = {"hypothesis", "definition", "citation", "conjecture"}
+
+
+def test_property_the_registry_is_a_directed_acyclic_graph() -> None:
     assert list(register(CLAIMS.values())) == list(CLAIMS)
     assert nx.is_directed_acyclic_graph(dependency_graph(CLAIMS))
-    assert {
-        "noise-covariance",
-        "plateau",
-        "slow-flow",
-        "product-model",
-        "flattest-pairs",
-        "transfer-pairs",
-        "transfer-bound",
-        "flattest-brackets",
-        "transfer-brackets",
-        "sgd-reaches-flattest",
-    } <= set(CLAIMS)
+    assert {*CITED, *CONJECTURES} < set(CLAIMS)
 
 
-def test_property_every_claim_says_what_it_is() -> None:
-    for name, each in CLAIMS.items():
-        assert name == each.id
-        assert each.title
-        assert each.statement
-        assert each.hypotheses
-        assert each.source
+@pytest.mark.parametrize("name", CLAIMS)
+def test_property_a_claim_says_what_it_is_and_what_is_open(name: str) -> None:
+    each = CLAIMS[name]
+    assert name == each.id
+    assert all((each.title, each.statement, each.hypotheses, each.source))
+    derivation = each.derivation
+    assert all(step.checked for step in derivation.steps if step.kind not in UNCHECKED)
+    assert all(lemma.status == "derived" for lemma in derivation.lemmas if lemma.claim not in CLAIMS)
+    conjectures = [step.name for step in derivation.steps if step.kind == "conjecture"]
+    assert conjectures == CONJECTURES.get(name, [])
+    cited = f"derived given [{', '.join(CITED[name])}]" if name in CITED else "derived"
+    assert each.status == ("conjecture" if conjectures else cited)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("noise-covariance", {"B": 1.5}, "integer"),
+        ("flattest-pairs", {"d": 1, "m": 4, "alpha": 1.0}, "d = 1 is outside"),
+        ("flattest-pairs", {"d": 3, "m": 1, "alpha": 1.0}, "m = 1 is outside"),
+        ("flattest-pairs", {"d": 3, "m": 4, "alpha": -1.0}, "alpha = -1.0 is outside"),
+        ("flattest-brackets", {"T": 5, "alpha": 1}, "T = 5"),
+        ("flattest-brackets", {"T": 2, "alpha": 1}, "T = 2"),
+        ("flattest-brackets", {"T": 4, "alpha": 0}, "alpha = 0"),
+        ("transfer-pairs", {"n": 0}, "n = 0 is outside"),
+        ("transfer-brackets", {"n": -1}, "n = -1"),
+        ("transfer-brackets", {"k": 3}, "k"),
+        ("transfer-bound", {"n": 1, "d": 1}, "d = 1 is outside"),
+        ("transfer-bound", {"n": 1}, "missing parameter d"),
+        ("trace-is-not-invariant", {"p": 1.0, "q": 1.0, "rest": 0.0, "c": 0.0}, "c = 0"),
+        ("trace-is-not-invariant", {"p": -1.0, "q": 1.0, "rest": 0.0, "c": 1.0}, "p = -1"),
+        ("trace-is-not-invariant", {"p": 1.0, "q": 1.0, "rest": -0.5, "c": 1.0}, "rest"),
+        ("noise-lowers-trace", {"eta": 0.1, "B": 1, "h": 1.0, "t": 0.5}, "t = 0.5"),
+        ("continued-training", {"eta": 0.1, "B": 1, "start": 0.0, "end": 1.0}, "start = 0"),
+        ("model-size", {"c": 0}, "c = 0"),
+        ("flatness-mediates", {"eta": 0.1, "B": 1, "beta": 1.0}, "beta = 1"),
+    ],
+)
+def test_error_outside_the_domain(name: str, values: dict[str, float], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        CLAIMS[name].predict(**values)
 
 
 @pytest.mark.parametrize("name", CLAIMS)
@@ -84,9 +123,7 @@ def test_property_the_registry_cannot_be_changed() -> None:
 
 def test_closed_form_of_a_claim() -> None:
     parameter = Parameter("x", x, "any number")
-    made = Claim(
-        "made-up", "t", "s", (), (), "ours", derive, {"": lambda: Formula(made.derivation["square"], (parameter,), "q")}
-    )
+    made = Claim("made-up", "t", "s", (), (), "ours", derive, {"": closed_form("square", "q", parameter)})
     assert made.status == "derived"
     assert made.predict(x=2.0) == 9.0
     with pytest.raises(KeyError, match=r"it has \(main\)"):

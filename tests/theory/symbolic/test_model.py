@@ -153,31 +153,6 @@ def test_closed_form_bracket_flow_vanishes_at_the_flattest_point_and_lowers_the_
         _ = model.normals
 
 
-def test_closed_form_probabilities_instead_of_scores() -> None:
-    p = logistic(u * v)
-    truth = (1 - logistic(alpha), logistic(alpha))
-    model = SymbolicModel.from_probabilities("p", (u, v), (1 - p, p), ({},), truth, constants=(alpha,))
-    point = {u: sp.Rational(3, 2), v: sp.Rational(2, 3), alpha: sp.S.One}
-    for name in ("trace_hessian", "trace_on_manifold", "loss"):
-        expected, found = (getattr(m, name).subs(point) for m in (product_model(), model))
-        assert abs(sp.N(expected - found, 40)) < 1e-30
-
-
-def test_closed_form_softmax_as_probabilities_has_polynomial_scores() -> None:
-    scores = (sp.S.Zero, u * v * z, v**2)
-    total = sp.Add(*map(sp.exp, scores))
-    model = SymbolicModel.from_probabilities(
-        "softmax", (u, v), [sp.exp(s) / total for s in scores], ({z: 1},), (QUARTER, QUARTER, sp.Rational(1, 2))
-    )
-    assert model.scores == scores
-    assert model.manifold == (sp.Eq(u * v, 0), sp.Eq(v**2, sp.log(2)))
-
-
-def test_error_probabilities_that_do_not_sum_to_one() -> None:
-    with pytest.raises(SymbolicModelError, match="sum to one"):
-        SymbolicModel.from_probabilities("p", (u,), (logistic(u), logistic(u)), ({},), (QUARTER, 1 - QUARTER))
-
-
 def test_closed_form_display() -> None:
     shown = product_model()._repr_latex_()
     assert r"\Gamma:\ u v &= \alpha" in shown

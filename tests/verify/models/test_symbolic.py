@@ -237,15 +237,6 @@ def test_closed_form_softmax_of_three_tokens() -> None:
     assert close(velocity, entries(symbolic.slow_flow(QUARTER), here), 1000)
 
 
-def test_cross_library_probabilities_and_scores_define_one_model() -> None:
-    probabilities = SymbolicModel.from_probabilities("three", (u, v, w), softmax(*THREE_SCORES), **THREE)
-    models = [SymbolicTorchModel(symbolic, alpha=ALPHA, beta=0.5) for symbolic in (probabilities, three_tokens())]
-    theta = points(4, 3, seed=6)
-    for quantity in (exact_loss, exact_gradient, hessian, fisher_trace, label_noise_covariance):
-        found, expected = (quantity(model, theta) for model in models)
-        assert close(found, expected, 256), quantity.__name__
-
-
 @pytest.mark.parametrize(("gradient", "moves"), [("soft", False), ("sampled", True)])
 def test_closed_form_three_tokens_move_along_the_manifold_on_sampled_labels_only(gradient: Any, moves: bool) -> None:
     model = SymbolicTorchModel(three_tokens(), alpha=ALPHA, beta=0.5)

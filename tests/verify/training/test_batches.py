@@ -8,12 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthetic.catalogue.ready_made import find
+from synthetic.catalogue import find
 from tests.verify.training.examples import EPS, small_language, stream
-from verify.training import data
+from verify.training import ContextTable, context_table, data, table_if_small
 from verify.training.batches import BatchStream, generator_states, generators, restore_generators
 from verify.training.data import ExampleStream
-from verify.training.tables import ContextTable, context_table, table_if_small
 
 LANGUAGE = small_language()
 TABLE = context_table(LANGUAGE)

@@ -4,15 +4,7 @@ import math
 
 import pytest
 
-from verify.trial.budget import SUITE_FALSE_ALARM, Budget, budget
-
-
-def test_closed_form_budget() -> None:
-    assert SUITE_FALSE_ALARM == 1e-3
-    assert budget(10) == pytest.approx(1e-4, rel=1e-15)
-    claims = Budget(("plateau", "slow-flow", "transfer-pairs"))
-    assert claims.alpha("plateau") == budget(3)
-    assert claims.alpha("plateau", designs=2) == budget(3) / 2
+from verify.trial.budget import SUITE_FALSE_ALARM, Budget
 
 
 def test_property_union_bound_is_spent_exactly() -> None:
@@ -22,8 +14,6 @@ def test_property_union_bound_is_spent_exactly() -> None:
 
 
 def test_error_paths() -> None:
-    with pytest.raises(ValueError, match="expected n_claims ≥ 1, got 0"):
-        budget(0)
     for claims in ((), ("a", "a")):
         with pytest.raises(ValueError, match="expected distinct claim ids"):
             Budget(claims)

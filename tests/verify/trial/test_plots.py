@@ -11,8 +11,7 @@ import pytest
 
 from theory.claims import CLAIMS
 from verify.cli.main import main
-from verify.trial import plots
-from verify.trial.evidence import Evidence, read
+from verify.trial import Evidence, plots, read
 
 ROOT = Path(__file__).parents[3]
 STORED = ROOT / "verify" / "evidence" / "default-cpu.jsonl"

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory import Claim, Formula, Parameter
+from theory import Claim, Parameter, closed_form
 from theory.claims.language_models import same_loss_different_transfer
 from theory.claims.transfer import transfer_bound, transfer_pairs
 from theory.claims.transfer.transfer_bound import d as dimension
@@ -123,17 +123,6 @@ def _errors(d: Derivation) -> None:
     )
 
 
-def _formula() -> Formula:
-    return Formula(
-        CLAIM.derivation["beats-symmetric"],
-        (
-            Parameter("n", n, "number of labelled contexts", minimum=1, step=1),
-            Parameter("d", dimension, "number of coordinates", minimum=2, step=1),
-        ),
-        "least lead of the lookup table of p* over features that favour no pair, squared error, pair language",
-    )
-
-
 CLAIM = Claim(
     id="algorithm",
     place=6,
@@ -142,13 +131,20 @@ CLAIM = Claim(
     r"\mathbb E[A(\text{adversarial})-A(\text{lookup})]\ge0.07\ \text{at matched excess (conjecture; no law of all "
     r"languages: with pairs the lookup table leads Gaussian minimisers by}\ \ge1-n\big/\tbinom d2-2^{2-n})",
     hypotheses=(
-        "a unit: a random language with exact p* and a transformer with its own initial parameters",
+        "a replicate: a random language with exact p* and a transformer with its own initial parameters",
         "A: expected accuracy of a ridge head on few labelled sentences; on final states of the unmasked sentence for "
         "networks, on p* at every position for the lookup table",
-        "networks of a unit compared at the same E KL(p* ‖ p_θ); the lookup table has excess 0",
+        "networks of a replicate compared at the same E KL(p* ‖ p_θ); the lookup table has excess 0",
     ),
     uses=("same-loss-different-transfer", "transfer-bound", "transfer-pairs"),
     source="paper §3, training algorithm (figures second-hand); the counterexample is ours",
     derive=derive,
-    formulas={"": _formula},
+    formulas={
+        "": closed_form(
+            "beats-symmetric",
+            "least lead of the lookup table of p* over features that favour no pair, squared error, pair language",
+            Parameter("n", n, "number of labelled contexts", minimum=1, step=1),
+            Parameter("d", dimension, "number of coordinates", minimum=2, step=1),
+        )
+    },
 )

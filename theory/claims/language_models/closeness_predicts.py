@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory import Claim, Formula, Parameter
+from theory import Claim, Parameter, closed_form
 from theory.claims.noise import product_model
 from theory.claims.symmetry import trace_is_not_invariant
 from theory.kernel import Derivation, Terms, Termwise
@@ -96,13 +96,13 @@ def derive() -> Derivation:
     _rescaled(d)
     d.conjecture(
         "predicts",
-        "within a unit, over arms of training at matched excess, the mean Spearman correlation of the distance between "
-        "the minima of its two tasks with few-label accuracy is −0.4 or less",
+        "within a replicate, over conditions of training at matched excess, the mean Spearman correlation of the "
+        "distance between the minima of its two tasks with few-label accuracy is −0.4 or less",
         "nothing derived here ties distance to transfer; that training does is measured",
     )
     d.conjecture(
         "opposite",
-        "over the same arms the mean Spearman correlation of that distance with tr F is −0.4 or less",
+        "over the same conditions the mean Spearman correlation of that distance with tr F is −0.4 or less",
         "`exchange` is a bound, of leading order; that networks lie near enough to it to be ordered by it is measured",
     )
     return d.conclude("predicts")
@@ -243,37 +243,33 @@ def _rescaled(d: Derivation) -> None:
     )
 
 
-def _formula() -> Formula:
-    return Formula(
-        CLAIM.derivation["distance"],
-        (
-            Parameter("first", targets[0], "logit of the first task"),
-            Parameter("second", targets[1], "logit of the second task"),
-            Parameter("imbalance", imbalance, "u² − v² where gradient flow starts", minimum=0, strict=True),
-        ),
-        "squared distance of the minima of two tasks of the product model",
-    )
-
-
 CLAIM = Claim(
     id="closeness-predicts",
     place=8,
     title="Among networks of the same excess loss, those whose tasks have near minima transfer better",
-    statement=r"\mathbb E\,\rho_S(\lVert\theta_1-\theta_2\rVert, A)\le-0.4\ \text{over arms at matched excess "
+    statement=r"\mathbb E\,\rho_S(\lVert\theta_1-\theta_2\rVert, A)\le-0.4\ \text{over conditions at matched excess "
     r"(conjecture); for tasks that differ little } \lVert\theta_1-\theta_2\rVert^2\operatorname{tr}F\ge\mathbb E c^2,\ "
     r"c=\log p_1-\log p_2,\ \text{with equality for one residual: the flatter, the farther apart, and}\ "
     r"\mathbb E\,\rho_S(\lVert\theta_1-\theta_2\rVert,\operatorname{tr}F)\le-0.4\ \text{(conjecture)}",
     hypotheses=(
-        "a unit: a random even mixture of two languages with exact p*, its two tasks, and a transformer, trained in "
-        "several ways (arms)",
-        "θ_1, θ_2: where short trainings of the arm's network on one language alone end, with the same random numbers",
+        "a replicate: a random even mixture of two languages with exact p*, its two tasks, and a transformer, trained "
+        "in several ways (conditions)",
+        "θ_1, θ_2: where short trainings of the condition's network on one language alone end, same random numbers",
         "A: expected accuracy of a ridge head on the final states of the unmasked sentence, few labelled sentences",
-        "arms compared at the same E KL(p* ‖ p_θ); ρ_S Spearman's correlation over the arms of a unit, averaged over "
-        "units",
+        "conditions compared at the same E KL(p* ‖ p_θ); ρ_S Spearman's correlation over the conditions of a "
+        "replicate, averaged over replicates",
         "for the exchange: leading order in the difference of the tasks, at a minimum between theirs",
     ),
     uses=("product-model", "trace-is-not-invariant"),
     source="Nexus, arXiv 2604.09258 (abstract second-hand; no coefficient known); exchange with flatness: ours",
     derive=derive,
-    formulas={"": _formula},
+    formulas={
+        "": closed_form(
+            "distance",
+            "squared distance of the minima of two tasks of the product model",
+            Parameter("first", targets[0], "logit of the first task"),
+            Parameter("second", targets[1], "logit of the second task"),
+            Parameter("imbalance", imbalance, "u² − v² where gradient flow starts", minimum=0, strict=True),
+        )
+    },
 )

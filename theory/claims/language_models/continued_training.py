@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory import Claim, Formula, Parameter
+from theory import Claim, Parameter, closed_form
 from theory.claims.language_models import same_loss_different_transfer
 from theory.claims.noise import plateau, slow_flow
 from theory.claims.noise.plateau import batch, eta
@@ -85,19 +85,6 @@ def derive() -> Derivation:
     return d.conclude("gains")
 
 
-def _formula() -> Formula:
-    return Formula(
-        CLAIM.derivation["exchange"],
-        (
-            plateau.ETA,
-            plateau.BATCH,
-            Parameter("start", start, "tr H at convergence", minimum=0, strict=True),
-            Parameter("end", end, "tr H after more steps", minimum=0, strict=True),
-        ),
-        "fall of the plateau of the excess loss, to leading order in η",
-    )
-
-
 CLAIM = Claim(
     id="continued-training",
     place=4,
@@ -105,7 +92,7 @@ CLAIM = Claim(
     statement=r"\mathbb E[A(\text{continued})-A(\text{converged})]\ge0.02\ \text{at matched excess (conjecture);}\ "
     r"\text{without matching } \tfrac{d(L-L^*)}{d\tau}=-\tfrac{\eta}{16B}\lVert P_T\nabla\operatorname{tr}H\rVert^2",
     hypotheses=(
-        "a unit: a random language with exact p* and a transformer trained to convergence on it",
+        "a replicate: a random language with exact p* and a transformer trained to convergence on it",
         "K more steps of SGD at a fixed rate with labels sampled from p*",
         "A: expected accuracy of a ridge head on the final states of the unmasked sentence, few labelled sentences",
         "both brought to the same E KL(p* ‖ p_θ) by a short training on soft labels",
@@ -113,5 +100,14 @@ CLAIM = Claim(
     uses=("plateau", "slow-flow", "same-loss-different-transfer"),
     source="paper §3, training after convergence (figures second-hand); the rate of exchange is ours",
     derive=derive,
-    formulas={"": _formula},
+    formulas={
+        "": closed_form(
+            "exchange",
+            "fall of the plateau of the excess loss, to leading order in η",
+            plateau.ETA,
+            plateau.BATCH,
+            Parameter("start", start, "tr H at convergence", minimum=0, strict=True),
+            Parameter("end", end, "tr H after more steps", minimum=0, strict=True),
+        )
+    },
 )

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory import Claim, Formula, Parameter
+from theory import Claim, Parameter, closed_form
 from theory.claims.noise import plateau, slow_flow
 from theory.claims.noise.plateau import batch, beta, eta, h
 from theory.claims.noise.slow_flow import across, dimension, i, normal, over_normal, slope
@@ -111,26 +111,6 @@ def _isotropic(d: Derivation) -> None:
     )
 
 
-def _weight() -> Formula:
-    momentum = Parameter("beta", beta, "momentum", minimum=0, below=1)
-    return Formula(
-        CLAIM.derivation["weight"],
-        (plateau.ETA, plateau.BATCH, momentum),
-        "λ for which descent on L + λ tr H moves along Γ as SGD with sampled labels does",
-    )
-
-
-def _share() -> Formula:
-    return Formula(
-        CLAIM.derivation["share"],
-        (
-            Parameter("r", normal, "rank of H on Γ", minimum=1, step=1),
-            Parameter("D", dimension, "number of parameters", minimum=1, step=1),
-        ),
-        "drift down the trace under isotropic noise of the same norm over that under sampled labels, equal curvatures",
-    )
-
-
 CLAIM = Claim(
     id="flatness-mediates",
     place=9,
@@ -140,14 +120,29 @@ CLAIM = Claim(
     r"on }\Gamma\text{, as }\eta\to0\text{: label noise moves as the penalty }\tfrac{\eta}{4B}\operatorname{tr}H,"
     r"\text{ isotropic noise of its norm }r/D\text{ times as far down the trace}",
     hypotheses=(
-        "a unit: a random language with exact p* and a transformer trained to a minimum of the masked loss on it",
+        "a replicate: a random language with exact p* and a transformer trained to a minimum of the masked loss on it",
         "flat, sharp: trained on with λ tr F and with −λ tr F; sampled, isotropic: from the adversarial network, SGD "
         "with labels from p*, and with p* as label and isotropic noise of the same norm",
         "A: expected accuracy of a ridge head on the final states of the unmasked sentence, few labelled sentences",
-        "arms compared at the same E KL(p* ‖ p_θ)",
+        "conditions compared at the same E KL(p* ‖ p_θ)",
     ),
     uses=("plateau", "slow-flow"),
     source="paper §5 taken causally (second-hand); penalty and isotropic drift are ours, after arXiv 2110.06914",
     derive=derive,
-    formulas={"": _weight, "share": _share},
+    formulas={
+        "": closed_form(
+            "weight",
+            "λ for which descent on L + λ tr H moves along Γ as SGD with sampled labels does",
+            plateau.ETA,
+            plateau.BATCH,
+            Parameter("beta", beta, "momentum", minimum=0, below=1),
+        ),
+        "share": closed_form(
+            "share",
+            "drift down the trace under isotropic noise of the same norm over that under sampled labels, equal "
+            "curvatures",
+            Parameter("r", normal, "rank of H on Γ", minimum=1, step=1),
+            Parameter("D", dimension, "number of parameters", minimum=1, step=1),
+        ),
+    },
 )

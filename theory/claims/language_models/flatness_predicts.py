@@ -10,8 +10,8 @@ association of the raw trace with transfer is a fact about scales that training 
 `same-loss-different-transfer` that are closed at [MASK] change neither loss nor F nor that sum, and take a feature
 away.
 
-That over arms of training from one initialisation, at matched excess, both have a rank correlation of −0.4 or less with
-accuracy is what the paper's figures suggest; it is measured.
+That over conditions of training from one initialisation, at matched excess, both have a rank correlation of −0.4 or
+less with accuracy is what the paper's figures suggest; it is measured.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def derive() -> Derivation:
         d.lemma(name, same_loss_different_transfer.CLAIM.derivation, name, reason)
     d.conjecture(
         "predicts",
-        "within a unit, over arms of training at matched excess, the mean Spearman correlation with few-label "
-        "accuracy is −0.4 or less, of tr F and of Σ_i θ_i² F_ii",
+        "within a replicate, over conditions of training at matched excess, the mean Spearman correlation with few-"
+        "label accuracy is −0.4 or less, of tr F and of Σ_i θ_i² F_ii",
         "the rank correlation of the raw trace is a matter of scales (`reversed`), the invariant is "
         "blind to `removed`; that training moves both together is measured",
     )
@@ -88,13 +88,13 @@ CLAIM = Claim(
     place=7,
     title="Among networks of the same excess loss, the flatter transfer better",
     statement=r"\mathbb E\,\rho_S(\operatorname{tr}F, A)\le-0.4\ \text{and}\ "
-    r"\mathbb E\,\rho_S(\textstyle\sum_i\theta_i^2F_{ii}, A)\le-0.4\ \text{over arms at matched excess (conjecture); "
-    r"exact rescalings give the first every value it can have, } -1 \text{ to } 1",
+    r"\mathbb E\,\rho_S(\textstyle\sum_i\theta_i^2F_{ii}, A)\le-0.4\ \text{over conditions at matched excess "
+    r"(conjecture); exact rescalings give the first every value it can have, } -1 \text{ to } 1",
     hypotheses=(
-        "a unit: a random language with exact p* and a transformer, trained in several ways (arms)",
+        "a replicate: a random language with exact p* and a transformer, trained in several ways (conditions)",
         "A: expected accuracy of a ridge head on the final states of the unmasked sentence, few labelled sentences",
-        "arms compared at the same E KL(p* ‖ p_θ); ρ_S Spearman's correlation over the arms of a unit, averaged over "
-        "units",
+        "conditions compared at the same E KL(p* ‖ p_θ); ρ_S Spearman's correlation over the conditions of a "
+        "replicate, averaged over replicates",
         "for the rescalings: those of trace-is-not-invariant, with P > 0 in every network",
     ),
     uses=("same-loss-different-transfer", "trace-is-not-invariant"),

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory import Claim, Formula, Parameter
+from theory import Claim, Parameter, closed_form
 from theory.claims.minima import flattest_brackets, flattest_pairs
 from theory.kernel import Derivation, Terms
 
@@ -115,9 +115,7 @@ def _least(d: Derivation) -> None:
     )
 
 
-def _formula(step: str, *parameters: Parameter) -> Formula:
-    return Formula(CLAIM.derivation[step], parameters, "tr H of the wider network over that of the narrower")
-
+RATIO = "tr H of the wider network over that of the narrower"
 
 CLAIM = Claim(
     id="model-size",
@@ -127,18 +125,19 @@ CLAIM = Claim(
     r"and matched excess (conjecture); proved: } c\text{ copies of each neuron, }\varphi\text{ of degree }k,"
     r"\text{ multiply } \operatorname{tr}H \text{ by } c^{-(k-1)/(k+1)}",
     hypotheses=(
-        "a unit: a random language with exact p*, a transformer of width w and one of width 2w, same depth",
+        "a replicate: a random language with exact p*, a transformer of width w and one of width 2w, same depth",
         "A: expected accuracy of a ridge head, few labelled sentences, on features projected to one dimension by a "
         "random Gaussian matrix",
-        "networks of a unit compared at the same E KL(p* ‖ p_θ)",
+        "networks of a replicate compared at the same E KL(p* ‖ p_θ)",
     ),
     uses=("flattest-pairs", "flattest-brackets"),
     source="paper §3, model size, and App. B.3–B.4 (second-hand); the width law is ours",
     derive=derive,
     formulas={
-        "": lambda: _formula("width-law", Parameter("c", copies, "copies of each neuron, pairs", minimum=1, step=1)),
-        "degree": lambda: _formula(
+        "": closed_form("width-law", RATIO, Parameter("c", copies, "copies of each neuron, pairs", minimum=1, step=1)),
+        "degree": closed_form(
             "copied",
+            RATIO,
             Parameter("k", degree, "degree of homogeneity of the units", minimum=1, step=1),
             Parameter("t", root, "c^{1/(k+1)} for c copies of each neuron", minimum=0, strict=True),
         ),

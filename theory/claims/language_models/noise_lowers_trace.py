@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory import Claim, Formula, Parameter
+from theory import Claim, Parameter, closed_form
 from theory.claims.noise import noise_covariance, plateau, slow_flow
 from theory.claims.noise.plateau import batch, eta, h, stationary_variance
 from theory.kernel import Derivation, Terms
@@ -129,19 +129,6 @@ def _plateau(d: Derivation) -> None:
     )
 
 
-def _formula() -> Formula:
-    return Formula(
-        CLAIM.derivation["risen"],
-        (
-            plateau.ETA,
-            plateau.BATCH,
-            Parameter("h", h, "eigenvalue of H, below 2/η", minimum=0, strict=True),
-            Parameter("t", steps, "steps since a start on Γ", minimum=0, step=1),
-        ),
-        "excess loss of one eigendirection after t steps with sampled labels",
-    )
-
-
 CLAIM = Claim(
     id="noise-lowers-trace",
     place=2,
@@ -151,12 +138,21 @@ CLAIM = Claim(
     r"1-\tfrac{\tau}{4}\overline{\lVert P_T\nabla\operatorname{tr}H\rVert^2}/\operatorname{tr}H(0)\ "
     r"\text{on }\Gamma\text{ as }\eta\to0)",
     hypotheses=(
-        "a unit: a random language with exact p* and a transformer trained to a minimum of the masked loss on it",
+        "a replicate: a random language with exact p* and a transformer trained to a minimum of the masked loss on it",
         "two runs of SGD from there, on the same examples: labels sampled from p*, and p* itself",
         "both brought to the same E KL(p* ‖ p_θ) by a short training on soft labels",
     ),
     uses=("noise-covariance", "plateau", "slow-flow"),
     source="ours; a consequence of paper Theorem 4.3 (second-hand), tried on transformers",
     derive=derive,
-    formulas={"": _formula},
+    formulas={
+        "": closed_form(
+            "risen",
+            "excess loss of one eigendirection after t steps with sampled labels",
+            plateau.ETA,
+            plateau.BATCH,
+            Parameter("h", h, "eigenvalue of H, below 2/η", minimum=0, strict=True),
+            Parameter("t", steps, "steps since a start on Γ", minimum=0, step=1),
+        )
+    },
 )

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory import Claim, Formula, Parameter
+from theory import Claim, Parameter, closed_form
 from theory.claims.language_models import noise_lowers_trace
 from theory.claims.language_models.noise_lowers_trace import steps, variance
 from theory.claims.noise import plateau
@@ -140,19 +140,6 @@ def _correction(d: Derivation) -> None:
     )
 
 
-def _formula() -> Formula:
-    return Formula(
-        CLAIM.derivation["risen"],
-        (
-            plateau.ETA,
-            plateau.BATCH,
-            Parameter("h", h, "eigenvalue of F at the start, below 2/η", minimum=0, strict=True),
-            Parameter("t", steps, "steps since the start", minimum=0, step=1),
-        ),
-        "excess loss along one eigendirection; the sum over the spectrum of F is what sampled labels add",
-    )
-
-
 CLAIM = Claim(
     id="plateau-transformer",
     place=1,
@@ -161,12 +148,21 @@ CLAIM = Claim(
     r"\,(1+O(\eta)),\quad h_i\ \text{the eigenvalues of}\ F\ \text{at the start (conjecture for transformers; "
     r"proved for the linearised process on }\Gamma)",
     hypotheses=(
-        "a unit: a random language with exact p* and a transformer trained to a minimum of the masked loss on it",
+        "a replicate: a random language with exact p* and a transformer trained to a minimum of the masked loss on it",
         "t steps of SGD at rate η on fresh batches of B from there: labels sampled from p*, or p* itself",
         "excess loss, E KL(p* ‖ p_θ), of the first run minus that of the second; ηt fixed as η → 0",
     ),
     uses=("plateau", "noise-lowers-trace"),
     source="ours; the linearised law is classical, that it holds on transformers is tried here",
     derive=derive,
-    formulas={"": _formula},
+    formulas={
+        "": closed_form(
+            "risen",
+            "excess loss along one eigendirection; the sum over the spectrum of F is what sampled labels add",
+            plateau.ETA,
+            plateau.BATCH,
+            Parameter("h", h, "eigenvalue of F at the start, below 2/η", minimum=0, strict=True),
+            Parameter("t", steps, "steps since the start", minimum=0, step=1),
+        )
+    },
 )

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory import Claim, Formula, Parameter
+from theory import Claim, Parameter, closed_form
 from theory.claims.transfer import transfer_bound, transfer_pairs
 from theory.claims.transfer.transfer_bound import d as dimension
 from theory.claims.transfer.transfer_bound import mse, n
@@ -115,17 +115,6 @@ def _pairs(d: Derivation) -> None:
     )
 
 
-def _formula() -> Formula:
-    return Formula(
-        CLAIM.derivation["gap"],
-        (
-            Parameter("n", n, "number of labelled contexts", minimum=1, step=1),
-            Parameter("d", dimension, "number of coordinates", minimum=2, step=1),
-        ),
-        "least difference of expected squared errors on Γ of the pair language",
-    )
-
-
 CLAIM = Claim(
     id="same-loss-different-transfer",
     place=3,
@@ -134,12 +123,19 @@ CLAIM = Claim(
     r"proved: }\partial_\psi L=0\ \text{while the ridge error runs from }\tfrac{\kappa}{\kappa+1}\text{ to }1,"
     r"\ \text{and a gap}\ge1-n\big/\tbinom d2-2^{-n}\ \text{on }\Gamma\text{ of the pair language}",
     hypotheses=(
-        "a unit: a random language with exact p* and a transformer with its own initial parameters",
+        "a replicate: a random language with exact p* and a transformer with its own initial parameters",
         "A: expected accuracy of a ridge head on the final states of the unmasked sentence, few labelled sentences",
-        "arms of a unit compared at the same E KL(p* ‖ p_θ)",
+        "conditions of a replicate compared at the same E KL(p* ‖ p_θ)",
     ),
     uses=("transfer-bound", "transfer-pairs"),
     source="paper §3, first finding (figures second-hand); the derivations are ours",
     derive=derive,
-    formulas={"": _formula},
+    formulas={
+        "": closed_form(
+            "gap",
+            "least difference of expected squared errors on Γ of the pair language",
+            Parameter("n", n, "number of labelled contexts", minimum=1, step=1),
+            Parameter("d", dimension, "number of coordinates", minimum=2, step=1),
+        )
+    },
 )

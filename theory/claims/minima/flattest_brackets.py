@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory import Claim, Formula, Parameter
+from theory import Claim, Parameter, closed_form
 from theory.claims.minima import bracket_angle
 from theory.claims.minima.bracket_counterexamples import biases, nested_words, shortest_words
 from theory.claims.minima.bracket_language import (
@@ -193,19 +193,6 @@ _TANGENT = Parameter("tangent", bracket_angle.tangent, "tangent of the least ang
 _ALPHA = Parameter("alpha", alpha, "logit with which the masked token is kept", minimum=0, strict=True)
 
 
-def _minimum() -> Formula:
-    return Formula(CLAIM.derivation["minimum"], (_LENGTH, _ALPHA), "least tr H on Γ, cross-entropy")
-
-
-def _minimum_squared() -> Formula:
-    return Formula(CLAIM.derivation["minimum-squared"], (_LENGTH,), "least tr H on Γ, squared loss")
-
-
-def _off_axis() -> Formula:
-    quantity = "bound on tr H for directions at an angle to the axis, no pre-activation 0"
-    return Formula(CLAIM.derivation["off-axis"], (_LENGTH, _ALPHA, _TANGENT), quantity)
-
-
 CLAIM = Claim(
     id="flattest-brackets",
     place=2,
@@ -220,5 +207,15 @@ CLAIM = Claim(
     uses=(),
     source="ours, after paper Theorem 6.1 (second-hand, T ≥ 6)",
     derive=derive,
-    formulas={"": _minimum, "squared": _minimum_squared, "angle": _off_axis},
+    formulas={
+        "": closed_form("minimum", "least tr H on Γ, cross-entropy", _LENGTH, _ALPHA),
+        "squared": closed_form("minimum-squared", "least tr H on Γ, squared loss", _LENGTH),
+        "angle": closed_form(
+            "off-axis",
+            "bound on tr H for directions at an angle to the axis, no pre-activation 0",
+            _LENGTH,
+            _ALPHA,
+            _TANGENT,
+        ),
+    },
 )

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory import Claim, Formula, Parameter
+from theory import Claim, Parameter, closed_form
 from theory.claims.minima import even_split, pair_class, pair_language
 from theory.claims.minima.even_split import k, l, odd, r, third
 from theory.claims.minima.pair_class import MINUS, PLUS, h
@@ -186,18 +186,6 @@ def _attained(derivation: Derivation) -> None:
     )
 
 
-def _formula() -> Formula:
-    return Formula(
-        CLAIM.derivation["flattest"],
-        (
-            Parameter("d", d, "number of coordinates", minimum=2, step=1),
-            Parameter("m", m, "number of neurons", minimum=2, step=1),
-            Parameter("alpha", alpha, "logit of the target", minimum=0, strict=True),
-        ),
-        "least tr H on Γ",
-    )
-
-
 CLAIM = Claim(
     id="flattest-pairs",
     place=1,
@@ -213,5 +201,13 @@ CLAIM = Claim(
     uses=(),
     source="ours; the pair-language counterpart of paper Theorem 6.1 (second-hand)",
     derive=derive,
-    formulas={"": _formula},
+    formulas={
+        "": closed_form(
+            "flattest",
+            "least tr H on Γ",
+            Parameter("d", d, "number of coordinates", minimum=2, step=1),
+            Parameter("m", m, "number of neurons", minimum=2, step=1),
+            Parameter("alpha", alpha, "logit of the target", minimum=0, strict=True),
+        )
+    },
 )

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory import Claim, Formula, Parameter
+from theory import Claim, Parameter, closed_form
 from theory.claims.minima import flattest_pairs
 from theory.claims.minima.even_split import k, l
 from theory.claims.minima.pair_language import alpha
@@ -73,23 +73,6 @@ def derive() -> Derivation:
     return d.conclude("global")
 
 
-def _formula() -> Formula:
-    return flattest_pairs.CLAIM.formula()
-
-
-def _split_formula() -> Formula:
-    return Formula(
-        CLAIM.derivation["every-split"],
-        (
-            Parameter("d", dimension, "number of coordinates", minimum=2, step=1),
-            Parameter("plus", k, "neurons with a positive head", minimum=1, step=1),
-            Parameter("minus", l, "neurons with a negative head", minimum=1, step=1),
-            Parameter("alpha", alpha, "logit of the target", minimum=0, strict=True),
-        ),
-        "least tr H on Γ with these signs, a local minimum",
-    )
-
-
 CLAIM = Claim(
     id="sgd-reaches-flattest",
     place=3,
@@ -104,5 +87,15 @@ CLAIM = Claim(
     uses=("slow-flow", "flattest-pairs"),
     source="ours; numeric consequence of paper Theorems 4.3 and 6.1 (second-hand)",
     derive=derive,
-    formulas={"": _formula, "split": _split_formula},
+    formulas={
+        "": lambda _: flattest_pairs.CLAIM.formula(),
+        "split": closed_form(
+            "every-split",
+            "least tr H on Γ with these signs, a local minimum",
+            Parameter("d", dimension, "number of coordinates", minimum=2, step=1),
+            Parameter("plus", k, "neurons with a positive head", minimum=1, step=1),
+            Parameter("minus", l, "neurons with a negative head", minimum=1, step=1),
+            Parameter("alpha", alpha, "logit of the target", minimum=0, strict=True),
+        ),
+    },
 )

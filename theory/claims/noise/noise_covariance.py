@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory import Claim, Formula, Parameter
+from theory import Claim, Parameter, closed_form
 from theory.kernel import Derivation, logistic
 
 s, t = sp.symbols("s t", real=True)
@@ -212,29 +212,6 @@ def _batch(d: Derivation) -> None:
 BATCH = Parameter("B", batch, "batch size", minimum=1, step=1)
 
 
-def _batch_formula() -> Formula:
-    return Formula(CLAIM.derivation["batch"], (BATCH,), "Cov(batch gradient) / H on Γ")
-
-
-def _without_replacement_formula() -> Formula:
-    return Formula(
-        CLAIM.derivation["without-replacement"],
-        (BATCH, Parameter("n", population, "population that batches are drawn from", minimum=2, step=1)),
-        "Cov(batch gradient) / H on Γ, drawing without replacement",
-    )
-
-
-def _wrong_labels_formula() -> Formula:
-    return Formula(
-        CLAIM.derivation["wrong-labels"],
-        (
-            Parameter("alpha", alpha, "logit of the model on every context, up to sign"),
-            Parameter("alpha_label", wrong_alpha, "logit of the labels"),
-        ),
-        "E ∇ℓ∇ℓᵀ / H where |logit| = α on every context and labels have logit α'",
-    )
-
-
 CLAIM = Claim(
     id="noise-covariance",
     place=1,
@@ -251,8 +228,18 @@ CLAIM = Claim(
     source="paper Lemma 4.2 (second-hand); the gap off Γ and the finite-population factor are ours",
     derive=derive,
     formulas={
-        "": _batch_formula,
-        "without-replacement": _without_replacement_formula,
-        "wrong-labels": _wrong_labels_formula,
+        "": closed_form("batch", "Cov(batch gradient) / H on Γ", BATCH),
+        "without-replacement": closed_form(
+            "without-replacement",
+            "Cov(batch gradient) / H on Γ, drawing without replacement",
+            BATCH,
+            Parameter("n", population, "population that batches are drawn from", minimum=2, step=1),
+        ),
+        "wrong-labels": closed_form(
+            "wrong-labels",
+            "E ∇ℓ∇ℓᵀ / H where |logit| = α on every context and labels have logit α'",
+            Parameter("alpha", alpha, "logit of the model on every context, up to sign"),
+            Parameter("alpha_label", wrong_alpha, "logit of the labels"),
+        ),
     },
 )

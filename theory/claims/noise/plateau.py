@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory import Claim, Formula, Parameter
+from theory import Claim, Parameter, closed_form
 from theory.claims.noise import noise_covariance
 from theory.kernel import Derivation, Terms
 
@@ -216,24 +216,6 @@ BATCH = Parameter("B", batch, "batch size", minimum=1, step=1)
 TRACE = Parameter("trace", trace, "tr H at the point of Γ, nats per squared parameter", minimum=0, strict=True)
 
 
-def _formula() -> Formula:
-    return Formula(CLAIM.derivation["plateau"], (ETA, BATCH, TRACE), "excess loss L − L*, to leading order in η")
-
-
-def _mode_formula() -> Formula:
-    eigenvalue = Parameter("h", h, "eigenvalue of H, below 2/η", minimum=0, strict=True)
-    return Formula(CLAIM.derivation["one-mode"], (ETA, BATCH, eigenvalue), "excess loss of one eigendirection")
-
-
-def _momentum_formula() -> Formula:
-    momentum = Parameter("beta", beta, "momentum", minimum=0, below=1)
-    return Formula(
-        CLAIM.derivation["plateau-momentum"],
-        (ETA, BATCH, momentum, TRACE),
-        "excess loss with momentum, to leading order in η",
-    )
-
-
 CLAIM = Claim(
     id="plateau",
     place=2,
@@ -248,5 +230,22 @@ CLAIM = Claim(
     uses=("noise-covariance",),
     source="ours; the stationary variance of linearised SGD is classical",
     derive=derive,
-    formulas={"": _formula, "mode": _mode_formula, "momentum": _momentum_formula},
+    formulas={
+        "": closed_form("plateau", "excess loss L − L*, to leading order in η", ETA, BATCH, TRACE),
+        "mode": closed_form(
+            "one-mode",
+            "excess loss of one eigendirection",
+            ETA,
+            BATCH,
+            Parameter("h", h, "eigenvalue of H, below 2/η", minimum=0, strict=True),
+        ),
+        "momentum": closed_form(
+            "plateau-momentum",
+            "excess loss with momentum, to leading order in η",
+            ETA,
+            BATCH,
+            Parameter("beta", beta, "momentum", minimum=0, below=1),
+            TRACE,
+        ),
+    },
 )

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory import Claim, Formula, Parameter
+from theory import Claim, Parameter, closed_form
 from theory.kernel import Derivation, logistic, logistic_slope
 
 alpha = sp.Symbol("alpha", real=True)
@@ -87,17 +87,6 @@ def derive() -> Derivation:
     return d.conclude("decay")
 
 
-def _formula() -> Formula:
-    return Formula(
-        CLAIM.derivation["decay"],
-        (
-            Parameter("alpha", alpha, "logit of the target"),
-            Parameter("tau", tau, "slow time kη²/B", minimum=0),
-        ),
-        "imbalance ratio Δ(τ)/Δ(0)",
-    )
-
-
 CLAIM = Claim(
     id="product-model",
     place=4,
@@ -112,5 +101,12 @@ CLAIM = Claim(
     uses=(),
     source="ours; an instance of paper Theorem 4.3 (second-hand) that can be solved",
     derive=derive,
-    formulas={"": _formula},
+    formulas={
+        "": closed_form(
+            "decay",
+            "imbalance ratio Δ(τ)/Δ(0)",
+            Parameter("alpha", alpha, "logit of the target"),
+            Parameter("tau", tau, "slow time kη²/B", minimum=0),
+        )
+    },
 )

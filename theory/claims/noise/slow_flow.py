@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory import Claim, Formula, Parameter
+from theory import Claim, Parameter, closed_form
 from theory.claims.noise import noise_covariance, plateau
 from theory.claims.noise.plateau import batch, beta, eta
 from theory.kernel import Derivation, Terms
@@ -240,18 +240,6 @@ BATCH = Parameter("B", batch, "batch size", minimum=1, step=1)
 MOMENTUM = Parameter("beta", beta, "momentum", minimum=0, below=1)
 
 
-def _formula() -> Formula:
-    return Formula(CLAIM.derivation["flow"], (), "c in dθ/dτ = −c P_T ∇ tr H, τ = kη²/(B(1 − β)²)")
-
-
-def _steps_formula() -> Formula:
-    return Formula(
-        CLAIM.derivation["effective-rate"],
-        (BATCH, MOMENTUM),
-        "c in dθ/d(kη²) = −c P_T ∇ tr H, k counting steps",
-    )
-
-
 CLAIM = Claim(
     id="slow-flow",
     place=3,
@@ -266,5 +254,8 @@ CLAIM = Claim(
     uses=("noise-covariance", "plateau"),
     source="paper Theorem 4.3 (second-hand); arXiv 2110.06914 for Σ = H; the constant is derived here",
     derive=derive,
-    formulas={"": _formula, "steps": _steps_formula},
+    formulas={
+        "": closed_form("flow", "c in dθ/dτ = −c P_T ∇ tr H, τ = kη²/(B(1 − β)²)"),
+        "steps": closed_form("effective-rate", "c in dθ/d(kη²) = −c P_T ∇ tr H, k counting steps", BATCH, MOMENTUM),
+    },
 )

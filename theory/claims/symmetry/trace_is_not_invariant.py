@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory import Claim, Formula, Parameter
+from theory import Claim, Parameter, closed_form
 from theory.kernel import Derivation, Terms
 
 c = sp.Symbol("c", positive=True)
@@ -126,17 +126,12 @@ def _invariant(d: Derivation) -> None:
         )
 
 
-def _formula(step: str, quantity: str, *more: Parameter) -> Formula:
-    return Formula(
-        CLAIM.derivation[step],
-        (
-            Parameter("rest", R, "block trace of the parameters that are not scaled", minimum=0),
-            Parameter("p", P, "block trace of the group that is multiplied by c", minimum=0),
-            Parameter("q", Q, "block trace of the group that is divided by c", minimum=0),
-            *more,
-        ),
-        quantity,
-    )
+BLOCKS = (
+    Parameter("rest", R, "block trace of the parameters that are not scaled", minimum=0),
+    Parameter("p", P, "block trace of the group that is multiplied by c", minimum=0),
+    Parameter("q", Q, "block trace of the group that is divided by c", minimum=0),
+)
+SCALE = Parameter("c", c, "scale", minimum=0, strict=True)
 
 
 CLAIM = Claim(
@@ -154,7 +149,7 @@ CLAIM = Claim(
     source="ours; rescaling of networks without normalisation: Dinh et al., arXiv 1703.04933, Theorem 4",
     derive=derive,
     formulas={
-        "": lambda: _formula("scaled", "tr H after scaling", Parameter("c", c, "scale", minimum=0, strict=True)),
-        "least": lambda: _formula("least", "least tr H over all scales"),
+        "": closed_form("scaled", "tr H after scaling", *BLOCKS, SCALE),
+        "least": closed_form("least", "least tr H over all scales", *BLOCKS),
     },
 )

@@ -1,6 +1,6 @@
 r"""What the other minima cannot do: order d² labels are needed when the features favour no pair of coordinates.
 
-A probe predicts χ₁₂(z) = z₁z₂ from n labelled contexts by a function in an at most n-dimensional space V that depends
+A head predicts χ₁₂(z) = z₁z₂ from n labelled contexts by a function in an at most n-dimensional space V that depends
 on the features and the contexts but not on the labels: the span of the kernel functions of the contexts, for
 least-norm and ridge heads. If the joint law of features and contexts does not change when the d coordinates are
 permuted, then, with the labels noiseless,
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory import Claim, Formula, Parameter
+from theory import Claim, Parameter, closed_form
 from theory.claims.minima.pair_language import over_signs
 from theory.kernel import Derivation, Terms, Termwise
 
@@ -28,7 +28,7 @@ mse, share = sp.symbols("MSE e", real=True)
 
 
 def derive() -> Derivation:
-    """Derive the bound on the expected error of any such probe."""
+    """Derive the bound on the expected error of any such head."""
     derivation = Derivation("transfer-bound")
     derivation.define("pairs", sp.Eq(pairs, d * (d - 1) / 2), "pairs of coordinates")
     _orthonormal(derivation)
@@ -183,17 +183,6 @@ def _symmetry(derivation: Derivation) -> None:
     )
 
 
-def _formula() -> Formula:
-    return Formula(
-        CLAIM.derivation["bound"],
-        (
-            Parameter("n", n, "number of labelled contexts", minimum=1, step=1),
-            Parameter("d", d, "number of coordinates", minimum=2, step=1),
-        ),
-        "least expected test MSE",
-    )
-
-
 CLAIM = Claim(
     id="transfer-bound",
     place=3,
@@ -207,5 +196,12 @@ CLAIM = Claim(
     uses=(),
     source="ours",
     derive=derive,
-    formulas={"": _formula},
+    formulas={
+        "": closed_form(
+            "bound",
+            "least expected test MSE",
+            Parameter("n", n, "number of labelled contexts", minimum=1, step=1),
+            Parameter("d", d, "number of coordinates", minimum=2, step=1),
+        )
+    },
 )

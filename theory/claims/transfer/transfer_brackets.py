@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory import Claim, Formula, Parameter
+from theory import Claim, Parameter, closed_form
 from theory.claims.minima.bracket_language import T, i, j
 from theory.claims.minima.flattest_brackets import CLAIM as FLATTEST
 from theory.kernel import Derivation, Terms
@@ -144,14 +144,6 @@ def _labels(d: Derivation) -> None:
 _N = Parameter("n", n, "number of labelled examples", minimum=0, step=1)
 
 
-def _probability() -> Formula:
-    return Formula(CLAIM.derivation["probability"], (_N,), "probability that the head is exact")
-
-
-def _accuracy() -> Formula:
-    return Formula(CLAIM.derivation["accuracy"], (_N,), "expected accuracy at threshold ½")
-
-
 CLAIM = Claim(
     id="transfer-brackets",
     place=2,
@@ -165,5 +157,8 @@ CLAIM = Claim(
     uses=("flattest-brackets",),
     source="ours, after paper Theorem 6.1 (second-hand: probability at least 1 − 2^{−n})",
     derive=derive,
-    formulas={"": _probability, "accuracy": _accuracy},
+    formulas={
+        "": closed_form("probability", "probability that the head is exact", _N),
+        "accuracy": closed_form("accuracy", "expected accuracy at threshold ½", _N),
+    },
 )

@@ -1,4 +1,4 @@
-r"""The flattest pair model transfers: n labels make a linear probe exact with probability 1 − 2^{1−n}.
+r"""The flattest pair model transfers: n labels make a linear head exact with probability 1 − 2^{1−n}.
 
 At the flattest minimum a hidden unit (w_j·z)² is a multiple of 1{z₁z₂ = 1} or of 1{z₁z₂ = −1}: the features of a
 context are p_1…p_k on the units of its own class and 0 on those of the other. The downstream task is to tell z₁z₂
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory import Claim, Formula, Parameter
+from theory import Claim, Parameter, closed_form
 from theory.claims.minima import flattest_pairs
 from theory.claims.minima.pair_language import over_signs
 from theory.kernel import Derivation, Terms
@@ -25,13 +25,13 @@ features, head, other = (sp.IndexedBase(name, real=True) for name in "phg")
 
 
 def derive() -> Derivation:
-    """Derive the features, the probe, and the two probabilities."""
+    """Derive the features, the head, and the two probabilities."""
     derivation = Derivation("transfer-pairs")
     flattest = flattest_pairs.CLAIM.derivation
     derivation.lemma("flattest", flattest, "flattest", "its cases of equality are the networks below")
-    derivation.lemma("flattest-network", flattest, "attained-function", "the networks whose features are probed")
+    derivation.lemma("flattest-network", flattest, "attained-function", "the networks whose features are read")
     _features(derivation)
-    _probe(derivation)
+    _head(derivation)
     _counting(derivation)
     return derivation.conclude("exact")
 
@@ -60,7 +60,7 @@ def _features(derivation: Derivation) -> None:
     )
 
 
-def _probe(derivation: Derivation) -> None:
+def _head(derivation: Derivation) -> None:
     square, value = sp.Symbol("P", positive=True), sp.Symbol("v", real=True)
     derivation.define(
         "square",
@@ -118,21 +118,19 @@ def _counting(derivation: Derivation) -> None:
     derivation.identity(
         "exact",
         sp.Eq(both / 2**n, 1 - 2 ** (1 - n)),
-        "the probe is exact if and only if both classes were seen; all 2ⁿ label sequences are equally likely",
+        "the head is exact if and only if both classes were seen; all 2ⁿ label sequences are equally likely",
         given=("both-seen", "seen", "unseen", "least-norm", "feature-plus", "feature-minus", "exclusive"),
     )
 
 
-def _formula(step: str, quantity: str) -> Formula:
-    parameters = (Parameter("n", n, "number of labelled contexts", minimum=1, step=1),)
-    return Formula(CLAIM.derivation[step], parameters, quantity)
+LABELS = Parameter("n", n, "number of labelled contexts", minimum=1, step=1)
 
 
 CLAIM = Claim(
     id="transfer-pairs",
     place=1,
     title="The flattest pair model transfers from a handful of labels",
-    statement=r"\Pr(\text{the least-norm probe on } n \text{ labels is exact}) = 1 - 2^{1-n};\quad "
+    statement=r"\Pr(\text{the least-norm head on } n \text{ labels is exact}) = 1 - 2^{1-n};\quad "
     r"\mathbb{E}\,\text{accuracy} = 1 - 2^{-n}",
     hypotheses=(
         "features (w_j·z)² of a flattest minimum of the pair language, m ≥ 2, any d ≥ 2",
@@ -143,7 +141,7 @@ CLAIM = Claim(
     source="ours; counterpart of the transfer part of paper Theorem 6.1 (second-hand)",
     derive=derive,
     formulas={
-        "": lambda: _formula("exact", "probability that the probe is exact"),
-        "accuracy": lambda: _formula("accuracy", "expected accuracy of the probe"),
+        "": closed_form("exact", "probability that the head is exact", LABELS),
+        "accuracy": closed_form("accuracy", "expected accuracy of the head", LABELS),
     },
 )

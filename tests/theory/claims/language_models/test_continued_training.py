@@ -1,25 +1,14 @@
-"""Continued training: the plateau sinks with the trace, checked along the product model's flow, and mutants."""
+"""Continued training: the plateau sinks with the trace, checked along the product model's flow."""
 
 from __future__ import annotations
 
 import math
 
 import pytest
-import sympy as sp
 
-from theory import ParameterError
-from theory.claims.language_models.continued_training import CLAIM, change, sinking, squares
+from theory.claims.language_models.continued_training import CLAIM, squares
 from theory.claims.noise import plateau
 from theory.claims.noise.plateau import batch, eta
-from theory.kernel import CheckFailedError, Derivation, Terms
-
-
-def test_status_is_a_conjecture_whose_other_steps_are_checked() -> None:
-    d = CLAIM.derivation
-    assert CLAIM.status == "conjecture"
-    assert [step.name for step in d.steps if step.kind == "conjecture"] == ["gains"]
-    assert all(s.checked for s in d.steps if s.kind not in {"hypothesis", "definition", "conjecture"})
-    assert {step.name for step in d.steps if step.kind == "lemma"} == {"descent", "plateau", "ends"}
 
 
 def test_closed_form_the_exchange_is_the_difference_of_two_plateaus() -> None:
@@ -43,28 +32,3 @@ def test_finite_difference_along_the_flow_of_the_product_model() -> None:
     step = 2.0**-10
     # the error of the central difference is step²/6 of the third derivative, at most σ'² times the first up to 8
     assert (height(step) - height(-step)) / (2 * step) == pytest.approx(predicted, rel=8 * slope**2 * step**2)
-
-
-@pytest.mark.parametrize("constant", [8, -16])
-def test_mutant_another_rate_of_sinking_is_refused(constant: int) -> None:
-    d = Derivation("mutant")
-    for name in ("falling", "at-rest"):
-        d.assume(name, CLAIM.derivation[name].statement, "as derived")
-    with pytest.raises(CheckFailedError, match="remainder"):
-        d.identity(
-            "sinking", sp.Eq(sinking, -eta * squares() / (constant * batch)), "wrong", given=("at-rest", "falling")
-        )
-
-
-def test_mutant_a_rising_plateau_cannot_be_shown() -> None:
-    d = Derivation("mutant")
-    d.assume("at-rest", CLAIM.derivation["at-rest"].statement, "without the descent nothing is known of its sign")
-    with pytest.raises(CheckFailedError, match="sign"):
-        d.inequality(
-            "never-rises", sp.Le(sinking, 0), "no sign", Terms((-eta * change / (4 * batch),)), given=("at-rest",)
-        )
-
-
-def test_error_outside_the_domain() -> None:
-    with pytest.raises(ParameterError, match="start = 0"):
-        CLAIM.predict(eta=0.1, B=1, start=0.0, end=1.0)

@@ -1,4 +1,4 @@
-"""The plateau law over a spectrum: what is proved, its bounds and its correction by numbers, and mutants refused."""
+"""The plateau law over a spectrum: what is proved, its bounds and its correction by numbers."""
 
 from __future__ import annotations
 
@@ -8,19 +8,10 @@ import pytest
 import sympy as sp
 
 from theory.claims.language_models import noise_lowers_trace
-from theory.claims.language_models.noise_lowers_trace import steps, variance
+from theory.claims.language_models.noise_lowers_trace import steps
 from theory.claims.language_models.plateau_transformer import CLAIM, law, time
 from theory.claims.noise import plateau
 from theory.claims.noise.plateau import batch, eta, h
-from theory.kernel import CheckFailedError, Derivation, Terms
-
-
-def test_status_is_a_conjecture_whose_other_steps_are_checked() -> None:
-    d = CLAIM.derivation
-    assert CLAIM.status == "conjecture"
-    assert [step.name for step in d.steps if step.kind == "conjecture"] == ["to-leading-order"]
-    assert all(s.checked for s in d.steps if s.kind not in {"hypothesis", "definition", "conjecture"})
-    assert {step.name for step in d.steps if step.kind == "lemma"} == {"fisher", "risen"}
 
 
 def test_closed_form_is_that_of_one_eigendirection() -> None:
@@ -68,25 +59,3 @@ def test_finite_difference_the_next_order_at_a_given_time() -> None:
         for rate in (mpmath.mpf(3) / 4000, mpmath.mpf(3) / 8000):
             errors.append((found(rate, size, value, s / rate) - rate * leading) / rate**2 - coefficient)
     assert float(errors[0] / errors[1]) == pytest.approx(2, abs=0.01)
-
-
-def test_mutant_a_bound_at_half_the_start_is_refused() -> None:
-    d = Derivation("mutant")
-    d.assume("stable", 2 - eta * h > 0, "stable")
-    with pytest.raises(CheckFailedError):
-        d.induction(
-            "below-the-start",
-            sp.Le(variance, steps * eta**2 * h / (2 * batch)),
-            "half",
-            initial={steps: sp.S.Zero, variance: sp.S.Zero},
-            update={steps: steps + 1, variance: (1 - eta * h) ** 2 * variance + eta**2 * h / batch},
-            certificate=Terms(
-                (eta * h * (2 - eta * h) * steps * eta**2 * h / (2 * batch),), using={"previous": (1 - eta * h) ** 2}
-            ),
-            given=("stable",),
-        )
-
-
-def test_mutant_the_start_without_its_square_is_refused() -> None:
-    with pytest.raises(CheckFailedError):
-        Derivation("mutant").series("at-first", law(h), eta, 3, eta**2 * steps * h / (2 * batch), "tr F for tr F²")

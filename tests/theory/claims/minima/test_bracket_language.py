@@ -48,12 +48,6 @@ def net(random: Random, width: int, length: int) -> tuple[Weights, list[Weights]
     return [draw() for _ in range(width)], [[draw() for _ in range(length)] for _ in range(width)], biases
 
 
-def test_derivation_is_complete_and_rests_on_nothing_outside() -> None:
-    d = gradient_bound()
-    assert d.status == "derived"
-    assert all(step.checked for step in d.steps if step.kind not in {"hypothesis", "definition"})
-
-
 def test_closed_form_equality_forces_full_response_and_the_right_sign() -> None:
     assert set(gradient_bound()["mean"].equality) == {
         s[j, c] * (r[j, c] - b[j] * sp.sqrt(D)),
@@ -109,34 +103,6 @@ def test_enumeration_contexts_are_distinct_and_counted(length: int, nested: bool
     words = math.comb(length, half) // (half + 1 if nested else 1)
     assert len(set(listed)) == len(listed) == length * words
     assert all(token == -sum(z) and sum(x * x for x in z) == length - 1 for z, token in listed)
-
-
-def _with_gate() -> Derivation:
-    d = Derivation("mutant")
-    d.assume("gate", sp.Eq(gate * response, response), "r = s r")
-    return d
-
-
-def test_mutant_wrong_constant_in_the_square() -> None:
-    root = sp.sqrt(D)
-    with pytest.raises(CheckFailedError, match="remainder"):
-        _with_gate().inequality(
-            "square",
-            sp.Ge(gate * response**2 + gate * magnitude**2 * D, 3 * root * magnitude * gate * response),
-            "too large",
-            Terms((gate * (response - magnitude * root) ** 2,)),
-        )
-
-
-def test_mutant_a_square_with_the_wrong_sign() -> None:
-    root = sp.sqrt(D)
-    with pytest.raises(CheckFailedError, match="sign"):
-        _with_gate().inequality(
-            "square",
-            sp.Le(gate * response**2 + gate * magnitude**2 * D, 2 * root * magnitude * gate * response),
-            "turned round",
-            Terms((-gate * (response - magnitude * root) ** 2,)),
-        )
 
 
 def test_mutant_without_the_gate_a_closed_neuron_would_have_to_pay() -> None:

@@ -6,18 +6,9 @@ import itertools
 
 import numpy as np
 import pytest
-import sympy as sp
 
 from theory.claims.minima import flattest_pairs
 from theory.claims.minima.sgd_reaches_flattest import CLAIM
-from theory.kernel import CheckFailedError, Derivation, Terms
-
-
-def test_status_is_a_conjecture_whose_lemmas_are_checked() -> None:
-    assert CLAIM.status == "conjecture"
-    assert CLAIM.derivation.conclusion.kind == "conjecture"
-    assert all(step.checked for step in CLAIM.derivation.steps if step.kind in {"lemma", "inequality"})
-    assert [step.name for step in CLAIM.derivation.steps if step.kind == "conjecture"] == ["global"]
 
 
 def test_formula_is_that_of_the_flattest_minimum() -> None:
@@ -53,19 +44,3 @@ def test_enumeration_the_two_feature_net_of_a_split_attains_its_height() -> None
     slope = 1 / (2 + np.exp(alpha) + np.exp(-alpha))
     expected = CLAIM.predict("split", d=d, plus=plus, minus=minus, alpha=alpha)
     assert slope * squares.mean() == pytest.approx(expected, rel=1e-13)
-
-
-def test_mutant_a_faster_rate_is_refused() -> None:
-    tau, start, now, least = sp.symbols("tau trH_0 trH_tau M", positive=True)
-    average = sp.Symbol("G", nonnegative=True)
-    d = Derivation("mutant")
-    d.assume("integrated", sp.Eq(average, 4 * (start - now) / tau), "descent integrated")
-    d.assume("on-gamma", now - least >= 0, "bound")
-    with pytest.raises(CheckFailedError, match="remainder"):
-        d.inequality(
-            "becomes-critical",
-            sp.Le(average, 2 * (start - least) / tau),
-            "half of what is true",
-            Terms(using={"on-gamma": 4 / tau}),
-            given=("integrated",),
-        )

@@ -1,4 +1,4 @@
-"""Enumeration and mutant tests of the bound for features that favour no pair of coordinates."""
+"""Enumeration tests of the bound for features that favour no pair of coordinates."""
 
 from __future__ import annotations
 
@@ -9,20 +9,11 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from theory import ParameterError
 from theory.claims.transfer.transfer_bound import (
     CLAIM,
-    d,
-    dimension,
-    draw,
-    error,
-    mse,
     n,
     pairs,
-    s,
     share,
-    target,
-    weight,
 )
 from theory.kernel import CheckFailedError, Derivation, Terms
 
@@ -84,39 +75,3 @@ def test_mutant_without_exchangeability_the_share_is_open() -> None:
         derivation.inequality(
             "fair-share", sp.Ge(n, pairs * share), "exchangeability is not given", Terms(using={"bessel-sum": sp.S.One})
         )
-
-
-def test_mutant_wrong_number_of_pairs_is_rejected() -> None:
-    derivation = Derivation("mutant")
-    derivation.define("pairs", sp.Eq(pairs, d * (d - 1) / 2), "as derived")
-    for name in ("expected-error", "fair-share"):
-        derivation.lemma(name, CLAIM.derivation, name)
-    certificate = Terms(using={"expected-error": sp.S.One, "fair-share": 1 / pairs})
-    with pytest.raises(CheckFailedError, match="remainder"):
-        derivation.inequality(
-            "bound", sp.Ge(mse, 1 - n / (d * (d + 1) / 2)), "C(d+1, 2)", certificate, given=("pairs",)
-        )
-
-
-def test_mutant_wrong_sign_in_pythagoras_is_rejected() -> None:
-    t, h = target[draw, s], weight[draw, s]
-    total, missed = (sp.Sum(term, (s, 1, dimension)) for term in (t**2, (h - t) ** 2))
-    more = {s: dimension + 1}
-    with pytest.raises(CheckFailedError, match="remainder"):
-        Derivation("mutant").induction(
-            "pythagoras",
-            sp.Eq(error[draw], 1 + total + missed),
-            "wrong sign",
-            initial={dimension: sp.S.Zero, error[draw]: sp.S.One},
-            update={
-                dimension: dimension + 1,
-                error[draw]: error[draw] - t.subs(more) ** 2 + (h.subs(more) - t.subs(more)) ** 2,
-            },
-        )
-
-
-def test_error_outside_the_domain() -> None:
-    with pytest.raises(ParameterError, match="d = 1 is outside"):
-        CLAIM.predict(n=1, d=1)
-    with pytest.raises(ParameterError, match="missing parameter d"):
-        CLAIM.predict(n=1)

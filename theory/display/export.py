@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import Any
 
 import sympy as sp
@@ -10,27 +9,6 @@ import sympy as sp
 from theory.kernel import Derivation
 from theory.kernel.notation import escaped, statement_latex
 from theory.kernel.premises import Premise
-
-WIDTH = 100
-
-
-def as_text(derivation: Derivation) -> str:
-    """Return a derivation as plain text: each step with its statement, its reason and how it was checked."""
-    lines = [f"{derivation.claim}: {derivation.status}", ""]
-    for number, step in enumerate(derivation.steps, 1):
-        lines.append(f"{number:>3}. {step.mark} {step.name} [{step.kind}]")
-        lines += _wrapped(_plain(step.statement), "       ")
-        lines += _wrapped(step.because, "       because ", "       ")
-        if step.uses:
-            lines += _wrapped(", ".join(step.uses), "       from ", "       ")
-        if step.evidence:
-            lines += _wrapped(step.evidence, "       checked: ", "       ")
-        if step.equality:
-            factors = ", ".join(f"{factor} = 0" for factor in step.equality)
-            lines += _wrapped(factors, "       equality only if ", "       ")
-    lines += ["", *(f"needs also: {premise.name}" for premise in derivation.conditions)]
-    lines.append("✓ checked   · premise   ※ cited, not checked   ? conjecture   ✗ not checked")
-    return "\n".join(lines)
 
 
 def as_latex(derivation: Derivation) -> str:
@@ -88,10 +66,3 @@ def _plain(statement: object) -> str:
 
 def _described(premise: Premise) -> str:
     return premise.name if premise.kind == "condition" else f"{premise.kind} {premise.name}"
-
-
-def _wrapped(text: str, first: str, rest: str | None = None) -> list[str]:
-    return textwrap.wrap(
-        text, WIDTH, initial_indent=first, subsequent_indent=rest or first, break_long_words=False,
-        break_on_hyphens=False,
-    )  # fmt: skip
