@@ -110,11 +110,8 @@ def run(root: Path) -> int:
 
 
 def cohort(root: Path) -> int:
-    scale = replace(
-        SCALES["small"],
-        **{"members": 2, "width": 4, "layers": 1, "heads": 1, "reference": 32, "draws": 2, "tested": 16},
-        **{"pretraining": 2 * PIECE, "continuation": 2 * PIECE, "anneal": 2 * PIECE},
-    )
+    scale = replace(SCALES["small"], members=2, width=4, layers=1, heads=1, reference=32, draws=2, tested=16)
+    scale = replace(scale, pretraining=2 * PIECE, continuation=2 * PIECE, anneal=2 * PIECE)
     tick, made = Checkpointer.tick, 0
 
     def train(root: Path, pieces: int) -> None:
