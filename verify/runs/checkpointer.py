@@ -18,10 +18,11 @@ State = tuple[dict[str, Tensor], dict[str, Any]]
 
 
 @runtime_checkable
-class Resumable(Protocol):
-    """Work whose whole state can be taken out and put back: `restore(*state())` changes nothing that comes after.
+class Work(Protocol):
+    """Work in pieces of a few seconds at most, whose whole state can be taken out and put back.
 
-    Random generators belong to the state (`Generator.get_state()` is a tensor), as do an optimiser's moments.
+    `restore(*state())` changes nothing that comes after. Random generators belong to the state (`Generator.get_state()`
+    is a tensor), as do an optimiser's moments.
     """
 
     def state(self) -> State:
@@ -29,11 +30,6 @@ class Resumable(Protocol):
 
     def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         """Put back what `state` returned."""
-
-
-@runtime_checkable
-class Work(Resumable, Protocol):
-    """Resumable work in pieces of a few seconds at most."""
 
     def done(self) -> bool:
         """Whether nothing is left to do."""
@@ -60,7 +56,7 @@ class Checkpointer:
     def __init__(
         self,
         run: Run,
-        work: Resumable,
+        work: Work,
         every_seconds: float | int = 60,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
