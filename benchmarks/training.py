@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from synthetic import Language
-from synthetic.catalogue import find
+from synthetic.catalogue import ready_made
 from synthetic.hmm import sticky_hmm
 from verify.cohorts import FAMILIES, SCALES
 from verify.networks import Transformer, TransformerConfig
@@ -61,7 +61,7 @@ def settings() -> dict[str, Callable[[], Setting]]:
         "small HMM, T = 8, table": lambda: Setting(
             sticky_hmm(generator, 4, 4, 8), 32, 2, 4, batch=128, seeds=8, steps=64
         ),
-        "paper's HMM, T = 16": lambda: Setting(find("hmm")(0), 32, 2, 4, batch=128, seeds=8, steps=64),
+        "paper's HMM, T = 16": lambda: Setting(ready_made("hmm")(0), 32, 2, 4, batch=128, seeds=8, steps=64),
         "medium, hmm-medium": lambda: Setting.of_scale("medium", "hmm-medium", seeds=54, steps=64),
         "paper, hmm-paper": lambda: Setting.of_scale("paper", "hmm-paper", seeds=1, steps=37),
     }

@@ -122,6 +122,13 @@ def test_files_that_a_page_names_are_there(page: Path) -> None:
         assert "some_claim" in path or (ROOT / path).exists(), f"{page.name} names {path}"
 
 
+def test_the_citation_is_of_this_version() -> None:
+    version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.M)
+    assert version is not None
+    assert f"\nversion: {version[1]}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\n## {version[1]} " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
 def test_the_readme_is_short_and_begins_with_what_was_found() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     words = re.sub(r"<!-- table.*?<!-- end of table -->", "", text, flags=re.DOTALL).split()

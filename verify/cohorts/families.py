@@ -15,7 +15,7 @@ import torch
 
 from synthetic import DownstreamTask, Language
 from synthetic.autoregressive import Corpus, NGram, NGramLanguage, python_corpus
-from synthetic.catalogue import find
+from synthetic.catalogue import ready_made
 from synthetic.combinators import Mixture
 from synthetic.hmm import block_hmm
 from synthetic.pcfg import PCFG, layered_grammar, read_plain
@@ -140,7 +140,7 @@ def _medium_pcfg(generator: np.random.Generator) -> Language:
 
 
 def _medium_brackets(_: np.random.Generator) -> Language:
-    return find("nested")(0, T=8, k=3, D=3)
+    return ready_made("nested")(0, T=8, k=3, D=3)
 
 
 def _paper_hmm(generator: np.random.Generator) -> Language:
@@ -173,7 +173,7 @@ def _grammar_in(path: str) -> Language:
 
 
 def _nested_brackets(_: np.random.Generator) -> Language:
-    return find("nested")(0, T=16, k=4, D=4)
+    return ready_made("nested")(0, T=16, k=4, D=4)
 
 
 @lru_cache

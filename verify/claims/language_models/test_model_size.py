@@ -35,7 +35,7 @@ OUTLOOK = Outlook(
     expected="inconclusive",
     figure="+6.9 points (grammar), +4.5 points (hidden Markov model), +2.0 points (samples of OPT); second-hand",
     would_change="An interval below 0.045 in one language refutes it, intervals above 0 that reach 0.045 in every "
-    "language would support it, and more units would decide where it is open.",
+    "language would support it, and more replicates would decide where it is open.",
 )
 GAIN = 0.045
 
