@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +50,6 @@ def describe(arguments: argparse.Namespace) -> dict[str, Any]:
     """
     # Imported here: the other verbs need no torch.
     from verify.runs import RunStore, default_root
-    from verify.runs.sealed import plain
 
     store = RunStore(arguments.root or default_root())
     found: dict[str, Any] = {"action": arguments.runs_action, "root": str(store.root)}
@@ -61,7 +62,16 @@ def describe(arguments: argparse.Namespace) -> dict[str, Any]:
             found |= _prune(store, arguments)
     except (KeyError, ValueError) as error:
         raise RunsError(str(error.args[0])) from error
-    return dict(plain(found))
+    return dict(_finite(found))
+
+
+def _finite(value: Any) -> Any:
+    """Return JSON data with numbers that are not finite, which JSON does not know, by a marked name."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return {"$float": repr(value)} if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _summary(store: RunStore, digest: str) -> dict[str, Any]:
@@ -123,19 +133,8 @@ def as_text(found: dict[str, Any]) -> str:
         lines = [f"{verb} {_what(item)}: {item['reason']}" for item in found["removed"]]
         return "\n".join([*lines, f"{verb} {len(lines)} items, {found['bytes'] / 1e6:.1f} MB"])
     run = found["run"]
-    lines = [_line(run)]
-    for name in ("configuration", "seed", "versions", "sources", "created", "updated", "checkpoints"):
-        if name in run:
-            lines.append(f"  {name:<14} {run[name]}")
-    lines += [f"  {'corrupt':<14} {problem['file']}: {problem['reason']}" for problem in run["problems"]]
-    if isinstance(run["incidents"], list):
-        lines += [f"  {'was corrupt':<14} {item['file']}: {item['reason']}" for item in run["incidents"]]
-    if run.get("history"):
-        lines.append(f"  {'history':<14} {len(run['history'])} entries, the last {run['history'][-1]}")
-    if run["result"] is not None:
-        lines.append(f"  {'result':<14} {run['result']['content']}")
-        lines.append(f"  {'tensors':<14} {run['result']['tensors']}")
-    return "\n".join(lines)
+    shown = {**run, "history": f"{len(run.get('history', ()))} entries; --json shows all"}
+    return json.dumps(shown, ensure_ascii=False, indent=2)
 
 
 def _line(run: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@
 locks, `run` one run of it, `failures` how a run can end, `sealed` the files, whole or absent.
 """
 
-from verify.runs.checkpointer import Checkpointer, Resumable, State, Work, at_once, complete
+from verify.runs.checkpointer import Checkpointer, State, Work, at_once, complete
 from verify.runs.failures import DivergedRunError, RecordedFailureError, RunLockedError
 from verify.runs.keys import RunKey, tensors_digest
 from verify.runs.run import RunResult
@@ -16,7 +16,6 @@ __all__ = [
     "CorruptFileError",
     "DivergedRunError",
     "RecordedFailureError",
-    "Resumable",
     "RunKey",
     "RunLockedError",
     "RunResult",

@@ -18,10 +18,11 @@ State = tuple[dict[str, Tensor], dict[str, Any]]
 
 
 @runtime_checkable
-class Resumable(Protocol):
-    """Work whose whole state can be taken out and put back: `restore(*state())` changes nothing that comes after.
+class Work(Protocol):
+    """Work in pieces of a few seconds at most, whose whole state can be taken out and put back.
 
-    Random generators belong to the state (`Generator.get_state()` is a tensor), as do an optimiser's moments.
+    `restore(*state())` changes nothing that comes after. Random generators belong to the state (`Generator.get_state()`
+    is a tensor), as do an optimiser's moments.
     """
 
     def state(self) -> State:
@@ -29,11 +30,6 @@ class Resumable(Protocol):
 
     def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         """Put back what `state` returned."""
-
-
-@runtime_checkable
-class Work(Resumable, Protocol):
-    """Resumable work in pieces of a few seconds at most."""
 
     def done(self) -> bool:
         """Whether nothing is left to do."""
@@ -53,20 +49,14 @@ class Checkpointer:
     longer than those before. A piece longer than `every_seconds` is saved as soon as it ends.
 
     Args:
-        run: the open run.
-        work: what is saved.
         every_seconds: wall-clock time; 0 saves at every tick.
         clock: seconds from any origin, never going back.
-
-    Attributes:
-        progress: as last reported.
-        history: one dict per reported piece.
     """
 
     def __init__(
         self,
         run: Run,
-        work: Resumable,
+        work: Work,
         every_seconds: float | int = 60,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -80,15 +70,14 @@ class Checkpointer:
         self._saved = self._ticked = clock()
         self._longest_piece = self._longest_save = 0.0
 
-    def resume(self) -> bool:
-        """Restore the newest whole checkpoint; return whether there was one."""
+    def resume(self) -> None:
+        """Restore the newest whole checkpoint, if there is one."""
         found = self.run.latest()
         if found is not None:
-            tensors, body = found
+            body, tensors = found
             self.work.restore(tensors, body["meta"])
             self.progress, self.history = body["progress"], body["history"]
         self._saved = self._ticked = self._clock()
-        return found is not None
 
     def tick(self, progress: float | int, metrics: Mapping[str, Any] | None = None) -> bool:
         """Report a finished piece of work; return whether it was saved."""
@@ -100,17 +89,11 @@ class Checkpointer:
         self._ticked = now
         if now + self._longest_piece + self._longest_save - self._saved < self.every_seconds:
             return False
-        self.save()
-        return True
-
-    def save(self) -> None:
-        """Save now."""
-        start = self._clock()
         tensors, meta = self.work.state()
         self.run.save(self.progress, tensors, meta, self.history)
-        self._saved = start
-        self._ticked = self._clock()
-        self._longest_save = max(self._longest_save, self._ticked - start)
+        self._saved, self._ticked = now, self._clock()
+        self._longest_save = max(self._longest_save, self._ticked - now)
+        return True
 
 
 def at_once(work: Work) -> RunResult:
@@ -128,11 +111,7 @@ RETRIED = ("failed", "out-of-memory")
 def complete(store: RunStore, key: RunKey, build: Callable[[], Work], every_seconds: float | int = 60) -> RunResult:
     """Return the stored result of a run, or do its work from the last whole checkpoint on and store it.
 
-    Args:
-        store: where runs are kept.
-        key: what determines this one.
-        build: makes the work at its beginning; not called when there is a result.
-        every_seconds: as for `Checkpointer`.
+    `build` makes the work at its beginning; it is not called when there is a result.
 
     Raises:
         RecordedFailureError: the run is recorded with a failure that is not in `RETRIED`.
@@ -143,7 +122,7 @@ def complete(store: RunStore, key: RunKey, build: Callable[[], Work], every_seco
         if run.status not in ("running", *RETRIED):
             message = f"run {run.folder.name[:12]} is recorded as {run.status}: {run.record['report']}"
             raise RecordedFailureError(run.status, f"{message}; change its key, or remove the run")
-        run.begin()
+        run.note(status="running", report="")
         work = build()
         checkpointer = Checkpointer(run, work, every_seconds)
         checkpointer.resume()
@@ -153,5 +132,5 @@ def complete(store: RunStore, key: RunKey, build: Callable[[], Work], every_seco
                 checkpointer.tick(metrics.pop("progress", checkpointer.progress + 1), metrics)
             tensors, content = work.result()
         finally:
-            run.note(checkpointer.progress, checkpointer.history)
+            run.note(progress=checkpointer.progress, history=checkpointer.history)
         return run.finish(content, tensors)

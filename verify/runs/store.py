@@ -8,23 +8,16 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import BaseFileLock, FileLock, Timeout
 
 from verify.runs.failures import RunLockedError, status_of
 from verify.runs.keys import RunKey
-from verify.runs.run import (
-    Run,
-    checkpoint_numbers,
-    read_checkpoint,
-    read_record,
-    read_result,
-)
+from verify.runs.run import Run, checkpoint_numbers, read_checkpoint, read_record, read_result
 from verify.runs.sealed import CorruptFileError, OutdatedFileError, sync_folder
 
 PATIENCE = 0.2
@@ -47,16 +40,8 @@ def size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-@dataclass(frozen=True)
-class Removal:
-    """A run, or some files of it, with the reason to remove it.
-
-    Attributes:
-        digest: the run.
-        files: the files to remove; empty for the whole run.
-        reason: in words.
-        bytes: what would be freed.
-    """
+class Removal(NamedTuple):
+    """A run, or some files of it (none: the whole run), with the reason to remove it and what would be freed."""
 
     digest: str
     files: tuple[Path, ...]
@@ -175,30 +160,24 @@ class RunStore:
         self,
         *,
         unfinished: bool = False,
-        older_than_days: float | None = None,
+        older_than_days: float | int | None = None,
         corrupt: bool = False,
         outdated: bool = False,
     ) -> Iterator[Removal]:
         """Find what may be removed; runs that a process works on now are left out.
 
-        Args:
-            unfinished: whole runs without a result.
-            older_than_days: only runs not written to for so long; by itself, whole runs, finished or not.
-            corrupt: files that are corrupt or were set aside as such; the whole run where it has no whole record.
-            outdated: whole runs of another layout, which are never found again.
+        Whole runs: the `unfinished` and the `outdated` ones, of another layout. `corrupt`: files that are corrupt or
+        were set aside as such; the whole run where it has no whole record. `older_than_days` leaves only runs not
+        written to for so long; by itself, whole runs, finished or not.
 
         Raises:
             ValueError: nothing is selected, or the age is negative.
         """
-        if not (unfinished or corrupt or outdated or older_than_days is not None):
-            raise ValueError(
-                "expected at least one of --unfinished, --older-than DAYS, --corrupt, --outdated, got none; say what "
-                "to remove"
-            )
+        every = not (unfinished or corrupt or outdated)
+        if every and older_than_days is None:
+            raise ValueError("expected --unfinished, --older-than DAYS, --corrupt or --outdated; say what to remove")
         if older_than_days is not None and not older_than_days >= 0:
-            raise ValueError(
-                f"expected --older-than of at least 0 days, got {older_than_days}; give the age of what may go"
-            )
+            raise ValueError(f"expected --older-than of at least 0 days, got {older_than_days}; give the age in days")
         chosen = {"corrupt": corrupt, "outdated": outdated, "finished": False}
         for digest in self.digests():
             if self.is_open(digest):
@@ -213,7 +192,7 @@ class RunStore:
             age = (time.time() - updated) / 86400
             if older_than_days is not None and age < older_than_days:
                 continue
-            if chosen.get(status, unfinished) or not (unfinished or corrupt or outdated):
+            if every or chosen.get(status, unfinished):
                 yield Removal(digest, (), f"{status}, {age:.1f} days old", size(folder))
             elif corrupt and status != "outdated":
                 bad = {error.path: error.reason for error in self.check(digest)}

@@ -26,7 +26,7 @@ class Trainer:
     (`divergences`). Members never touch each other's numbers. Each step measures before it moves, so that the
     parameters after the last step are those that no loss has been measured at yet.
 
-    A `Resumable` of `verify.runs`.
+    Its `state` can be stored and put back, as `verify.runs.Work` wants.
 
     Args:
         network: where training starts; copied, and left as it is.

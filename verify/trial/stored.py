@@ -5,13 +5,12 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from verify.environment import PROFILES
+from verify.environment import PROFILES, SCALE_NAMES
 from verify.trial.evidence import Evidence, read
 
 FOLDER = Path(str(resources.files("verify") / "evidence"))
 
-
-SCALE_FILES = ("long", "medium", "paper", "large")
+SCALE_FILES = tuple(name for name in SCALE_NAMES if name != "small")
 """Runs at a scale of their own whose evidence is shown beside that of a run at another scale."""
 
 

@@ -1,7 +1,8 @@
-"""Run as a script: completes one run in a fork that SIGKILLs itself at its k-th file operation, for every k.
+"""Run as a script: does work in forks that SIGKILL themselves, and completes it without any other help.
 
-A file that is being forced to disk is cut in half first, as one that was half-written. Each killed run is completed
-by another fork, without any other help; the last k is never reached. Prints how many were killed.
+`run`: one run, killed at its k-th file operation, for every k; the last is never reached. A file that is being forced
+to disk is cut in half first, as one that was half-written. `cohort`: the networks of a tiny cohort, killed after one
+piece or two of each attempt, and once not at all. Prints how often it was killed.
 """
 
 import io
@@ -9,14 +10,20 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from verify.runs import RunKey, RunStore, complete
+from verify.cohorts.cohort import Cohort
+from verify.cohorts.phase import PIECE
+from verify.cohorts.scale import SCALES
+from verify.runs import Checkpointer, RunKey, RunStore, complete
 
 STEPS = 5
 
@@ -75,26 +82,57 @@ def die_at(k: int) -> None:
         setattr(Path, name, counted(name, getattr(Path, name)))
 
 
-def killed(k: int, root: Path) -> bool:
-    """Try to complete the run in a fork that dies at its k-th operation; whether it did."""
+def killed(work: Callable[[], object]) -> bool:
+    """Do some work in a fork; whether it was killed before it was done."""
     child = os.fork()
     if child == 0:
-        die_at(k)
-        complete(RunStore(root), RunKey({"what": "descent"}, 3, {}, {}), Descent, every_seconds=0)
+        try:
+            work()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
         os._exit(0)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert status in (0, -signal.SIGKILL)
     return status != 0
 
 
-def main(root: Path) -> int:
-    torch.set_num_threads(1)
+def run(root: Path) -> int:
+    def attempt(k: int, root: Path) -> None:
+        die_at(k)
+        complete(RunStore(root), RunKey({"what": "descent"}, 3, {}, {}), Descent, every_seconds=0)
+
     k = 1
-    while killed(k, root / str(k)):
-        assert not killed(0, root / str(k))
+    while killed(partial(attempt, k, root / str(k))):
+        assert not killed(partial(attempt, 0, root / str(k)))
         k += 1
     return k - 1
 
 
+def cohort(root: Path) -> int:
+    scale = replace(SCALES["small"], members=2, width=4, layers=1, heads=1, reference=32, draws=2, tested=16)
+    scale = replace(scale, pretraining=2 * PIECE, continuation=2 * PIECE, anneal=2 * PIECE)
+    tick, made = Checkpointer.tick, 0
+
+    def train(root: Path, pieces: int) -> None:
+        def saved(self: Checkpointer, progress: float | int, metrics: Mapping[str, Any] | None = None) -> bool:
+            nonlocal made
+            made += 1
+            self.every_seconds = 0
+            if made == pieces:
+                os.kill(os.getpid(), signal.SIGKILL)  # this piece is lost
+            return tick(self, progress, metrics)
+
+        Checkpointer.tick = saved  # type: ignore[method-assign]
+        Cohort("hmm", scale, 3, store=RunStore(root)).path("sampled")
+
+    assert not killed(partial(train, root / "whole", 0))
+    kills = 0
+    while killed(partial(train, root / "killed", 2 + kills % 2)):
+        kills += 1
+    return kills
+
+
 if __name__ == "__main__":
-    print(main(Path(sys.argv[1])))
+    torch.set_num_threads(1)
+    print({"run": run, "cohort": cohort}[sys.argv[1]](Path(sys.argv[2])))

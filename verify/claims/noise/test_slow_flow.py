@@ -277,7 +277,7 @@ def test_property_the_flow_is_tangent_and_lowers_the_trace_at_the_stated_rate(
     seed: int, d: int, extra: int, alpha: float
 ) -> None:
     model = PairModel(d, d + extra, alpha)
-    points = random_minimiser(model, torch.Generator().manual_seed(seed))
+    points = random_minimiser(model, torch.Generator().manual_seed(seed), max_rejections=20)
     kappa = find(CLAIM).predict()
     velocity = SlowFlow(model, constant=kappa).velocity(points.theta)
     # P_T is a projection, computed from a singular value decomposition of condition √κ(H)
