@@ -5,7 +5,7 @@ Usage: python benchmarks/training.py [--threads N] [--cpu] [--only NAME]
 Two-layer transformers of width 32, batches of 128, float32, on a small language and on one of the paper's size; then
 what the trials train at the medium and the paper scale, on a hidden Markov language. The network alone (forward and
 backward on one batch) and the stream alone are timed beside the whole step, best of several rounds through all of them,
-because other processes can only slow them down; nothing is asserted. `rest` is what the optimiser, averages, noise and
+because other processes can only slow them down; nothing is asserted. `rest` is what the optimiser, noise and
 bookkeeping take, and the further passes of isotropic noise (one more backward) and of the trace penalty (of second
 order). Examples of soft and isotropic labels include the exact conditionals, where these are not looked up in a table.
 """
@@ -19,20 +19,14 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from synthetic.catalogue.ready_made import find
-from synthetic.hmm.random import sticky_hmm
-from synthetic.language import Language
-from verify.cohorts.families import FAMILIES
-from verify.cohorts.scale import SCALES
-from verify.networks.transformer import Transformer, TransformerConfig
-from verify.training.averaging import Averaging
-from verify.training.config import Training
+from synthetic import Language
+from synthetic.catalogue import ready_made
+from synthetic.hmm import sticky_hmm
+from verify.cohorts import FAMILIES, SCALES
+from verify.networks import Transformer, TransformerConfig
+from verify.training import FlatParameters, TracePenalty, Trainer, Training, table_if_small
 from verify.training.data import ExampleStream
 from verify.training.labels import cross_entropy
-from verify.training.parameters import FlatParameters
-from verify.training.tables import table_if_small
-from verify.training.trace_penalty import TracePenalty
-from verify.training.trainer import Trainer
 
 TARGET, SAMPLING_TARGET = 250, 0.1
 ROUNDS = 5
@@ -67,7 +61,7 @@ def settings() -> dict[str, Callable[[], Setting]]:
         "small HMM, T = 8, table": lambda: Setting(
             sticky_hmm(generator, 4, 4, 8), 32, 2, 4, batch=128, seeds=8, steps=64
         ),
-        "paper's HMM, T = 16": lambda: Setting(find("hmm")(0), 32, 2, 4, batch=128, seeds=8, steps=64),
+        "paper's HMM, T = 16": lambda: Setting(ready_made("hmm")(0), 32, 2, 4, batch=128, seeds=8, steps=64),
         "medium, hmm-medium": lambda: Setting.of_scale("medium", "hmm-medium", seeds=54, steps=64),
         "paper, hmm-paper": lambda: Setting.of_scale("paper", "hmm-paper", seeds=1, steps=37),
     }
@@ -116,7 +110,7 @@ def main() -> None:
 def report(name: str, setting: Setting, clock: Callable[[], float]) -> None:
     """Print the lines of a setting."""
     language, seeds = setting.language, list(range(setting.seeds))
-    base = Training(rate=1e-3, batch=setting.batch, average=Averaging(decay=0.99))
+    base = Training(rate=1e-3, batch=setting.batch)
     kinds = {
         "sampled": base,
         "soft": replace(base, labels="soft"),

@@ -1,13 +1,13 @@
 """Languages whose masked-token conditionals are exactly known, one package for each kind, behind one interface.
 
 `language`, `law`: the interface `Language`, to be implemented by a language of one's own (`adding_a_family.md`)
-`tokens`, `enumeration`: how sentences are written, and finite languages in full
+`tokens`, `enumeration`, `semiring`: how sentences are written, finite languages in full, sums of tiny numbers
 `tasks`, `sentence_tasks`: downstream tasks, and those whose inputs are sentences of a language
 `closed_form`: pairs, balanced words, nested brackets, tables
 `hmm`, `pcfg`: hidden Markov models, probabilistic context-free grammars
-`graphs`: Ising, Potts and parity models
+`graphs`: Ising and parity models
 `autoregressive`: n-grams of text, and any model that predicts the next token
-`combinators`: mixtures, concatenations, noise, restrictions
+`combinators`: mixtures, noise on the masked token
 `catalogue`: languages by name, in files and as pictures
 `testing`: the conformance suite, an exact oracle, hypothesis strategies
 """

@@ -47,8 +47,8 @@ class Semiring(ABC):
         """Add x · y to `total` in place."""
 
     @abstractmethod
-    def total(self, x: Float64[Tensor, "part *rest"]) -> Float64[Tensor, "*rest"]:
-        """Return Σ x along the first axis."""
+    def total(self, x: Tensor, axis: int = 0) -> Tensor:
+        """Return Σ x along an axis, which is kept with size 1."""
 
     @abstractmethod
     def apply(
@@ -56,9 +56,15 @@ class Semiring(ABC):
     ) -> Float64[Tensor, "out *rest"]:
         """Return the matrix product over the first axis of x."""
 
-    def shares(self, x: Float64[Tensor, "part *rest"]) -> Float64[Tensor, "part *rest"]:
-        """Return x / Σ x along the first axis; NaN where the sum is 0."""
-        return self.over(x, self.total(x))
+    @abstractmethod
+    def product(
+        self, x: Float64[Tensor, "*batch inner"], matrix: Float64[Tensor, "inner out"]
+    ) -> Float64[Tensor, "*batch out"]:
+        """Return the matrix product over the last axis of x."""
+
+    def shares(self, x: Tensor, axis: int = 0) -> Tensor:
+        """Return x / Σ x along an axis; NaN where the sum is 0."""
+        return self.over(x, self.total(x, axis))
 
 
 class Linear(Semiring):
@@ -88,8 +94,13 @@ class Linear(Semiring):
     def multiply_add(self, total: Tensor, x: Tensor, y: Tensor) -> None:
         total.addcmul_(x, y)
 
-    def total(self, x: Float64[Tensor, "part *rest"]) -> Float64[Tensor, "*rest"]:
-        return x.sum(0)
+    def total(self, x: Tensor, axis: int = 0) -> Tensor:
+        return x.sum(axis, keepdim=True)
+
+    def product(
+        self, x: Float64[Tensor, "*batch inner"], matrix: Float64[Tensor, "inner out"]
+    ) -> Float64[Tensor, "*batch out"]:
+        return x @ matrix
 
     def apply(
         self, matrix: Float64[Tensor, "out inner"], x: Float64[Tensor, "inner *rest"]
@@ -124,8 +135,13 @@ class Log(Semiring):
     def multiply_add(self, total: Tensor, x: Tensor, y: Tensor) -> None:
         torch.logaddexp(total, x + y, out=total)
 
-    def total(self, x: Float64[Tensor, "part *rest"]) -> Float64[Tensor, "*rest"]:
-        return x.logsumexp(0)
+    def total(self, x: Tensor, axis: int = 0) -> Tensor:
+        return x.logsumexp(axis, keepdim=True)
+
+    def product(
+        self, x: Float64[Tensor, "*batch inner"], matrix: Float64[Tensor, "inner out"]
+    ) -> Float64[Tensor, "*batch out"]:
+        return torch.stack([(x + column).logsumexp(-1) for column in matrix.T], -1)
 
     def apply(
         self, matrix: Float64[Tensor, "out inner"], x: Float64[Tensor, "inner *rest"]

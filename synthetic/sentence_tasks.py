@@ -25,6 +25,16 @@ def one_hot(tokens: Int64[Tensor, "example position"], n_tokens: int) -> Float[T
     return (tokens[:, :, None] == alphabet).to(torch.float64).flatten(1)
 
 
+TIE = 1e-12
+"""Logarithms that differ by less, relative to max(1, |the larger|), count as equal: rounding decides no label."""
+
+
+def first_of_best(log_scores: Float[Tensor, "*batch outcome"]) -> Int64[Tensor, "*batch"]:
+    """Return the first outcome whose log-score is the greatest up to `TIE`; 0 where all are −∞."""
+    best = log_scores.amax(-1, keepdim=True)
+    return (log_scores >= best - TIE * best.abs().clamp(min=1.0)).to(torch.int8).argmax(-1)
+
+
 @dataclass(frozen=True)
 class SentenceTask(DownstreamTask):
     """Read a label off a sentence x ~ P of a language, some positions masked; a subclass says which. Source: ours.
@@ -37,13 +47,17 @@ class SentenceTask(DownstreamTask):
     language: Language
     hidden: tuple[int, ...] = field(default=(), kw_only=True)
 
+    @property
+    def source(self) -> Language:
+        """The law of the inputs, before anything is hidden: the language unless overridden."""
+        return self.language
+
     def features(self, inputs: Int64[Tensor, "example position"]) -> Float[Tensor, "example feature"]:
-        """Return the one-hot code of the visible tokens."""
         return one_hot(inputs[:, self.visible()], self.language.n_tokens)
 
     def enumerate(self) -> LabelledEnumeration:
         """Return every input with label and probability; EnumerationTooLargeError above ENUMERATION_LIMIT."""
-        whole = self.language.enumerate()
+        whole = self.source.enumerate()
         if not self.hidden:
             return LabelledEnumeration(whole.sentences, self.label(whole.sentences), whole.prob)
         inputs, index = torch.unique(self._hide(whole.sentences), dim=0, return_inverse=True)
@@ -51,7 +65,6 @@ class SentenceTask(DownstreamTask):
         return LabelledEnumeration(inputs, self.label(inputs), prob)
 
     def visible(self) -> list[int]:
-        """Return the positions that are not hidden."""
         return [t for t in range(self.language.length) if t not in self.hidden]
 
     @abstractmethod
@@ -63,7 +76,7 @@ class SentenceTask(DownstreamTask):
         return sentences.index_fill(1, hidden, MASK)
 
     def _sample_inputs(self, n: int, generator: torch.Generator) -> Int64[Tensor, "example position"]:
-        return self._hide(self.language.sample(n, generator))
+        return self._hide(self.source.sample(n, generator))
 
 
 @dataclass(frozen=True)
@@ -89,11 +102,9 @@ class ContainsTask(SentenceTask):
 
     @property
     def name(self) -> str:
-        """`contains-` and the word."""
         return f"contains-{self.language.vocabulary[self.token]}"
 
     def label(self, inputs: Int64[Tensor, "example position"]) -> Float[Tensor, " example"]:
-        """Return 1{w ∈ x}."""
         return (inputs == self.token).any(1).to(torch.float64)
 
 
@@ -135,7 +146,6 @@ class ParityTask(SentenceTask):
         return signs(inputs[:, self.visible()])
 
     def label(self, inputs: Int64[Tensor, "example position"]) -> Float[Tensor, " example"]:
-        """Return Π_{i ∈ S} x_i."""
         return signs(inputs[:, list(self.positions)]).prod(1)
 
 
@@ -152,7 +162,6 @@ class PluralityTask(SentenceTask):
 
     @property
     def label_values(self) -> tuple[float, ...]:
-        """Token indices."""
         return tuple(map(float, range(self.language.n_tokens)))
 
     def features(self, inputs: Int64[Tensor, "example position"]) -> Float[Tensor, "example feature"]:
@@ -160,7 +169,6 @@ class PluralityTask(SentenceTask):
         return signs(inputs[:, self.visible()]) if self.language.n_tokens == 2 else super().features(inputs)
 
     def label(self, inputs: Int64[Tensor, "example position"]) -> Float[Tensor, " example"]:
-        """Return the index of the token."""
         count = torch.stack([(inputs == v).sum(1) for v in range(self.language.n_tokens)], 1)
         # argmax may return any of several maxima; the index breaks the tie.
         order = torch.arange(self.language.n_tokens, 0, -1, device=inputs.device)

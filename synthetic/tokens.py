@@ -6,6 +6,7 @@ sentence shorter than the language's length carries `PAD` to the right of its la
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -104,3 +105,8 @@ def signs(tokens: Int64[Tensor, "*batch position"]) -> Float[Tensor, "*batch pos
     [-1.0, 1.0, 0.0]
     """
     return torch.where(tokens == MASK, 0, 2 * tokens - 1).to(torch.float64)
+
+
+def torch_generator(generator: np.random.Generator) -> torch.Generator:
+    """Return a torch generator on the CPU, seeded by the next draw of a numpy generator."""
+    return torch.Generator().manual_seed(int(generator.integers(2**63)))

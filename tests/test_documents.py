@@ -10,7 +10,7 @@ from theory.claims import CLAIMS
 from verify.claims import outlooks
 from verify.cohorts.scale import SCALES
 from verify.environment import SCALE_NAMES
-from verify.trial.evidence import read
+from verify.trial import read
 from verify.trial.report import by_language, further_evaluations, solvable_models, trained_networks
 
 ROOT = Path(__file__).parents[1]
@@ -120,6 +120,13 @@ def test_files_that_a_page_names_are_there(page: Path) -> None:
     named = r"`((?:theory|synthetic|verify|tests|paper_notes|benchmarks)/[\w/.-]+)`"
     for path in re.findall(named, page.read_text(encoding="utf-8")):
         assert "some_claim" in path or (ROOT / path).exists(), f"{page.name} names {path}"
+
+
+def test_the_citation_is_of_this_version() -> None:
+    version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.M)
+    assert version is not None
+    assert f"\nversion: {version[1]}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\n## {version[1]} " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_the_readme_is_short_and_begins_with_what_was_found() -> None:

@@ -16,15 +16,12 @@ import pytest
 import torch
 
 from theory.claims import CLAIMS
-from verify.claims import outlook
 from verify.cohorts.scale import SCALES, ScaleError, scale_of
 from verify.environment import PROFILES, DeviceError, Settings, require_device
-from verify.trial import report
+from verify.trial import Evidence, Outlook, Trial, Verdict, report
 from verify.trial.budget import SUITE_FALSE_ALARM
-from verify.trial.decision import Verdict
-from verify.trial.evidence import Evidence, append, require_expected
+from verify.trial.evidence import append, require_expected
 from verify.trial.stored import at_other_scales
-from verify.trial.trial import Trial
 
 _BAR = 30
 EXAMPLES = {"quick": 10, "default": 40, "full": 400}
@@ -127,7 +124,7 @@ def trial(request: pytest.FixtureRequest) -> Iterator[Trial]:
     stash = request.config.stash
     stash[_TRIED].append(claim.id)
     bar = _Bar(request.config.pluginmanager.get_plugin("terminalreporter"), claim.id)
-    tried = Trial(claim, stash[_SETTINGS], bar, outlook(claim))
+    tried = Trial(claim, stash[_SETTINGS], bar, getattr(request.module, "OUTLOOK", Outlook()))
     request.node.stash[_TRIAL] = tried
     try:
         yield tried

@@ -93,12 +93,10 @@ class Autoregressive(Language):
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
-        """The names."""
         return self.names
 
     @property
     def length(self) -> int:
-        """T."""
         return self.T
 
     def log_prob(self, sentences: Int64[Tensor, "sentence position"]) -> Float[Tensor, " sentence"]:

@@ -61,7 +61,6 @@ class CallableModel:
     order: int | None = None
 
     def next_log_prob(self, prefixes: Int64[Tensor, "prefix position"]) -> Float[Tensor, "prefix token"]:
-        """Return what the function returns."""
         return self.function(prefixes)
 
 

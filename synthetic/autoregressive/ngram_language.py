@@ -79,12 +79,10 @@ class NGramLanguage(Language):
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
-        """The names."""
         return self.names
 
     @property
     def length(self) -> int:
-        """T."""
         return self.T
 
     @property
@@ -101,7 +99,6 @@ class NGramLanguage(Language):
         return {task.name: task}
 
     def log_prob(self, sentences: Int64[Tensor, "sentence position"]) -> Float[Tensor, " sentence"]:
-        """Return Σ_t log P(x_t | x_{t−n+1} … x_{t−1})."""
         self.check_sentences(sentences)
         found = torch.empty(len(sentences), dtype=torch.float64, device=sentences.device)
         for rows in self._chunks(len(sentences), self.T):
@@ -200,7 +197,6 @@ class NGramLanguage(Language):
         return graph
 
     def state(self) -> dict[str, Any]:
-        """Return names, length, counts and provenance."""
         model = {"grams": self.model.grams, "counts": self.model.counts, "weight": self.model.weight}
         return {"vocabulary": self.names, "T": self.T, "provenance": self.provenance, **model}
 

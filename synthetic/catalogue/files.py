@@ -13,7 +13,7 @@ import math
 import os
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthetic.catalogue.registry import FAMILIES
+from synthetic.catalogue.registry import families
 from synthetic.language import Language
 
 FORMAT = "flatproof language"
@@ -60,12 +60,12 @@ def save(language: Language, path: str | Path) -> tuple[Path, ...]:
     return written
 
 
-def load(path: str | Path, families: Mapping[str, type[Language]] = FAMILIES) -> Language:
+def load(path: str | Path, own: Iterable[type[Language]] = ()) -> Language:
     """Read a language that `save` wrote.
 
     Args:
         path: the JSON file.
-        families: classes by family name; add your own to read a language of yours.
+        own: classes of yours, for languages of families that are not of `synthetic`.
 
     Raises:
         LanguageFileError: naming the file and what is wrong with it.
@@ -85,7 +85,7 @@ def load(path: str | Path, families: Mapping[str, type[Language]] = FAMILIES) ->
         )
     try:
         arrays = _read_arrays(path, document["arrays"]) if "arrays" in document else {}
-        decoded = _decoded(document, arrays, families)
+        decoded = _decoded(document, arrays, families() | {cls.family: cls for cls in own})
     except LanguageFileError as error:
         raise LanguageFileError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError) as error:
@@ -143,21 +143,21 @@ def _encoded(value: Any, place: str, arrays: dict[str, np.ndarray]) -> Any:
     raise TypeError(f"a file cannot hold {value!r} of {place.rstrip('.')}; see Language.state for what it can hold")
 
 
-def _decoded(value: Any, arrays: Mapping[str, np.ndarray], families: Mapping[str, type[Language]]) -> Any:
+def _decoded(value: Any, arrays: Mapping[str, np.ndarray], known: Mapping[str, type[Language]]) -> Any:
     if isinstance(value, list):
-        return [_decoded(part, arrays, families) for part in value]
+        return [_decoded(part, arrays, known) for part in value]
     if not isinstance(value, dict):
         return value
     if "language" in value:
         family = value["language"]
-        if family not in families:
+        if family not in known:
             raise LanguageFileError(
-                f"expected a family among {', '.join(families)}, got {family!r}; pass families= to load your own"
+                f"expected a family among {', '.join(known)}, got {family!r}; pass own=[class] to load your own"
             )
-        state = {name: _decoded(part, arrays, families) for name, part in value["state"].items()}
-        return families[family].from_state(state)
+        state = {name: _decoded(part, arrays, known) for name, part in value["state"].items()}
+        return known[family].from_state(state)
     if "array" in value:
         return torch.from_numpy(arrays[value["array"]])
     if "fraction" in value:
         return Fraction(value["fraction"])
-    return {key: _decoded(part, arrays, families) for key, part in value["map"].items()}
+    return {key: _decoded(part, arrays, known) for key, part in value["map"].items()}

@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from synthetic.closed_form.nested_brackets import NestedBrackets
+from synthetic.closed_form.sign_noise import check_alpha, sigmoid_exact, sign_entropy
 from synthetic.closed_form.walks import count_walks, enumerate_walks, sample_walks
 from synthetic.enumeration import ENUMERATION_LIMIT, check_size
 from synthetic.language import Language
-from synthetic.sign_noise import check_alpha, sigmoid_exact, sign_entropy
 from synthetic.tasks import DownstreamTask, LabelledEnumeration, check_sample_size
 from synthetic.tokens import signs
 
@@ -72,7 +72,6 @@ class BracketLanguage(Language):
 
     @property
     def length(self) -> int:
-        """T."""
         return self.T
 
     @property
@@ -125,7 +124,6 @@ class BracketLanguage(Language):
 
     @property
     def n_candidates(self) -> int:
-        """The number of words."""
         return self.n_words
 
     def candidates(self) -> Int64[Tensor, "sentence position"]:
@@ -205,11 +203,9 @@ class SumSignTask(DownstreamTask):
     T: int
 
     def label(self, inputs: Int64[Tensor, "example position"]) -> Float[Tensor, " example"]:
-        """Return 1{Σx > 0}."""
         return (signs(inputs).sum(1) > 0).to(torch.float64)
 
     def features(self, inputs: Int64[Tensor, "example position"]) -> Float[Tensor, "example feature"]:
-        """Return x ∈ {±1}^T."""
         return signs(inputs)
 
     def enumerate(self) -> LabelledEnumeration:

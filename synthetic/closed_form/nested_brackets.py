@@ -73,7 +73,6 @@ class NestedBrackets(Language):
 
     @property
     def length(self) -> int:
-        """T."""
         return self.T
 
     @property
@@ -145,7 +144,6 @@ class NestedBrackets(Language):
 
     @property
     def n_candidates(self) -> int:
-        """The number of words."""
         return self.n_words
 
     def candidates(self) -> Int64[Tensor, "sentence position"]:
@@ -236,7 +234,6 @@ class MiddleDepthTask(SentenceTask):
         return tuple(float(h) for h in range(half % 2, self.language.height + 1, 2))
 
     def label(self, inputs: Int64[Tensor, "example position"]) -> Float[Tensor, " example"]:
-        """Return the number of brackets open halfway."""
         opens = inputs[:, : self.language.T // 2] % 2 == 0
         return torch.where(opens, 1.0, -1.0).to(torch.float64).sum(1)
 
@@ -253,7 +250,6 @@ class OpenTypeTask(SentenceTask):
 
     @property
     def label_values(self) -> tuple[float, ...]:
-        """The types 0 … k−1."""
         return tuple(float(j) for j in range(self.language.k))
 
     def label(self, inputs: Int64[Tensor, "example position"]) -> Float[Tensor, " example"]:

@@ -14,9 +14,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from synthetic.closed_form.sign_noise import check_alpha, sigmoid_exact, sign_entropy
 from synthetic.enumeration import ENUMERATION_LIMIT, all_strings, check_size
 from synthetic.language import Language
-from synthetic.sign_noise import check_alpha, sigmoid_exact, sign_entropy
 from synthetic.tasks import DownstreamTask, LabelledEnumeration, check_sample_size
 from synthetic.tokens import MASK, signs
 
@@ -67,7 +67,6 @@ class PairLanguage(Language):
 
     @property
     def downstream(self) -> Mapping[str, DownstreamTask]:
-        """The task `pair-product`: label z₁z₂."""
         return {PairProductTask.name: PairProductTask(self.d)}
 
     def log_prob(self, sentences: Int64[Tensor, "sentence position"]) -> Float[Tensor, " sentence"]:
@@ -144,12 +143,10 @@ class PairProductTask(DownstreamTask):
     d: int
 
     def label(self, inputs: Int64[Tensor, "example position"]) -> Float[Tensor, " example"]:
-        """Return z₁z₂."""
         z = signs(inputs)
         return z[:, 0] * z[:, 1]
 
     def features(self, inputs: Int64[Tensor, "example position"]) -> Float[Tensor, "example feature"]:
-        """Return z ∈ {±1}^d."""
         return signs(inputs[:, :-1])
 
     def enumerate(self) -> LabelledEnumeration:

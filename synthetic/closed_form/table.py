@@ -55,12 +55,10 @@ class TableLanguage(Language):
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
-        """The tokens' names."""
         return self._vocabulary
 
     @property
     def length(self) -> int:
-        """Length of the longest sentence."""
         return self._length
 
     def log_prob(self, sentences: Int64[Tensor, "sentence position"]) -> Float[Tensor, " sentence"]:
@@ -70,26 +68,21 @@ class TableLanguage(Language):
         return torch.tensor([log_fraction(p) for p in prob], dtype=torch.float64, device=sentences.device)
 
     def prob_exact(self, sentence: tuple[int, ...]) -> Fraction:
-        """Return the normalised weight."""
         return self._prob.get(sentence, Fraction(0))
 
     @property
     def n_candidates(self) -> int:
-        """Number of sentences of positive weight."""
         return len(self._prob)
 
     def candidates(self) -> Int64[Tensor, "sentence position"]:
-        """Return the sentences of positive weight."""
         return torch.tensor(list(self._prob), dtype=torch.int64)
 
     def state(self) -> dict[str, Any]:
-        """Return the vocabulary and the normalised weights."""
         rows = [[v for v in row if v != PAD] for row in self._prob]
         return {"vocabulary": self._vocabulary, "sentences": rows, "weights": list(self._prob.values())}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> TableLanguage:
-        """Rebuild the table."""
         rows = [tuple(row) for row in state["sentences"]]
         return cls(tuple(state["vocabulary"]), dict(zip(rows, state["weights"], strict=True)))
 

@@ -1,9 +1,4 @@
-"""What the languages built from other languages share: agreement of their parts, and how sentences change size.
-
-The combinators are `mixture.Mixture`, `concatenation.Concatenation`, `target_noise.TargetNoise`,
-`token_noise.TokenNoise`, `restricted.Restricted` and `restricted.Satisfying`. Each keeps exact conditionals, or refuses
-and says why.
-"""
+"""What a mixture asks of its components: that they agree, and their joint laws of context and token."""
 
 from __future__ import annotations
 

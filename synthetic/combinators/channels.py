@@ -94,7 +94,6 @@ class FloatChannel:
 
     @classmethod
     def of(cls, channel: Channel) -> FloatChannel:
-        """Return the rounded channel, on the CPU."""
         return cls(float_rows(channel), log_rows(channel))
 
 

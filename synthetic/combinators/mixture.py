@@ -25,7 +25,7 @@ from synthetic.combinators.agreement import (
 from synthetic.combinators.channels import Channel, FloatChannel, exact_distribution, log_through
 from synthetic.enumeration import all_strings, log_rows, n_strings
 from synthetic.language import Language
-from synthetic.sentence_tasks import SentenceTask
+from synthetic.sentence_tasks import SentenceTask, first_of_best
 from synthetic.tasks import DownstreamTask, check_sample_size
 from synthetic.tokens import PAD, mask
 
@@ -87,12 +87,10 @@ class Mixture(Language):
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
-        """The components' vocabulary."""
         return self.components[0].vocabulary
 
     @property
     def length(self) -> int:
-        """Length of the longest component."""
         return max(part.length for part in self.components)
 
     @property
@@ -113,7 +111,6 @@ class Mixture(Language):
         return {**shared, own.name: own} if len(self.components) > 1 else shared
 
     def target_channel(self) -> Channel | None:
-        """Return the components' channel."""
         return self.components[0].target_channel()
 
     def component_log_prob(self, sentences: Int64[Tensor, "sentence position"]) -> Float[Tensor, "sentence component"]:
@@ -127,11 +124,9 @@ class Mixture(Language):
         return found
 
     def log_prob(self, sentences: Int64[Tensor, "sentence position"]) -> Float[Tensor, " sentence"]:
-        """Return log Σ_k w_k P_k(x)."""
         return self.component_log_prob(sentences).logsumexp(1)
 
     def prob_exact(self, sentence: tuple[int, ...]) -> Fraction:
-        """Return Σ_k w_k P_k(x)."""
         total = Fraction(0)
         for part, weight in zip(self.components, self.weights, strict=True):
             head, tail = sentence[: part.length], sentence[part.length :]
@@ -211,7 +206,6 @@ class Mixture(Language):
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Mixture:
-        """Rebuild the mixture."""
         return cls(tuple(state["components"]), tuple(state["weights"]))
 
     @cached_property
@@ -239,23 +233,17 @@ def _fits(part: Language, tokens: Int64[Tensor, "row position"]) -> Bool[Tensor,
 
 @dataclass(frozen=True)
 class ComponentTask(SentenceTask):
-    """Tell the most probable component of a sentence, argmax_k w_k P_k(x). Source: ours.
+    """Tell the most probable component of a sentence, argmax_k w_k P_k(x); of near-equal ones the first. Source: ours.
 
-    Components within TIE of the best in log-probability count as tied; the label is the first of them.
+    The label of an impossible sentence is 0.
     """
 
     name: ClassVar[str] = "component"
-    TIE: ClassVar[float] = 1e-12
     language: Mixture
 
     @property
     def label_values(self) -> tuple[float, ...]:
-        """The components' indices."""
         return tuple(float(k) for k in range(len(self.language.components)))
 
     def label(self, inputs: Int64[Tensor, "example position"]) -> Float[Tensor, " example"]:
-        """Return the index of the first component that is as probable as any; 0 for an impossible sentence."""
-        log_prob = self.language.component_log_prob(inputs)
-        best = log_prob.amax(1, keepdim=True)
-        near = log_prob >= best - self.TIE * best.abs().clamp(min=1.0)
-        return (near | best.isneginf()).to(torch.uint8).argmax(1).to(torch.float64)
+        return first_of_best(self.language.component_log_prob(inputs)).to(torch.float64)

@@ -54,22 +54,18 @@ class TargetNoise(Language):
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
-        """The inner vocabulary."""
         return self.language.vocabulary
 
     @property
     def length(self) -> int:
-        """The inner length."""
         return self.language.length
 
     @property
     def masked_positions(self) -> tuple[int, ...]:
-        """The inner masked positions."""
         return self.language.masked_positions
 
     @property
     def downstream(self) -> Mapping[str, DownstreamTask]:
-        """The inner tasks: their inputs are clean."""
         return self.language.downstream
 
     def target_channel(self) -> Channel:
@@ -81,7 +77,6 @@ class TargetNoise(Language):
         return self.language.log_prob(sentences)
 
     def prob_exact(self, sentence: tuple[int, ...]) -> Fraction:
-        """Return the inner probability."""
         return self.language.prob_exact(sentence)
 
     def log_masked_conditional(self, contexts: Int64[Tensor, "context position"]) -> Float[Tensor, "context token"]:
@@ -96,11 +91,9 @@ class TargetNoise(Language):
 
     @property
     def n_candidates(self) -> int:
-        """The inner number."""
         return self.language.n_candidates
 
     def candidates(self) -> Int64[Tensor, "sentence position"]:
-        """Return the inner candidates."""
         return self.language.candidates()
 
     def sample(
@@ -120,12 +113,10 @@ class TargetNoise(Language):
         return super().entropy_floor()
 
     def graph(self) -> nx.Graph | None:
-        """Return the inner graph."""
         return self.language.graph()
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> TargetNoise:
-        """Rebuild the language."""
         return cls(state["language"], tuple(tuple(row) for row in state["channel"]))
 
     @cached_property

@@ -11,6 +11,7 @@ log P(x) = Σ_t log Σ_s f_t(s) e_t(s) with each f_t normalised. They are comput
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -50,47 +51,43 @@ class Messages:
 
     @staticmethod
     def of(ring: Semiring, transition: Tensor, emission: Tensor, start: Tensor) -> Messages:
-        """Arrange a model's parameters."""
         factors = torch.nn.functional.pad(emission, (0, 2), value=1.0).T.contiguous()
         low_move, low_emit = (float(torch.log2(rows[rows > 0].min())) for rows in (transition, emission))
         # float64 has normal numbers down to 2^−1022; above 2^1000 nothing passes.
         least = 2.0 ** min(1000.0, max(-1021 - low_move - low_emit, (-1021 - low_emit) / 2))
-        written = (ring.write(part) for part in (transition, emission, start, factors))
-        return Messages(ring, *written, least if isinstance(ring, Linear) else 0.0)
+        move, emit, begin, table = map(ring.write, (transition, emission, start, factors))
+        return Messages(ring, move, emit, begin, table, least if isinstance(ring, Linear) else 0.0)
 
-    def factor(self, tokens: Int64[Tensor, "*rows"]) -> Float[Tensor, "state *rows"]:
+    def factor(self, tokens: Int64[Tensor, "*batch"]) -> Float[Tensor, "*batch state"]:
         """Return e: the emissions of tokens, one for MASK = −1 and PAD = −2, which are the last rows."""
-        index = tokens.flatten().remainder(len(self.factors))
-        return self.factors.index_select(0, index).T.reshape(-1, *tokens.shape)
+        return torch.nn.functional.embedding(tokens.remainder(len(self.factors)), self.factors)
 
     def forward(
         self, tokens: Int64[Tensor, "row position"], last: int
-    ) -> tuple[Float[Tensor, "state _ row"], Float[Tensor, "_ row"]]:
-        """Return f_t up to position `last`, and the logarithms of Σ_s f_t(s) e_t(s); what follows a sum of 0 is NaN."""
-        ring, found, logs = self.ring, [self.start[:, None].expand(-1, len(tokens))], []
-        for t in range(last + 1):
+    ) -> tuple[Float[Tensor, "row _ state"], Float[Tensor, "row _"]]:
+        """Return f_t up to position `last`, and Σ_s f_t(s) e_t(s) before it; what follows a sum of 0 is NaN."""
+        ring, found, totals = self.ring, [self.start.expand(len(tokens), -1)], []
+        for t in range(last):
             seen = ring.times(found[t], self.factor(tokens[:, t]))
-            total = ring.total(seen)
-            logs.append(ring.log(total))
-            if t < last:
-                found.append(ring.apply(self.transition.T, ring.over(seen, total)))
-        return torch.stack(found, 1), torch.stack(logs)
+            totals.append(ring.total(seen, 1))
+            found.append(ring.product(ring.over(seen, totals[t]), self.transition))
+        return torch.stack(found, 1), torch.cat([*totals, tokens.new_empty(len(tokens), 0).double()], 1)
 
-    def backward(self, tokens: Int64[Tensor, "row position"], first: int) -> Float[Tensor, "state _ row"]:
+    def backward(self, tokens: Int64[Tensor, "row position"], first: int) -> Float[Tensor, "row _ state"]:
         """Return b_t from position `first` on; NaN where nothing can follow."""
-        found = [torch.full((len(self.start), len(tokens)), self.ring.one, dtype=torch.float64, device=tokens.device)]
+        found = [torch.full_like(self.start, self.ring.one).expand(len(tokens), -1)]
         for t in range(tokens.shape[1] - 1, first, -1):
             seen = self.ring.times(found[-1], self.factor(tokens[:, t]))
-            message = self.ring.shares(self.ring.apply(self.transition, seen))
-            found.append(torch.where(tokens[:, t] == PAD, self.ring.one, message))
+            message = self.ring.shares(self.ring.product(seen, self.transition.T), 1)
+            found.append(torch.where(tokens[:, t, None] == PAD, self.ring.one, message))
         return torch.stack(found[::-1], 1)
 
-    def lost(self, messages: Float[Tensor, "state position row"]) -> Bool[Tensor, " row"]:
+    def lost(self, messages: Float[Tensor, "row position state"]) -> Bool[Tensor, " row"]:
         """Return which rows hold a positive number below `least`: from there on, digits may get lost."""
         # Most often nothing is small, which costs one look.
         if float(messages.amin()) >= self.least:
-            return torch.zeros(messages.shape[2], dtype=torch.bool, device=messages.device)
-        return ((messages > 0) & (messages < self.least)).flatten(0, 1).any(0)
+            return torch.zeros(len(messages), dtype=torch.bool, device=messages.device)
+        return ((messages > 0) & (messages < self.least)).flatten(1).any(1)
 
 
 class HiddenMarkovInference(Language):
@@ -111,6 +108,15 @@ class HiddenMarkovInference(Language):
     start: Float[Tensor, "..."]
     lengths: int | Float[Tensor, "..."]
 
+    @property
+    def longest(self) -> int:
+        """The greatest length of positive probability."""
+        return int(self.lengths.nonzero().max()) + 1 if isinstance(self.lengths, Tensor) else self.length
+
+    @abstractmethod
+    def reaching(self, position: int) -> Language:
+        """Return the law of the sentences given that they have at least `position` tokens."""
+
     def log_prob(self, sentences: Int64[Tensor, "sentence position"]) -> Float[Tensor, " sentence"]:
         """Return log P(x), by the forward pass; −∞ only for a probability of exactly zero."""
         self.check_sentences(sentences)
@@ -118,8 +124,8 @@ class HiddenMarkovInference(Language):
 
         def part(ring: type[Semiring], rows: Tensor) -> Tensor:
             messages, tokens = self._messages(ring, sentences.device), sentences[rows]
-            forward, logs = messages.forward(tokens, self.length - 1)
-            found[rows] = logs.masked_fill((tokens == PAD).T, 0.0).sum(0)
+            forward, totals = messages.forward(tokens, self.length)
+            found[rows] = messages.ring.log(totals).masked_fill(tokens == PAD, 0.0).sum(1)
             return messages.lost(forward)
 
         linear_then_log(torch.arange(len(sentences), device=sentences.device), part, self._chunk)
@@ -205,15 +211,15 @@ class HiddenMarkovInference(Language):
             first, last = (0, self.length - 1) if at is None else (int(at[rows].min()), int(at[rows].max()))
             forward, _ = messages.forward(words, last)
             backward = messages.backward(words, first)
-            joint = ring.times(forward[:, first:], backward[:, : last - first + 1])
-            here = words[:, first : last + 1].T
-            if at is not None:
-                column = (at[rows] - first)[None]
-                joint, here = joint.gather(1, column.expand(len(joint), 1, -1)), here.gather(0, column)
-            joint = ring.times(joint, messages.factor(here)) if states else ring.apply(messages.emission.T, joint)
-            law = ring.shares(joint)
-            law = (ring.log(law) if logarithmic else ring.read(law)).permute(2, 1, 0)
-            found[rows] = law.contiguous() if at is None else law[:, 0]
+            if at is None:
+                joint, here = ring.times(forward, backward), words
+            else:
+                row, place = torch.arange(len(rows), device=rows.device), at[rows]
+                joint = ring.times(forward[row, place], backward[row, place - first])
+                here = words[row, place]
+            joint = ring.times(joint, messages.factor(here)) if states else ring.product(joint, messages.emission)
+            law = ring.shares(joint, -1)
+            found.index_copy_(0, rows, ring.log(law) if logarithmic else ring.read(law))
             return messages.lost(forward) | messages.lost(backward)
 
         # In the order of the positions, a chunk's messages need not go far beyond where they meet.

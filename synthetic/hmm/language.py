@@ -13,12 +13,11 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from synthetic.hmm.chains import chain_graph, reversed_transition, stationary_law
-from synthetic.hmm.checks import check_groups, check_names, check_parameters, check_positions
-from synthetic.hmm.exact import ExactLaw, Support
+from synthetic.hmm.checks import check_names, check_parameters, check_positions, normalise_rows
+from synthetic.hmm.exact import ExactLaw
 from synthetic.hmm.inference import HiddenMarkovInference
-from synthetic.hmm.rows import normalise_rows
 from synthetic.hmm.sampling import HMMSampler
+from synthetic.hmm.tasks import HiddenStateTask, default_positions
 from synthetic.tasks import DownstreamTask, check_sample_size
 
 
@@ -31,8 +30,9 @@ class HMM(HiddenMarkovInference):
 
         p*(v | x_{−t}) ∝ Σ_s f_t(s) b_t(s) E(s, v),
 
-    f_t the prediction of s_t from the tokens before t and b_t the likelihood of those after (`synthetic.hmm.passes`).
-    Exact to float64 rounding relative, also where products underflow. Source: the standard model; its use for
+    f_t the prediction of s_t from the tokens before t and b_t the likelihood of those after
+    (`synthetic.hmm.inference`). Relative error at most some T·S units of float64 rounding; of sentences with messages
+    next to underflow, T units of rounding of the largest logarithm. Source: the standard model; its use for
     masked-token pretraining after the paper's HMM experiments (second-hand).
 
     Attributes:
@@ -41,7 +41,6 @@ class HMM(HiddenMarkovInference):
         start: law of the first state.
         lengths: the fixed length T, or the probabilities λ(1), …, λ(T) of the lengths.
         vocabulary: the tokens' names; w0, w1, … by default.
-        groups: mixture component of each state, 0 … K−1, in a model whose transitions never leave a component.
         state_positions: positions, counted from 1, whose hidden state is a downstream task; by default the paper's 6
             and 10 as far as sentences reach them, else the middle.
 
@@ -59,7 +58,6 @@ class HMM(HiddenMarkovInference):
     start: Float[Tensor, "..."]
     lengths: int | Float[Tensor, "..."]
     vocabulary: tuple[str, ...] = ()
-    groups: tuple[int, ...] | None = None
     state_positions: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -71,8 +69,6 @@ class HMM(HiddenMarkovInference):
         object.__setattr__(self, "padded", isinstance(self.lengths, Tensor))
         object.__setattr__(self, "vocabulary", self.vocabulary or tuple(f"w{v}" for v in range(n_tokens)))
         check_names(self.vocabulary, n_tokens)
-        if self.groups is not None:
-            check_groups(self.groups, self.transition)
         check_positions(self.state_positions or (), self.longest)
 
     @classmethod
@@ -100,43 +96,28 @@ class HMM(HiddenMarkovInference):
 
     @property
     def n_states(self) -> int:
-        """Number S of hidden states."""
         return len(self.start)
 
     @property
     def length(self) -> int:
-        """T, the (greatest) number of tokens."""
         return self.lengths.numel() if isinstance(self.lengths, Tensor) else int(self.lengths)
 
     @property
-    def longest(self) -> int:
-        """The greatest length of positive probability."""
-        return int(self.lengths.nonzero().max()) + 1 if isinstance(self.lengths, Tensor) else self.length
-
-    @property
     def downstream(self) -> Mapping[str, DownstreamTask]:
-        """The tasks `hidden-state-at-t` for each of `state_positions`, and `mixture-component` if there are groups."""
-        # The tasks hold a language and import this module.
-        from synthetic.hmm.tasks import HiddenStateTask, MixtureComponentTask, default_positions
-
         positions = default_positions(self) if self.state_positions is None else self.state_positions
-        tasks: list[DownstreamTask] = [HiddenStateTask(self, t) for t in positions]
-        if self.groups is not None:
-            tasks.append(MixtureComponentTask(self))
+        tasks = [HiddenStateTask(self, t) for t in positions]
         return {task.name: task for task in tasks}
+
+    def reaching(self, position: int) -> HMM:
+        if not isinstance(self.lengths, Tensor):
+            return self
+        law = self.lengths.clone()
+        law[: position - 1] = 0.0
+        return replace(self, lengths=law / law.sum())
 
     def prob_exact(self, sentence: tuple[int, ...]) -> Fraction:
         """Return P(x) of the parameters as they are, by the forward recursion in Fractions."""
         return self._exact.prob(sentence)
-
-    @property
-    def n_candidates(self) -> int:
-        """Number of possible sentences; of all strings where there are too many to count (beyond 2^53)."""
-        return super().n_candidates if self._support.size is None else self._support.size
-
-    def candidates(self) -> Int64[Tensor, "sentence position"]:
-        """Return the possible sentences, the shorter ones first."""
-        return super().candidates() if self._support.size is None else self._support.sentences()
 
     def sample(
         self, n: int, generator: torch.Generator, device: torch.device | str | None = None
@@ -145,33 +126,25 @@ class HMM(HiddenMarkovInference):
         check_sample_size(n)
         return self._sampler.sample(n, generator, device or generator.device)
 
-    def length_law(self) -> dict[int, float]:
-        """Return Pr(length = ℓ) for every ℓ of positive probability."""
-        if not isinstance(self.lengths, Tensor):
-            return {self.length: 1.0}
-        return {length: prob for length, prob in enumerate(self.lengths.tolist(), start=1) if prob > 0}
-
-    def stationary_start(self) -> Float[Tensor, " state"]:
-        """Return the stationary law π = πA of the states, to be used as `start`; see `stationary_law`."""
-        return stationary_law(self.transition)
-
-    def reversed(self) -> HMM:
-        """Return the law of the sentences read backwards: transitions Ā(s', s) = π(s) A(s, s') / π(s'), π the start.
-
-        A state that is never visited gets a loop. Raises StationaryError unless the start is stationary (1e-12).
-        """
-        return replace(self, transition=reversed_transition(self.transition, self.start))
-
     def graph(self) -> nx.DiGraph:
-        """Return the hidden chain: states with their mean occupation, and transitions at least as likely as 1/S.
+        """Return the hidden chain: its states, and the transitions at least as likely as 1/S.
 
-        See `chain_graph`; a node's group is its mixture component.
+        A node's weight is its mean occupation over the first T positions relative to the greatest one; an edge's
+        weight is the transition probability.
         """
-        return chain_graph(self.transition, self.start, self.length, self.groups)
+        law, occupation = self.start, self.start.clone()
+        for _ in range(self.length - 1):
+            law = law @ self.transition
+            occupation += law
+        graph = nx.DiGraph()
+        for state, weight in enumerate((occupation / occupation.max()).tolist()):
+            graph.add_node(state, label=f"s{state}", weight=weight, group=0)
+        for state, to in (self.transition >= 1 / self.n_states).nonzero().tolist():
+            graph.add_edge(state, to, weight=min(1.0, float(self.transition[state, to])))
+        return graph
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> HMM:
-        """Rebuild the model."""
         tuples: dict[str, Any] = {key: tuple(part) if isinstance(part, list) else part for key, part in state.items()}
         return cls(**tuples)
 
@@ -186,7 +159,3 @@ class HMM(HiddenMarkovInference):
     @cached_property
     def _exact(self) -> ExactLaw:
         return ExactLaw(self.transition, self.emission, self.start, self.lengths)
-
-    @cached_property
-    def _support(self) -> Support:
-        return Support(self.transition, self.emission, self.start, self.lengths)

@@ -4,8 +4,7 @@
 `grammar`: the rules and their checks
 `random`: random grammars, layered or recursive
 `files`: grammars as text
-`analysis`: termination, expected size, entropy
-`tasks`: which symbol stands over the sentence or a span of it
+`tasks`: which symbol stands over the sentence or its first tokens
 """
 
 from synthetic.pcfg.files import read_plain, write_plain

@@ -144,12 +144,10 @@ class Grammar:
 
     @property
     def start(self) -> str:
-        """The start symbol S."""
         return self.nonterminals[0]
 
     @property
     def n_rules(self) -> int:
-        """Number of rules."""
         return len(self.binary) + len(self.lexical) + len(self.unary)
 
     def rules(self) -> Iterator[Rule]:

@@ -111,7 +111,6 @@ class Parser:
         linear_then_log(lengths.argsort(), chunk, lambda ring: self.chunk(tokens, ring))
 
     def chunk(self, tokens: Int64[Tensor, "sentence position"], ring: type[Semiring]) -> int:
-        """Return how many sentences one chunk may hold."""
         length = tokens.shape[1]
         budget = CHUNK.get(tokens.device.type, CHUNK_ELSEWHERE)
         cells = len(self.widths) * length * (length + 1) + 2 * length * (self.rules.n_tokens + len(self.rules.binary))

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from synthetic.language import Language
-from synthetic.testing.oracle import Case, Failure, Skip, dkwm_half_width, exact_masked_law
+from synthetic.testing.oracle import Case, Failure, Skip
 from synthetic.testing.properties import PROPERTIES
-
-__all__ = ["ConformanceError", "ConformanceReport", "conformance", "dkwm_half_width", "exact_masked_law"]
 
 
 class ConformanceError(AssertionError):

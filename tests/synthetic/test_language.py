@@ -12,7 +12,7 @@ from torch import Tensor
 from synthetic.closed_form.table import TableLanguage
 from synthetic.enumeration import EmptyLanguageError, EnumerationTooLargeError, ImpossibleContextError
 from synthetic.language import MASK, PAD, Language
-from synthetic.testing.conformance import exact_masked_law
+from synthetic.testing.oracle import exact_masked_law
 from synthetic.testing.strategies import contexts, languages, table_languages
 
 

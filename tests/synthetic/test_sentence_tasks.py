@@ -1,16 +1,14 @@
 """Tasks on sentences: labels by definition, inputs by enumeration, refusals."""
 
-import networkx as nx
 import pytest
 import torch
 
 from synthetic.closed_form.table import TableLanguage
-from synthetic.graphs.from_networkx import from_networkx, hypergraph, potts_from_networkx
-from synthetic.graphs.potts import PottsGraph
+from synthetic.graphs.token_graph import TokenGraph
 from synthetic.language import MASK
-from synthetic.sentence_tasks import ParityTask, PluralityTask
+from synthetic.sentence_tasks import ParityTask, PluralityTask, first_of_best
 
-GRAPH = hypergraph({(0, 1, 2): 1.0, (2, 3): -1.5, (3,): 0.2})
+GRAPH = TokenGraph(4, ((0, 1, 2), (2, 3), (3,)), (1.0, -1.5, 0.2))
 
 
 def test_labels_by_definition() -> None:
@@ -35,15 +33,15 @@ def test_hidden_positions_do_not_count() -> None:
 
 
 def test_features_of_more_tokens_are_one_hot() -> None:
-    task = potts_from_networkx(nx.path_graph(2), 3, 1.0).downstream["plurality"]
+    task = PluralityTask(TableLanguage(("a", "b", "c"), {(2, 0): 1}))
     assert task.features(torch.tensor([[2, 0]])).tolist() == [[0, 0, 1, 1, 0, 0]]
     assert task.label_values == (0.0, 1.0, 2.0)
 
 
 def test_a_token_graph_offers_the_parity_of_its_strongest_interaction() -> None:
     assert set(GRAPH.downstream) == {"plurality", "parity-of-2-3"}
-    assert set(hypergraph({(0, 1, 2): 1.0}, masked_positions=(2,)).downstream) == {"plurality", "parity-of-0-1"}
-    assert set(from_networkx(nx.path_graph(3), 0.0, 1.0).downstream) == {"plurality"}
+    assert set(TokenGraph(3, ((0, 1, 2),), (1.0,), (2,)).downstream) == {"plurality", "parity-of-0-1"}
+    assert set(TokenGraph(2, ((0, 1), (0,)), (0.0, 1.0)).downstream) == {"plurality"}
 
 
 def test_bad_positions_are_refused() -> None:
@@ -51,4 +49,10 @@ def test_bad_positions_are_refused() -> None:
         with pytest.raises(ValueError, match=r"expected distinct positions among the visible \[0, 2, 3\]"):
             ParityTask(GRAPH, positions, hidden=(1,))
     with pytest.raises(ValueError, match="expected a language of two tokens, got 1"):
-        ParityTask(PottsGraph(("a",), 2, (), ()), (0,))
+        ParityTask(TableLanguage(("a",), {(0, 0): 1}), (0,))
+
+
+def test_ties_go_to_the_first_outcome() -> None:
+    scores = [[0.25, 0.375, 0.375], [0.25, 0.375 - 1e-14, 0.375 + 1e-14], [0.25, 0.375 - 1e-11, 0.375 + 1e-11]]
+    assert first_of_best(torch.tensor(scores, dtype=torch.float64).log()).tolist() == [1, 1, 2]
+    assert first_of_best(torch.full((1, 3), -torch.inf, dtype=torch.float64)).tolist() == [0]

@@ -34,13 +34,11 @@ def describe(arguments: argparse.Namespace, values: dict[str, str]) -> dict[str,
     # Imported here: the other verbs need no torch.
     import torch
 
-    from synthetic.catalogue import files as storage
-    from synthetic.catalogue.drawing import DrawingError, draw
-    from synthetic.catalogue.ready_made import CATALOGUE, CatalogueError, find
+    from synthetic.catalogue import CatalogueError, DrawingError, draw, entries, load, ready_made, save
 
     if arguments.name is None:
         return {
-            "languages": [{"name": e.name, "about": e.about, "parameters": e.describe()} for e in CATALOGUE.values()]
+            "languages": [{"name": e.name, "about": e.about, "parameters": e.describe()} for e in entries().values()]
         }
     if arguments.sample < 0:
         raise LanguageError(f"--sample {arguments.sample} is negative; ask for at least 0 sentences")
@@ -48,9 +46,9 @@ def describe(arguments: argparse.Namespace, values: dict[str, str]) -> dict[str,
         if arguments.name.endswith(".json"):
             if values:
                 raise LanguageError("a saved language has its parameters in its file; give no name=value")
-            language, about = storage.load(arguments.name), f"read from {arguments.name}"
+            language, about = load(arguments.name), f"read from {arguments.name}"
         else:
-            entry = find(arguments.name)
+            entry = ready_made(arguments.name)
             language, about = entry(arguments.seed, **entry.parse(values)), entry.about
         found: dict[str, Any] = {
             "name": arguments.name,
@@ -70,7 +68,7 @@ def describe(arguments: argparse.Namespace, values: dict[str, str]) -> dict[str,
             graph = draw(language, arguments.draw)
             found["picture"] = {"file": str(arguments.draw), "nodes": len(graph), "edges": graph.number_of_edges()}
         if arguments.save:
-            found["saved"] = [str(path) for path in storage.save(language, arguments.save)]
+            found["saved"] = [str(path) for path in save(language, arguments.save)]
     except (CatalogueError, DrawingError, OSError, TypeError, ValueError) as error:
         raise LanguageError(str(error)) from error
     return found

@@ -15,21 +15,24 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from synthetic.combinators.mixture import Mixture
-from synthetic.language import Language
+from synthetic import Language
+from synthetic.combinators import Mixture
 from verify.cohorts.cohort import Cohort
 from verify.cohorts.phase import Phase
-from verify.networks.network import Network
-from verify.runs.checkpointer import at_once
-from verify.runs.failures import RecordedFailureError
-from verify.runs.keys import tensors_digest
-from verify.training.config import Training
-from verify.training.diverged import AllDivergedError
-from verify.training.excess import Reference, excess_loss
+from verify.networks import Network
+from verify.runs import RecordedFailureError, at_once, tensors_digest
+from verify.training import (
+    AllDivergedError,
+    ContextTable,
+    FlatParameters,
+    Reference,
+    Trainer,
+    Training,
+    context_table,
+    excess_loss,
+    network_at,
+)
 from verify.training.objective import DTYPES
-from verify.training.parameters import FlatParameters, network_at
-from verify.training.tables import ContextTable, context_table
-from verify.training.trainer import Trainer
 
 
 class TaskDivergedError(RuntimeError):
@@ -112,7 +115,6 @@ def end_of(
     steps: int,
     seeds: Sequence[int],
     *,
-    device: str = "cpu",
     cohort: Cohort | None = None,
 ) -> End:
     """Train the members of a stack on a task and return where they end.
@@ -123,13 +125,14 @@ def end_of(
         training: how.
         steps: for how long.
         seeds: one per member; the same ones give trainings on several tasks the same random numbers.
-        device: where to train.
-        cohort: whose members they are: its store keeps the training and resumes it, and it can be stopped.
+        cohort: whose members they are: its store keeps the training and resumes it, and it can be stopped; None for
+            a training on the CPU that is not kept.
 
     Raises:
         TaskDivergedError: a member diverged.
         KeyboardInterrupt: the cohort was stopped.
     """
+    device = "cpu" if cohort is None else cohort.device
     start = FlatParameters(network, DTYPES[training.precision], "cpu").theta.detach().double()
 
     def excess(theta: Tensor) -> Float[Tensor, " member"]:
@@ -139,7 +142,7 @@ def end_of(
     def build() -> Phase:
         trainer = Trainer(network, task.languages, training, seeds, table=task.tables, device=device)
         stopped = threading.Event() if cohort is None else cohort.stopped
-        return Phase(trainer, steps, None, lambda trainer: excess(trainer.theta), stopped)
+        return Phase(trainer, steps, stopped)
 
     configuration = {
         "work": "training on one task",

@@ -11,11 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from verify.cohorts.bench import Bench
 from verify.cohorts.cohort import Cohort
+from verify.cohorts.evaluations import by_halves, mean_accuracy
 from verify.cohorts.path import Point, match
 from verify.cohorts.scale import EvaluationName
 from verify.cohorts.sharpness import Sharpness
-from verify.cohorts.transfer import by_halves, mean_accuracy
 from verify.training.excess import log_ratio_error
 
 ERRORS = 2.0
@@ -55,11 +56,11 @@ class Comparison:
     """Conditions at matched excess.
 
     Attributes:
-        cohort: their cohort.
+        bench: where they are measured.
         points: a point of every condition, by name.
     """
 
-    cohort: Cohort
+    bench: Bench
     points: dict[str, Point]
     _sharpness: dict[str, Sharpness] = field(default_factory=dict)
     _accuracy: dict[str, Tensor] = field(default_factory=dict)
@@ -69,7 +70,7 @@ class Comparison:
     @classmethod
     def of(
         cls,
-        cohort: Cohort,
+        bench: Bench,
         names: Sequence[str],
         *,
         accuracy: Sequence[str] = (),
@@ -80,24 +81,28 @@ class Comparison:
         """Match conditions, which are trained on first use; measure at once those that are asked for.
 
         Args:
-            cohort: their cohort.
+            bench: where they are measured.
             names: of the conditions.
             accuracy: conditions whose few-label accuracy is measured.
             traces: conditions whose tr F and Σθ²F are measured.
             evaluated: conditions that take the scale's further evaluations.
             raw: conditions that are measured before their anneal as well.
         """
-        found = cls(cohort, dict(zip(names, match([cohort.path(name) for name in names]), strict=True)))
+        found = cls(bench, dict(zip(names, match([bench.cohort.path(name) for name in names]), strict=True)))
         for condition in accuracy:
             found.accuracy(condition)
         for condition in traces:
             found.sharpness(condition)
         for condition in evaluated:
-            for evaluation in cohort.scale.evaluations:
+            for evaluation in found.cohort.scale.evaluations:
                 found.further_accuracy(evaluation, condition)
         for condition in raw:
             found.raw(condition)
         return found
+
+    @property
+    def cohort(self) -> Cohort:
+        return self.bench.cohort
 
     @cached_property
     def share(self) -> float:
@@ -108,12 +113,12 @@ class Comparison:
     def accuracy(self, condition: str) -> Float[Tensor, " member"]:
         """Return the few-label accuracy of a condition."""
         if condition not in self._accuracy:
-            self._accuracy[condition] = self.cohort.accuracy(self.points[condition].network)
+            self._accuracy[condition] = self.bench.accuracy(self.points[condition].network)
         return self._accuracy[condition]
 
     def halves(self, condition: str) -> Float[Tensor, "half member"]:
         """Return the accuracies of a condition in either half of the evaluation, and keep that of the whole."""
-        right = self.cohort.evaluation.answers(self.cohort.features(self.points[condition].network))
+        right = self.bench.evaluation.answers(self.bench.features(self.points[condition].network))
         self._accuracy[condition] = mean_accuracy(right)
         return by_halves(right)
 
@@ -126,13 +131,13 @@ class Comparison:
         """Return what a condition is before its anneal."""
         if condition not in self._raw:
             point = self.cohort.path(condition).raw()
-            trace = self.cohort.sharpness(point.network).trace
-            self._raw[condition] = Raw(point.excess, self.cohort.accuracy(point.network), trace.log())
+            trace = self.bench.sharpness(point.network).trace
+            self._raw[condition] = Raw(point.excess, self.bench.accuracy(point.network), trace.log())
         return self._raw[condition]
 
     def further_accuracy(self, evaluation: EvaluationName, condition: str) -> Float[Tensor, " member"]:
         """Return the accuracy of a condition in a further evaluation."""
-        return self.cohort.evaluated(evaluation, condition, self.points[condition])
+        return self.bench.evaluated(evaluation, condition, self.points[condition])
 
     def further_gains(self, first: str, second: str) -> dict[EvaluationName, Float[Tensor, " member"]]:
         """Return the accuracy of one condition minus that of another in each further evaluation of the scale."""
@@ -145,7 +150,7 @@ class Comparison:
     def sharpness(self, condition: str) -> Sharpness:
         """Return tr F and Σθ²F of a condition."""
         if condition not in self._sharpness:
-            self._sharpness[condition] = self.cohort.sharpness(self.points[condition].network)
+            self._sharpness[condition] = self.bench.sharpness(self.points[condition].network)
         return self._sharpness[condition]
 
     def log_trace(self, condition: str) -> Float[Tensor, " member"]:
@@ -154,11 +159,11 @@ class Comparison:
 
     def gain(self, first: str, second: str) -> Contrast:
         """Return the accuracy of one condition minus that of another."""
-        return self._contrast(first, second, self.accuracy, self.cohort.accuracy_slope)
+        return self._contrast(first, second, self.accuracy, self.bench.accuracy_slope)
 
     def log_trace_ratio(self, first: str, second: str) -> Contrast:
         """Return ln(tr F of one condition ÷ tr F of another)."""
-        return self._contrast(first, second, self.log_trace, self.cohort.log_trace_slope)
+        return self._contrast(first, second, self.log_trace, self.bench.log_trace_slope)
 
     def _contrast(self, first: str, second: str, statistic: Callable[[str], Tensor], slope: float) -> Contrast:
         mismatch = (self.points[first].excess / self.points[second].excess).log().mean().abs()
@@ -170,5 +175,5 @@ class Comparison:
         """Return the standard error of every replicate's ln(ratio of excess losses) from the sample of contexts."""
         for condition in (first, second):
             if condition not in self._divergences:
-                self._divergences[condition] = self.cohort.divergences(self.points[condition].network)
+                self._divergences[condition] = self.bench.divergences(self.points[condition].network)
         return log_ratio_error(self._divergences[first], self._divergences[second], self.cohort.reference)

@@ -9,12 +9,8 @@ from typing import Literal
 
 from verify.cohorts.families import Family
 from verify.cohorts.scale import Scale
-from verify.training.adversary import Adversary
-from verify.training.config import Training
+from verify.training import SGD, AdamW, Adversary, TracePenalty, Training
 from verify.training.labels import Labels
-from verify.training.optimisers import SGD, AdamW
-from verify.training.schedules import Schedule
-from verify.training.trace_penalty import TracePenalty
 
 Size = Literal["large", "small"]
 
@@ -47,7 +43,7 @@ def _pretraining(scale: Scale, size: Size, stream: str) -> Condition:
         batch=scale.batch,
         labels="soft",
         optimiser=AdamW(),
-        schedule=Schedule("linear", steps=scale.pretraining),
+        decay=scale.pretraining,
         precision=scale.precision,
     )
     return Condition(None, size, training, scale.pretraining, stream, anneals=True)
@@ -69,7 +65,7 @@ def _intervention(scale: Scale, *, trace: float | None = None, adversary: Advers
         batch=scale.batch,
         labels="soft",
         optimiser=AdamW(),
-        schedule=Schedule("linear", steps=scale.intervention),
+        decay=scale.intervention,
         trace_penalty=None if trace is None else TracePenalty(trace, examples=scale.trace_examples),
         adversary=adversary,
     )
@@ -83,7 +79,7 @@ def anneal(scale: Scale) -> Training:
         batch=scale.batch,
         labels="soft",
         optimiser=AdamW(),
-        schedule=Schedule("linear", steps=scale.anneal),
+        decay=scale.anneal,
     )
 
 

@@ -13,20 +13,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from synthetic.autoregressive.corpus import Corpus, python_corpus
-from synthetic.autoregressive.ngram import NGram
-from synthetic.autoregressive.ngram_language import NGramLanguage
-from synthetic.catalogue.ready_made import find
-from synthetic.combinators.mixture import Mixture
-from synthetic.hmm.random import block_hmm
-from synthetic.language import Language
-from synthetic.pcfg.files import read_plain
-from synthetic.pcfg.language import PCFG
-from synthetic.pcfg.random import layered_grammar
-from synthetic.tasks import DownstreamTask
-from verify.networks import build
-from verify.networks.network import Network
-from verify.training.tables import ContextTable, table_if_small
+from synthetic import DownstreamTask, Language
+from synthetic.autoregressive import Corpus, NGram, NGramLanguage, python_corpus
+from synthetic.catalogue import ready_made
+from synthetic.combinators import Mixture
+from synthetic.hmm import block_hmm
+from synthetic.pcfg import PCFG, layered_grammar, read_plain
+from verify.networks import Network, build
+from verify.training import ContextTable, table_if_small
 
 LEARNABLE = 0.1
 """Least learnable gap H(E p*) − L*, in nats, of a language of a family: below it there is next to nothing to learn."""
@@ -146,7 +140,7 @@ def _medium_pcfg(generator: np.random.Generator) -> Language:
 
 
 def _medium_brackets(_: np.random.Generator) -> Language:
-    return find("nested")(0, T=8, k=3, D=3)
+    return ready_made("nested")(0, T=8, k=3, D=3)
 
 
 def _paper_hmm(generator: np.random.Generator) -> Language:
@@ -179,7 +173,7 @@ def _grammar_in(path: str) -> Language:
 
 
 def _nested_brackets(_: np.random.Generator) -> Language:
-    return find("nested")(0, T=16, k=4, D=4)
+    return ready_made("nested")(0, T=16, k=4, D=4)
 
 
 @lru_cache

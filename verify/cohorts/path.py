@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from verify.networks.network import Network
-from verify.training.parameters import network_at
+from verify.networks import Network
+from verify.training import network_at
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,56 +1,47 @@
-"""One phase of a condition, training or the anneal, as work that can be interrupted, stored and resumed to the bit."""
+"""A phase of training and a measurement, as work that can be interrupted, stored and resumed to the bit."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from verify.runs.checkpointer import State
-from verify.training.trainer import Every, Trainer
+from verify.runs import State
+from verify.training import Trainer
 
 PIECE = 16
 """Steps between two looks at whether to stop or to save."""
 
+Found = Mapping[str, Tensor]
+
 
 class Phase:
-    """A trainer's steps, with the parameters and excess losses at some of them; `verify.runs.checkpointer.Work`.
+    """A trainer's steps, with what is measured at some of them; `verify.runs.Work`.
 
     Args:
         trainer: at its beginning.
         steps: how many to make.
-        every: steps between two checkpoints that are kept, step 0 included; None keeps none.
-        measure: excess losses of the trainer's networks, one per member.
         stopped: once set, the next piece is not begun.
+        keep: steps at which something is measured and kept, rising, none above `steps`.
+        measure: what is kept then, tensors by name.
     """
 
     def __init__(
         self,
         trainer: Trainer,
         steps: int,
-        every: int | None,
-        measure: Callable[[Trainer], Tensor],
         stopped: threading.Event,
+        keep: Sequence[int] = (),
+        measure: Callable[[Trainer], Found] | None = None,
     ) -> None:
-        self.trainer = trainer
-        self.steps = steps
-        self._measure = measure
-        self._stopped = stopped
-        self._hooks = [] if every is None else [Every(every, self._keep)]
-        self._kept: list[int] = []
-        self._theta: list[Tensor] = []
-        self._excess: list[Tensor] = []
-
-    def _keep(self, trainer: Trainer) -> None:
-        self._kept.append(trainer.step)
-        self._theta.append(trainer.theta.detach().clone().cpu())
-        self._excess.append(self._measure(trainer).cpu())
+        self.trainer, self.steps, self.keep = trainer, steps, list(keep)
+        self._measure, self._stopped = measure, stopped
+        self._kept: list[Found] = []
 
     def done(self) -> bool:
-        """Whether all steps are made."""
         return self.trainer.step >= self.steps
 
     def advance(self) -> dict[str, Any]:
@@ -58,36 +49,71 @@ class Phase:
 
         Raises:
             KeyboardInterrupt: the phase was stopped.
+            AllDivergedError: no member is left.
         """
         if self._stopped.is_set():
             raise KeyboardInterrupt
-        self.trainer.run(min(self.trainer.step + PIECE, self.steps), self._hooks)
+        until = min(self.trainer.step + PIECE, self.steps)
+        while self._measure is not None and (left := self.keep[len(self._kept) :]) and left[0] <= until:
+            self.trainer.run(left[0])
+            self._kept.append({name: value.cpu() for name, value in self._measure(self.trainer).items()})
+        self.trainer.run(until)
         return {"progress": self.trainer.step / self.steps}
 
     def state(self) -> State:
-        """Return the trainer's state and what was kept."""
         tensors, meta = self.trainer.state()
-        return tensors | self._found(), {"trainer": meta, "kept": self._kept}
+        return tensors | self._found(), {"trainer": meta, "kept": len(self._kept)}
 
     def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         """Go on where `state` was taken; errors as in `Trainer.restore`."""
+        kept = {name.removeprefix("kept."): value for name, value in tensors.items() if name.startswith("kept.")}
         own = {name: value for name, value in tensors.items() if not name.startswith("kept.")}
         self.trainer.restore(own, meta["trainer"])
-        self._kept = list(meta["kept"])
-        self._theta = list(tensors["kept.theta"]) if self._kept else []
-        self._excess = list(tensors["kept.excess"]) if self._kept else []
+        self._kept = [{name: value[k] for name, value in kept.items()} for k in range(meta["kept"])]
 
     def result(self) -> State:
         """Return the last parameters and what was kept; the members that diverged, and how."""
-        dead = (~self.trainer.alive).nonzero()[:, 0].tolist()
         theta = {"theta": self.trainer.theta.detach().clone().cpu()}
-        return theta | self._found(), {
-            "kept": self._kept,
-            "dead": dead,
-            "divergences": [str(own) for own in self.trainer.divergences],
-        }
+        dead = (~self.trainer.alive).nonzero()[:, 0].tolist()
+        divergences = [str(own) for own in self.trainer.divergences]
+        return theta | self._found(), {"kept": self.keep, "dead": dead, "divergences": divergences}
 
     def _found(self) -> dict[str, Tensor]:
-        if not self._kept:
-            return {}
-        return {"kept.theta": torch.stack(self._theta), "kept.excess": torch.stack(self._excess)}
+        names = self._kept[0] if self._kept else ()
+        return {f"kept.{name}": torch.stack([own[name] for own in self._kept]) for name in names}
+
+
+class Measurement:
+    """Tensors that are computed at once, so that a store keeps them; `verify.runs.Work`.
+
+    Args:
+        measure: computes them, by name.
+        stopped: if set, nothing is begun.
+    """
+
+    def __init__(self, measure: Callable[[], Found], stopped: threading.Event) -> None:
+        self._measure, self._stopped = measure, stopped
+        self._found: dict[str, Tensor] | None = None
+
+    def done(self) -> bool:
+        return self._found is not None
+
+    def advance(self) -> dict[str, Any]:
+        """Compute them.
+
+        Raises:
+            KeyboardInterrupt: it was stopped.
+        """
+        if self._stopped.is_set():
+            raise KeyboardInterrupt
+        self._found = {name: value.detach().cpu().contiguous() for name, value in self._measure().items()}
+        return {"progress": 1}
+
+    def state(self) -> State:
+        return dict(self._found or {}), {"done": self.done()}
+
+    def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+        self._found = dict(tensors) if meta["done"] else None
+
+    def result(self) -> State:
+        return dict(self._found or {}), {}

@@ -13,8 +13,8 @@ from torch import Tensor
 from verify.curvature.data import Labelled, call_model
 from verify.curvature.fisher import scores
 from verify.curvature.likelihood import Likelihood
-from verify.networks.network import Network
-from verify.training.excess import Reference
+from verify.networks import Network
+from verify.training import Reference
 
 PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

@@ -33,7 +33,7 @@ def identify(
     scale = comparison.cohort.scale
     accuracies = {condition: mean(values) for condition, values in comparison.accuracies.items()}
     if accuracies:
-        chance = Reported(round(float(comparison.cohort.evaluation.chance.mean()), 6))
+        chance = Reported(round(float(comparison.bench.evaluation.chance.mean()), 6))
         accuracies = {"largest class": chance} | accuracies
     return Networks(
         language=comparison.cohort.family.name,

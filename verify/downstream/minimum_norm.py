@@ -1,6 +1,6 @@
-"""Minimum-norm linear probes on features, evaluated by enumerating every context.
+"""Minimum-norm linear heads on features, evaluated by enumerating every context.
 
-A probe fits n labelled contexts with the head of least norm, h = Φ⁺ y, and no intercept. Its predictions depend on the
+A head fits n labelled contexts by the least norm, h = Φ⁺ y, without intercept. Its predictions depend on the
 features through their Gram matrix only, K = Φ Φᵀ: pred(x) = K_{x,train} K_train⁺ y, so an experiment with many draws
 costs one n × n decomposition per draw, whatever the number of features.
 """
@@ -35,14 +35,11 @@ def minimum_norm_head(
         labels: y.
         rank_tolerance: singular values of Φ up to this fraction of the largest count as zero; default 64 √ε.
 
-    Returns:
-        The head, in the row space of Φ.
-
     Raises:
         ValueError: when there is no labelled context or the tolerance is not in [0, 1).
     """
     if features.shape[-2] < 1:
-        raise ValueError("expected at least one labelled context, got none; a probe needs n >= 1")
+        raise ValueError("expected at least one labelled context, got none; a head needs n >= 1")
     tolerance = _checked_tolerance(rank_tolerance, features.dtype)
     inverse: Tensor = torch.linalg.pinv(features, rtol=tolerance)
     return (inverse @ labels[..., None])[..., 0]
@@ -56,11 +53,11 @@ def _checked_tolerance(rank_tolerance: float | None, dtype: torch.dtype) -> floa
 
 
 @dataclass(frozen=True)
-class ProbeScores:
+class Scores:
     """How well predictions match the labels of all contexts, per draw.
 
     Attributes:
-        exact: every prediction equals its label up to `exactness`.
+        exact: every prediction equals its label, up to rounding.
         accuracy: probability that the nearest label value is the right one; a tie counts as wrong.
         mse: mean square of prediction − label.
     """
@@ -74,23 +71,17 @@ def score_predictions(
     predictions: Float[Tensor, "*draw context"],
     labels: Float[Tensor, " context"],
     context_prob: Float[Tensor, " context"],
-    *,
-    exactness: float | None = None,
-) -> ProbeScores:
+) -> Scores:
     """Score predictions against deterministic labels by enumeration over contexts of positive probability.
 
-    A prediction is classified as the nearest of the values that labels take. For labels ±1 the output 0 of a probe
+    A prediction is classified as the nearest of the values that labels take. For labels ±1 the output 0 of a head
     that has not seen the class of a context is a tie and counts as wrong; for labels {0, 1} the threshold is ½.
 
     Args:
-        predictions: outputs of the probes.
+        predictions: outputs of the heads; those closer than 8 √ε, above the rounding ε/rank_tolerance of a head, times
+            the largest |label| are equal (for exactness and ties).
         labels: the true label of each context; at least two different values.
         context_prob: probability of each context.
-        exactness: outputs closer than this times the largest |label| are equal (for exactness and ties); default
-            8 √ε, above the rounding ε/rank_tolerance of a probe.
-
-    Returns:
-        Exactness, accuracy and mean squared error per draw.
 
     Raises:
         ValueError: when all labels are equal, so that there is nothing to classify.
@@ -98,10 +89,8 @@ def score_predictions(
     used = context_prob > 0
     values = torch.unique(labels[used])
     if len(values) < 2:
-        raise ValueError(f"expected at least two different labels, got {values.tolist()}; every probe is exact")
-    if exactness is None:
-        exactness = 8 * math.sqrt(torch.finfo(labels.dtype).eps)
-    slack = exactness * float(labels.abs().max())
+        raise ValueError(f"expected at least two different labels, got {values.tolist()}; every head is exact")
+    slack = 8 * math.sqrt(torch.finfo(labels.dtype).eps) * float(labels.abs().max())
     error = (predictions - labels)[..., used]
     prob = context_prob[used]
     # nearest label values below and above each label: right means strictly nearer than the midpoints to them
@@ -109,12 +98,12 @@ def score_predictions(
     padded = torch.cat([values.new_tensor([-math.inf]), values, values.new_tensor([math.inf])])
     below, above = (padded[index] - labels[used]) / 2, (padded[index + 2] - labels[used]) / 2
     right = (error > below + slack) & (error < above - slack)
-    return ProbeScores((error.abs() <= slack).all(-1), right.to(prob.dtype) @ prob, error.square() @ prob)
+    return Scores((error.abs() <= slack).all(-1), right.to(prob.dtype) @ prob, error.square() @ prob)
 
 
 @dataclass(frozen=True)
 class TransferResult:
-    """Probes trained on random labelled contexts; one entry per draw, for each net if there are several.
+    """Heads trained on random labelled contexts; one entry per draw, for each net if there are several.
 
     Attributes:
         exact: every context gets its label.
@@ -123,7 +112,6 @@ class TransferResult:
         rank: rank of the training features.
         contexts: indices of the labelled contexts.
         n: labelled contexts per draw.
-        method: how predictions were computed.
         ill_conditioned: draws recomputed from the singular value decomposition of the features, because the Gram
             matrix had an eigenvalue that rounding might have put on the wrong side of the rank tolerance.
     """
@@ -134,7 +122,6 @@ class TransferResult:
     rank: Int[Tensor, "*net draw"]
     contexts: Int[Tensor, "*net draw n"]
     n: int
-    method: str
     ill_conditioned: int
 
 
@@ -148,7 +135,7 @@ def transfer_experiment(
     *,
     rank_tolerance: float | None = None,
 ) -> TransferResult:
-    """Train minimum-norm probes on n independent labelled contexts, `draws` times, and score them by enumeration.
+    """Train minimum-norm heads on n independent labelled contexts, `draws` times, and score them by enumeration.
 
     The draws are Monte Carlo; given the labelled contexts each score is exact. Contexts are drawn with replacement
     from `context_prob`. Singular values of Φ_train up to `rank_tolerance` ρ of the largest are zero. They are read
@@ -160,12 +147,9 @@ def transfer_experiment(
         labels_of_contexts: y(x), deterministic.
         context_prob: law of the labelled and of the test contexts.
         n: labelled contexts per draw.
-        draws: number of independent probes of each net.
+        draws: number of independent heads of each net.
         generator: source of the contexts.
         rank_tolerance: as in `minimum_norm_head`.
-
-    Returns:
-        Exactness, accuracy, mean squared error and rank per draw.
 
     Raises:
         ValueError: when n or draws is not positive, or all labels are equal.
@@ -199,7 +183,6 @@ def transfer_experiment(
         torch.cat(ranks).reshape(shape),
         contexts.reshape(*shape, n),
         n,
-        "Gram matrix",
         ill_conditioned,
     )
 

@@ -8,60 +8,51 @@ is a function of ψ alone and its gradient is exact.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from synthetic.tasks import DownstreamTask
-from synthetic.tokens import PAD
+from synthetic import PAD, DownstreamTask
 from verify.training.batches import Draw
+
+CAP = 2.0
+"""Greatest V that is rewarded, in units of the loss of the best constant."""
 
 
 @dataclass(frozen=True)
 class Adversary:
-    """The term −λ·min(V, cap) of a training objective.
+    """The term −λ·min(V, `CAP`) of a training objective.
 
     Attributes:
-        weight: λ, one number or one per member.
+        weight: λ.
         task: name of the downstream task of the language.
         fitted: examples that the head is fitted on, split A.
         validated: examples that V is measured on, split B; all are drawn afresh at every step.
         ridge: penalty of the head relative to the summed squared norms of the centred features of split A.
-        pooling: features of a sentence: the final states of all positions side by side, or their mean.
-        cap: greatest V that is rewarded, in units of the loss of the best constant; None for no cap.
 
     Raises:
-        ValueError: a size is below two (A) or one (B), ridge or cap is not positive, or the pooling is unknown.
+        ValueError: a size is below two (A) or one (B), or ridge is not positive.
     """
 
-    weight: float | tuple[float, ...]
+    weight: float
     task: str
     fitted: int = 64
     validated: int = 64
     ridge: float = 1e-3
-    pooling: Literal["concatenate", "mean"] = "concatenate"
-    cap: float | None = 2.0
 
     def __post_init__(self) -> None:
         if self.fitted < 2 or self.validated < 1:
             raise ValueError(f"expected fitted >= 2 and validated >= 1 examples, got {self}")
-        if not (self.ridge > 0 and (self.cap is None or self.cap > 0)):
-            raise ValueError(f"expected ridge > 0 and cap > 0 or None, got {self}; ridge keeps the head determined")
-        if self.pooling not in {"concatenate", "mean"}:
-            raise ValueError(f"expected pooling concatenate or mean, got {self.pooling!r}")
+        if not self.ridge > 0:
+            raise ValueError(f"expected ridge > 0, got {self}; it keeps the head determined")
 
 
-def pooled(
-    states: Float[Tensor, "*stack example position feature"],
-    inputs: Int64[Tensor, "*stack example position"],
-    pooling: Literal["concatenate", "mean"],
+def concatenated(
+    states: Float[Tensor, "*stack example position feature"], inputs: Int64[Tensor, "*data example position"]
 ) -> Float[Tensor, "*stack example pooled"]:
-    """Return the features of sentences; padding counts as zero, and not at all in a mean."""
-    inside = (inputs != PAD).unsqueeze(-1).to(states.dtype)
-    kept = states * inside
-    return kept.flatten(-2) if pooling == "concatenate" else kept.sum(-2) / inside.sum(-2)
+    """Return the features of sentences, the states of all positions side by side; padding counts as zero."""
+    return (states * (inputs != PAD).unsqueeze(-1)).flatten(-2)
 
 
 def validation_loss(

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from synthetic.language import Language
+from synthetic import Language
 from verify.training.batches import BatchStream, Draw, generators
 from verify.training.tables import ContextTable
 

@@ -12,15 +12,13 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from synthetic.language import Language
+from synthetic import Language
 from verify.models.divergence import kl_divergence
-from verify.networks.network import Network
-from verify.training.tables import ContextTable, table_if_small
+from verify.networks import Network
+from verify.training.tables import ContextTable
 
 CHUNK_ENTRIES = 2**22
 """Contexts are evaluated so many at once that members × contexts × positions × features stay below this."""
-NO_GAP = 2.0**-32
-"""Nats below which a learnable gap is none: the rounding of a sum of 2²⁰ float64 numbers of order one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,12 +56,6 @@ class Reference:
         contexts = language.sample_masked(n, generator, "cpu").contexts
         weight = torch.full((n,), 1 / n, dtype=torch.float64)
         return cls(contexts, weight, language.masked_conditional(contexts), "monte-carlo")
-
-    @classmethod
-    def of(cls, language: Language, n: int, generator: torch.Generator) -> Reference:
-        """Return all contexts where their table is small (`table_if_small`), else n sampled ones."""
-        table = table_if_small(language)
-        return cls.sampled(language, n, generator) if table is None else cls.enumerated(table)
 
     @classmethod
     def each(cls, references: Sequence[Reference]) -> Reference:
@@ -113,32 +105,10 @@ class Excess:
     Attributes:
         estimate: E KL(p* ‖ p_θ).
         standard_error: over contexts; 0 for an enumeration.
-        n: number of contexts, of the member with the most.
-        method: enumeration or monte-carlo.
-        entropy_floor: L*.
-        learnable_gap: unigram entropy − L*.
     """
 
     estimate: Float[Tensor, "*stack"]
     standard_error: Float[Tensor, "*stack"]
-    n: int
-    method: str
-    entropy_floor: Float[Tensor, "*member"]
-    learnable_gap: Float[Tensor, "*member"]
-
-    @property
-    def share(self) -> Float[Tensor, "*stack"]:
-        """The excess as a share of the learnable gap: 1 for the unigram law, 0 at the floor.
-
-        Raises:
-            ValueError: the language has no gap, its context tells nothing.
-        """
-        if not bool((self.learnable_gap > NO_GAP).all()):
-            raise ValueError(
-                "expected a language whose contexts tell something, got a learnable gap of "
-                f"{float(self.learnable_gap.min()):.3g} nats; quote the excess itself"
-            )
-        return self.estimate / self.learnable_gap
 
 
 def divergences(
@@ -197,9 +167,8 @@ def excess_loss(network: Network, reference: Reference, *, device: torch.device 
     divergence = divergences(network, reference, device=device)
     estimate = (divergence * reference.weight).sum(-1)
     exact = reference.method == "enumeration"
-    n = reference.contexts.shape[-2]
     # Var KL / n over the contexts of positive weight 1/n; others only fill up (`Reference.each`).
     spread = (reference.weight * (divergence - estimate.unsqueeze(-1)).square()).sum(-1)
     counted = (reference.weight > 0).sum(-1)
     error = torch.zeros_like(estimate) if exact else (spread / (counted - 1)).sqrt()
-    return Excess(estimate, error, n, reference.method, reference.entropy_floor, reference.learnable_gap)
+    return Excess(estimate, error)

@@ -9,23 +9,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from synthetic.language import Language
-from synthetic.tasks import DownstreamTask
-from verify.training.adversary import pooled, task_draw, validation_loss
+from synthetic import DownstreamTask, Language
+from verify.training.adversary import CAP, Adversary, concatenated, task_draw, validation_loss
 from verify.training.batches import BatchStream, generator_states, generators, restore_generators
 from verify.training.config import ConfigurationError, Training
 from verify.training.data import ExampleStream
 from verify.training.labels import label_gradient
-from verify.training.parameters import FlatParameters, per_member
+from verify.training.parameters import FlatParameters
 from verify.training.tables import ContextTable
-from verify.training.trace_penalty import random_signs, trace_estimate
+from verify.training.trace_penalty import TracePenalty, random_signs, trace_estimate
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
 """Type of the parameters for each precision."""
 
 
 class Objective:
-    """L + λ₁ tr F̂ − λ₂ min(V, cap) on the next batch of every member, and its gradient.
+    """L + λ₁ tr F̂ − λ₂ min(V, `CAP`) on the next batch of every member, and its gradient.
 
     Each purpose (examples, isotropic noise, signs, downstream examples) has a stream of its own per seed, so that
     switching one term on or off leaves the others' random numbers as they are.
@@ -68,17 +67,12 @@ class Objective:
         self._noise = generators(seeds, "noise", theta.device)
         self._signs = generators(seeds, "signs")
         self._downstream: BatchStream | None = None
-        if config.trace_penalty is not None:
-            weight = config.trace_penalty.weight
-            self._trace_weight = per_member(weight, len(theta), what="weight of the trace penalty", like=theta)
         if config.adversary is not None:
             languages = [language] if isinstance(language, Language) else language
             draws = [task_draw(_task(own, config.adversary.task), theta.dtype) for own in languages]
             size = config.adversary.fitted + config.adversary.validated
             own_draws = draws if len(draws) > 1 else draws[0]
             self._downstream = BatchStream(own_draws, generators(seeds, "downstream"), size, config.prefetch)
-            weight = config.adversary.weight
-            self._adversary_weight = per_member(weight, len(theta), what="weight of the adversary", like=theta)
 
     def __call__(self) -> tuple[Float[Tensor, " member"], Float[Tensor, "member parameter"]]:
         """Return the masked loss L and the gradient of the whole objective, on fresh examples."""
@@ -88,23 +82,17 @@ class Objective:
         loss, gradient = label_gradient(
             self.config.labels, self.parameters, log_prob.to(self.parameters.theta.dtype), batch, self._noise
         )
-        if self.config.trace_penalty is not None:
-            gradient += self.parameters.gradient((self._trace_weight * self.trace(batch.contexts)).sum())
-        if self.config.adversary is not None:
-            gradient -= self.parameters.gradient((self._adversary_weight * self.validation()).sum())
+        if (penalty := self.config.trace_penalty) is not None:
+            gradient += self.parameters.gradient((penalty.weight * self.trace(penalty, batch.contexts)).sum())
+        if (adversary := self.config.adversary) is not None and self._downstream is not None:
+            sentences = self._downstream.next()
+            gradient -= self.parameters.gradient((adversary.weight * self.validation(adversary, *sentences)).sum())
         return loss, gradient
 
-    def trace(self, contexts: Tensor) -> Float[Tensor, " member"]:
-        """Return tr F̂ on the first of these contexts, with fresh signs; differentiable.
-
-        Raises:
-            ConfigurationError: no trace penalty is configured.
-        """
-        penalty = self.config.trace_penalty
-        if penalty is None:
-            raise ConfigurationError("expected a configuration with a trace penalty, got none")
+    def trace(self, penalty: TracePenalty, contexts: Tensor) -> Float[Tensor, " member"]:
+        """Return tr F̂ on the first of these contexts, with fresh signs; differentiable."""
         network, theta = self.parameters.network, self.parameters.theta
-        shape = (penalty.probes, penalty.examples, network.n_tokens)
+        shape = (1, penalty.examples, network.n_tokens)
         signs = random_signs(shape, self._signs, theta.dtype, theta.device)
         network.fast = False  # the estimate is differentiated again
         try:
@@ -112,24 +100,14 @@ class Objective:
         finally:
             network.fast = True
 
-    def validation(self) -> Float[Tensor, " member"]:
-        """Return min(V, cap) of the adversary on fresh downstream examples; differentiable.
-
-        Raises:
-            ConfigurationError: no adversary is configured.
-        """
-        adversary = self.config.adversary
-        if adversary is None or self._downstream is None:
-            raise ConfigurationError("expected a configuration with an adversary, got none")
+    def validation(self, adversary: Adversary, *sentences: Tensor) -> Float[Tensor, " member"]:
+        """Return min(V, `CAP`) of the adversary on sentences and their labels in one-hot code; differentiable."""
         network, theta = self.parameters.network, self.parameters.theta
-        inputs, one_hot = (
-            part.reshape(*network.stack, *part.shape[1:]).to(theta.device) for part in self._downstream.next()
-        )
+        inputs, one_hot = (part.reshape(*network.stack, *part.shape[1:]).to(theta.device) for part in sentences)
         with self._autocast():
             states = network.states(inputs)
-        features = pooled(states.to(theta.dtype), inputs, adversary.pooling)
-        loss = validation_loss(features, one_hot, adversary.fitted, adversary.ridge).reshape(len(theta))
-        return loss if adversary.cap is None else loss.clamp(max=adversary.cap)
+        features = concatenated(states.to(theta.dtype), inputs)
+        return validation_loss(features, one_hot, adversary.fitted, adversary.ridge).reshape(len(theta)).clamp(max=CAP)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, int]]:
         """Return the states of all streams and the places in their blocks."""

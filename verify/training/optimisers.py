@@ -1,4 +1,4 @@
-"""SGD, heavy ball and AdamW on a matrix of parameters, one row per member and one learning rate per row."""
+"""SGD with momentum and AdamW on a matrix of parameters, one row per member and one learning rate per row."""
 
 from __future__ import annotations
 
@@ -19,69 +19,37 @@ class Optimiser(ABC):
     """A first-order rule θ ← θ − η·(direction); rows never mix, so a member trains as it would alone."""
 
     kind: ClassVar[str]
-    weight_decay: float
 
     @abstractmethod
     def start(self, theta: Parameters) -> State:
         """Return the state before the first step: tensors, and nothing else."""
 
     @abstractmethod
-    def step(
-        self,
-        theta: Parameters,
-        gradient: Parameters,
-        state: State,
-        rate: Float[Tensor, "member one"],
-        decayed: Float[Tensor, " parameter"],
-    ) -> None:
-        """Move θ and the state in place.
-
-        Args:
-            theta: θ.
-            gradient: g, used up as scratch space.
-            state: as returned by `start`.
-            rate: η of every member.
-            decayed: 1 where weight decay acts, 0 elsewhere.
-        """
+    def step(self, theta: Parameters, gradient: Parameters, state: State, rate: Float[Tensor, "member one"]) -> None:
+        """Move θ and the state in place; the gradient is used up as scratch space."""
 
 
 @dataclass(frozen=True)
 class SGD(Optimiser):
-    """Stochastic gradient descent with heavy-ball momentum and coupled weight decay.
-
-    g' = g + λθ;  b ← μ b + g';  θ ← θ − η b. As torch.optim.SGD without dampening or Nesterov.
-
-    Attributes:
-        momentum: μ.
-        weight_decay: λ.
+    """Stochastic gradient descent with heavy-ball momentum μ: b ← μ b + g;  θ ← θ − η b, as torch.optim.SGD.
 
     Raises:
-        ValueError: unless 0 ≤ μ < 1 and λ ≥ 0.
+        ValueError: unless 0 ≤ μ < 1.
     """
 
     kind: ClassVar[str] = "sgd"
     momentum: float = 0.0
-    weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (0 <= self.momentum < 1 and self.weight_decay >= 0):
-            raise ValueError(f"expected 0 <= momentum < 1 and weight_decay >= 0, got {self}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"expected 0 <= momentum < 1, got {self}")
 
     def start(self, theta: Parameters) -> State:
         """Return the buffer b = 0, when there is momentum."""
         return {"buffer": torch.zeros_like(theta)} if self.momentum else {}
 
-    def step(
-        self,
-        theta: Parameters,
-        gradient: Parameters,
-        state: State,
-        rate: Float[Tensor, "member one"],
-        decayed: Float[Tensor, " parameter"],
-    ) -> None:
+    def step(self, theta: Parameters, gradient: Parameters, state: State, rate: Float[Tensor, "member one"]) -> None:
         """Move θ and b in place."""
-        if self.weight_decay:
-            gradient.addcmul_(theta, decayed, value=self.weight_decay)
         if self.momentum:
             gradient = state["buffer"].mul_(self.momentum).add_(gradient)
         theta.addcmul_(gradient, rate, value=-1.0)
@@ -117,26 +85,15 @@ class AdamW(Optimiser):
         """Return m = v = 0 and k = 0; k stays on the CPU."""
         return {"mean": torch.zeros_like(theta), "square": torch.zeros_like(theta), "count": torch.tensor(0)}
 
-    def step(
-        self,
-        theta: Parameters,
-        gradient: Parameters,
-        state: State,
-        rate: Float[Tensor, "member one"],
-        decayed: Float[Tensor, " parameter"],
-    ) -> None:
+    def step(self, theta: Parameters, gradient: Parameters, state: State, rate: Float[Tensor, "member one"]) -> None:
         """Move θ, m, v and k in place."""
         state["count"] += 1
         count = int(state["count"])
         mean, square = state["mean"], state["square"]
         if self.weight_decay:
-            theta.mul_(1 - self.weight_decay * rate * decayed)
+            theta.mul_(1 - self.weight_decay * rate)
         mean.lerp_(gradient, 1 - self.beta1)
         square.mul_(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
         size = torch.sqrt(square, out=gradient)
         size.div_(math.sqrt(1 - self.beta2**count)).add_(self.epsilon)
         theta.addcmul_(torch.div(mean, size, out=size), rate, value=-1 / (1 - self.beta1**count))
-
-
-OPTIMISERS: dict[str, type[SGD | AdamW]] = {SGD.kind: SGD, AdamW.kind: AdamW}
-"""The optimisers by name."""

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from verify.networks.network import Network
+from verify.networks import Network
 
 
 def members_of(network: Network) -> int:
@@ -49,7 +49,6 @@ class FlatParameters:
     Attributes:
         network: the copy.
         theta: θ.
-        is_matrix: whether an entry belongs to a parameter of two or more axes besides the stack, (parameter,).
 
     Raises:
         ValueError: the stack has more than one axis, or a parameter does not begin with it.
@@ -69,11 +68,6 @@ class FlatParameters:
             self.theta: Float[Tensor, "member parameter"] = torch.cat(
                 [parameter.reshape(members, -1) for parameter in named.values()], dim=1
             )
-            matrix = [
-                torch.full((parameter.numel() // members,), parameter.ndim - len(network.stack) >= 2)
-                for parameter in named.values()
-            ]
-        self.is_matrix: Tensor = torch.cat(matrix).to(device)
         self.leaves = _rebind(self.network, self.theta)
 
     def gradient(self, scalar: Tensor, *, keep_graph: bool = False) -> Float[Tensor, "member parameter"]:

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from synthetic.enumeration import ContextEnumeration, EnumerationTooLargeError
-from synthetic.language import Language
+from synthetic import EnumerationTooLargeError, Language
+from synthetic.enumeration import ContextEnumeration
 
 TABLE_ENTRIES = 2**24
 """Contexts × tokens above which a language is not written out by `table_if_small`."""

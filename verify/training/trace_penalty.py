@@ -24,21 +24,19 @@ class TracePenalty:
     """The term λ·tr F̂ of a training objective; λ < 0 sharpens.
 
     Attributes:
-        weight: λ, one number or one per member.
+        weight: λ.
         examples: contexts of the batch that the estimate uses, the first ones.
-        probes: independent sets of signs whose estimates are averaged.
 
     Raises:
-        ValueError: examples or probes is below one.
+        ValueError: examples is below one.
     """
 
-    weight: float | tuple[float, ...]
+    weight: float
     examples: int = 32
-    probes: int = 1
 
     def __post_init__(self) -> None:
-        if self.examples < 1 or self.probes < 1:
-            raise ValueError(f"expected examples >= 1 and probes >= 1, got {self}")
+        if self.examples < 1:
+            raise ValueError(f"expected examples >= 1, got {self}")
 
 
 def random_signs(

@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from synthetic.language import Language
-from verify.networks.network import Network
+from synthetic import Language
+from verify.networks import Network
 from verify.training.config import Training
 from verify.training.diverged import AllDivergedError, Divergence, ResumeError
 from verify.training.objective import DTYPES, Objective
 from verify.training.parameters import FlatParameters, members_of, network_at, per_member
 from verify.training.tables import ContextTable, tables_of
-
-
-@dataclass(frozen=True)
-class Every:
-    """A measurement made whenever the number of finished steps is a multiple of `steps`, 0 included."""
-
-    steps: int
-    call: Callable[[Trainer], None]
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"expected a measurement every steps >= 1, got {self.steps}")
 
 
 class Trainer:
@@ -94,11 +81,9 @@ class Trainer:
         tables = tables_of(languages, table)
         self._contexts = None if tables is None else [len(own.contexts) for own in tables]
         self._objective = Objective(self._flat, languages, tables, config, seeds)
-        self._bound = config.loss_bound or 10 * math.log(max(network.n_tokens, 2))
+        self._bound = 10 * math.log(max(network.n_tokens, 2))
         self._rate = per_member(config.rate, members, what="learning rate", like=self.theta)[:, None]
-        self._decayed = torch.ones_like(self.theta[0]) if config.decay_vectors else self._flat.is_matrix.to(self.theta)
         self._optimiser_state = config.optimiser.start(self.theta)
-        self._average = self.theta.to(torch.float64, copy=True) if config.average is not None else None
         self._previous = self.theta.clone()
         self._window = torch.zeros(config.record_every, members, dtype=self.theta.dtype, device=place)
         self._alive = torch.ones(members, dtype=torch.bool, device=place)
@@ -109,7 +94,6 @@ class Trainer:
 
     @property
     def alive(self) -> Bool[Tensor, " member"]:
-        """Which members have not diverged."""
         return self._alive.clone()
 
     @property
@@ -123,42 +107,22 @@ class Trainer:
         ends = enumerate(zip(self._bad_step.tolist(), self._bad_loss.tolist(), strict=True))
         return tuple(Divergence(self.seeds[r], r, step, loss, self._bound) for r, (step, loss) in ends if step >= 0)
 
-    @property
-    def average(self) -> Float[Tensor, "member parameter"]:
-        """The averaged parameters, float64: of all steps before the current one whose loss was seen to be good.
+    def snapshot(self) -> Network:
+        """Return a copy of the network as it is, in float64."""
+        return network_at(self.network, self.theta, dtype=torch.float64)
 
-        The current parameters as long as the average has not begun.
-
-        Raises:
-            ValueError: the configuration keeps none.
-        """
-        if self._average is None or self.config.average is None:
-            raise ValueError("expected a configuration that averages, got average=None; give it an Averaging")
-        begun = self.step > self.config.average.start
-        return self._average if begun else self.theta.to(torch.float64, copy=True)
-
-    def snapshot(self, *, averaged: bool = False, dtype: torch.dtype = torch.float64) -> Network:
-        """Return a copy of the network as it is, or with the averaged parameters, in `dtype`; see `average`."""
-        return network_at(self.network, self.average if averaged else self.theta, dtype=dtype)
-
-    def run(self, until: int, hooks: Sequence[Every] = ()) -> None:
-        """Train until `until` steps are finished; hooks are called after the steps they ask for, and at step 0.
+    def run(self, until: int) -> None:
+        """Train until `until` steps are finished.
 
         Raises:
             AllDivergedError: no member is left; the message says how each ended.
         """
-        if self.step == 0 < until:
-            for hook in hooks:
-                hook.call(self)
         while self.step < until:
             self._advance()
-            for hook in hooks:
-                if self.step % hook.steps == 0:
-                    hook.call(self)
         self._require_alive()
 
     def _advance(self) -> None:
-        """Make one step: measure, put bad members back, average, move, keep frozen members where they are."""
+        """Make one step: measure, put bad members back, move, keep frozen members where they are."""
         loss, gradient = self._objective()
         bad = self._alive & ~(loss <= self._bound)
         self._alive = self._alive & ~bad
@@ -166,10 +130,8 @@ class Trainer:
         self._bad_loss = torch.where(bad, loss, self._bad_loss)
         self._window[self.step % len(self._window)] = torch.where(self._alive, loss, math.nan)
         good = torch.where(bad[:, None], self._previous, self.theta)
-        if self._average is not None and self.config.average is not None:
-            self.config.average.update(self._average, good, self.step, self._alive)
-        rate = self._rate * self.config.schedule.factor(self.step)
-        self.config.optimiser.step(self.theta, gradient, self._optimiser_state, rate, self._decayed)
+        rate = self._rate * self.config.factor(self.step)
+        self.config.optimiser.step(self.theta, gradient, self._optimiser_state, rate)
         self.theta.copy_(torch.where(self._alive[:, None], self.theta, good))
         self._previous = good
         self.step += 1
@@ -188,7 +150,6 @@ class Trainer:
 
     def _tensors(self) -> dict[str, Tensor]:
         """Return the tensors, not copied, that are of fixed size and decide how training goes on."""
-        average = {} if self._average is None else {"average": self._average}
         return {
             "theta": self.theta,
             "previous": self._previous,
@@ -196,7 +157,6 @@ class Trainer:
             "alive": self._alive,
             "bad_step": self._bad_step,
             "bad_loss": self._bad_loss,
-            **average,
             **{f"optimiser.{name}": value for name, value in self._optimiser_state.items()},
         }
 

@@ -13,7 +13,7 @@ from theory.claims import CLAIMS
 from verify.trial.design import Design
 from verify.trial.evidence import Evidence
 from verify.trial.measurement import Measurement
-from verify.trial.report import measured, predicted
+from verify.trial.report import measured, predicted, worded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,6 +25,7 @@ _WIDTH, _TITLES, _WORDS = 600.0, 248.0, 124.0  # of the picture and its outer co
 _ROW, _GAP, _TOP, _BOTTOM = 25.0, 22.0, 34.0, 56.0
 _SHAPES = {"supported": ("o", "#0b6aa8"), "inconclusive": ("D", "#6f6f6f"), "refuted": ("s", "#c4461b")}
 _INK, _GREY, _BAND = "#1f2328", "#59636e", "#e4efe6"
+_LABELS = {"supported": "supported (> 0, < 0: its sign)"}
 _STYLE = {"svg.fonttype": "none", "svg.hashsalt": "flatproof"}
 _METADATA = {"Date": None, "Title": "Every claim's measured interval, in units of its margin, with its verdict"}
 
@@ -150,7 +151,8 @@ def _draw(axes: Axes, row: Row, y: float) -> None:
     if abs(row.headline.estimate) < REACH:
         axes.plot(row.headline.estimate, y, shape, ms=5, color=color, mec="white", mew=0.6, zorder=4)
     _write(axes, 8 - _TITLES, y, "\n".join(textwrap.wrap(CLAIMS[item.claim].title, 50)), linespacing=1.15)
-    _write(axes, 8.0, y - 5, item.verdict, right=True, color=color, weight="bold")
+    word = worded(item.verdict, item.headline_design).lower()
+    _write(axes, 8.0, y - 5, word, right=True, color=color, weight="bold")
     _write(axes, _WORDS - 8, y - 5, predicted(item.headline_design), right=True, color=_GREY, size=7, ha="right")
     _write(axes, 8.0, y + 5, measured(item.headline), right=True, color=_GREY, size=7)
 
@@ -183,7 +185,7 @@ def _legend(axes: Axes) -> None:
     from matplotlib.patches import Patch
 
     handles: list[Any] = [
-        Line2D([], [], marker=shape, color=color, mec="white", label=verdict)
+        Line2D([], [], marker=shape, color=color, mec="white", label=_LABELS.get(verdict, verdict))
         for verdict, (shape, color) in _SHAPES.items()
     ]
     handles += [

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float
@@ -29,16 +28,6 @@ class Thresholds:
     c_hi: float
     e_lo: float
     e_hi: float
-
-
-class SamplingLaw(Protocol):
-    """The law of an interval, as far as it is known before sampling."""
-
-    def refute(self, mean: float, thresholds: Thresholds) -> float:
-        """Probability, or a lower bound of it, that the interval refutes."""
-
-    def support(self, mean: float, thresholds: Thresholds) -> float:
-        """Probability, or a lower bound of it, that the interval does not refute and shows equivalence."""
 
 
 @dataclass(frozen=True)
@@ -129,3 +118,7 @@ class EnclosureLaw:
         unrefuted = thresholds.c_lo <= mean <= thresholds.c_hi
         inside = thresholds.e_lo < mean - 2 * self.error and mean + 2 * self.error < thresholds.e_hi
         return float(unrefuted and inside)
+
+
+SamplingLaw = BinomialLaw | StudentLaw | EnclosureLaw
+"""The law of an interval, as far as it is known before sampling."""

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from theory.claim import Claim
 from theory.claims import CLAIMS
@@ -21,6 +21,9 @@ from verify.trial.design import Design, same_decisions
 from verify.trial.evidence import ANY, ControlOutcome, Evidence
 from verify.trial.measurement import Measurement, Networks, Parameters
 from verify.trial.outlook import Outlook
+
+if TYPE_CHECKING:
+    import torch
 
 BUDGET = Budget(tuple(CLAIMS))
 """The suite's false-alarm probability, split over the registry."""
@@ -88,6 +91,9 @@ class Trial:
 
     def torch(self, *path: str | int) -> torch.Generator:
         """Return a fresh torch generator on the CPU for one purpose."""
+        # Here, so that reading evidence needs no torch.
+        import torch
+
         return torch.Generator().manual_seed(self.seed(*path))
 
     def plan(self, tasks: int) -> None:

@@ -1,8 +1,12 @@
-"""Hypothesis strategies that draw random languages of each family, and contexts of a given language."""
+"""Hypothesis strategies that draw random languages of each family, and contexts of a given language.
+
+A function whose name ends in `_languages`, in any module here, is a family's strategy: `languages` draws from it.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import pkgutil
+from importlib import import_module
 
 import torch
 from hypothesis import strategies as st
@@ -16,25 +20,16 @@ from synthetic.testing.strategies.basic import (
     pair_languages,
     table_languages,
 )
-from synthetic.testing.strategies.combined import (
-    channels,
-    concatenation_languages,
-    mixture_languages,
-    restricted_languages,
-    target_noise_languages,
-    token_noise_languages,
-)
+from synthetic.testing.strategies.combined import channels, mixture_languages, target_noise_languages
 from synthetic.testing.strategies.grammars import grammars, pcfg_languages
-from synthetic.testing.strategies.graphs import potts_languages, token_graph_languages
+from synthetic.testing.strategies.graphs import token_graph_languages
 from synthetic.testing.strategies.hidden_markov import hmm_languages
 from synthetic.testing.strategies.text import ngram_languages
 from synthetic.tokens import mask
 
 __all__ = [
-    "FAMILIES",
     "bracket_languages",
     "channels",
-    "concatenation_languages",
     "contexts",
     "grammars",
     "hmm_languages",
@@ -45,36 +40,17 @@ __all__ = [
     "noise_parameters",
     "pair_languages",
     "pcfg_languages",
-    "potts_languages",
-    "restricted_languages",
     "table_languages",
     "target_noise_languages",
     "token_graph_languages",
-    "token_noise_languages",
 ]
-
-FAMILIES: tuple[Any, ...] = (
-    pair_languages,
-    bracket_languages,
-    table_languages,
-    nested_brackets_languages,
-    pcfg_languages,
-    mixture_languages,
-    concatenation_languages,
-    target_noise_languages,
-    token_noise_languages,
-    restricted_languages,
-    hmm_languages,
-    token_graph_languages,
-    potts_languages,
-    ngram_languages,
-)
-"""The strategies of languages, one for each family."""
 
 
 def languages() -> st.SearchStrategy[Language]:
     """Draw a small language of any family; each is small enough to be enumerated with Fractions."""
-    return st.one_of([family() for family in FAMILIES])
+    modules = [import_module(info.name) for info in pkgutil.iter_modules(__path__, f"{__name__}.")]
+    found = {name: build for part in modules for name, build in vars(part).items() if name.endswith("_languages")}
+    return st.one_of([found[name]() for name in sorted(found)])
 
 
 def contexts(language: Language, max_size: int = 5) -> st.SearchStrategy[Tensor]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from synthetic.closed_form.brackets import BracketLanguage
 from synthetic.enumeration import EnumerationTooLargeError, ImpossibleContextError
 from synthetic.language import MASK, Language
-from synthetic.testing.conformance import conformance, exact_masked_law
+from synthetic.testing import conformance, exact_masked_law
 from synthetic.testing.strategies import bracket_languages, contexts
 
 EPS = torch.finfo(torch.float64).eps

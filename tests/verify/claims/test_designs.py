@@ -8,9 +8,8 @@ from theory.claims import CLAIMS
 from verify.claims import experiment
 from verify.cohorts.scale import SCALES
 from verify.environment import PROFILES, Profile
+from verify.trial import BUDGET, Design
 from verify.trial.budget import SUITE_FALSE_ALARM
-from verify.trial.design import Design
-from verify.trial.trial import BUDGET
 
 
 def declared(claim: str, profile: Profile) -> tuple[Design, ...]:

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from synthetic.catalogue.files import save
-from synthetic.catalogue.ready_made import CATALOGUE, CatalogueError, find
+from synthetic.catalogue import CatalogueError, entries, ready_made, save
 from synthetic.closed_form.pairs import PairLanguage
 from verify.cli.main import main
 
@@ -27,12 +26,12 @@ def document(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
 
 
 def test_without_a_name_it_lists_the_ready_made_ones(capsys: pytest.CaptureFixture[str]) -> None:
-    assert [entry["name"] for entry in document(capsys)["languages"]] == list(CATALOGUE)
+    assert [entry["name"] for entry in document(capsys)["languages"]] == list(entries())
     _, out, _ = run(capsys)
-    assert all(name in out for name in CATALOGUE)
+    assert all(name in out for name in entries())
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", entries())
 def test_every_ready_made_language_is_sampled_saved_and_read_again(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
 ) -> None:
@@ -45,7 +44,7 @@ def test_every_ready_made_language_is_sampled_saved_and_read_again(
     assert again["sentences"] == shown["sentences"]
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", entries())
 def test_every_ready_made_language_has_a_picture(capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str) -> None:
     pytest.importorskip("matplotlib", reason="pictures need the extra `draw`")
     shown = document(capsys, name, "--draw", str(tmp_path / "l.svg"))
@@ -79,7 +78,7 @@ def test_equal_seeds_draw_equal_sentences(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["klingon"], "there is no ready-made language 'klingon'; there are pairs"),
+        (["klingon"], "there is no ready-made language 'klingon'; there are brackets"),
         (["pairs", "e=3"], "pairs has no parameter 'e'; its parameters are d=4 alpha=1.5"),
         (["pairs", "d=three"], "d = 'three' is no int"),
         (["pairs", "d"], "not of the form name=value"),
@@ -104,8 +103,8 @@ def test_a_saved_language_takes_no_parameters(capsys: pytest.CaptureFixture[str]
 
 
 def test_every_parameter_has_a_kind_that_text_is_read_as() -> None:
-    for entry in CATALOGUE.values():
+    for entry in entries().values():
         for parameter in entry.parameters.values():
             assert entry.parse({parameter.name: str(parameter.default)}) == {parameter.name: parameter.default}
-    with pytest.raises(CatalogueError, match="there are pairs"):
-        find("none")
+    with pytest.raises(CatalogueError, match="there are brackets"):
+        ready_made("none")

@@ -10,8 +10,8 @@ from theory.claims import CLAIMS
 from verify.claims import experiment
 from verify.claims.language_models import test_closeness_predicts, test_plateau_transformer
 from verify.cohorts import evaluations, laboratory, scale
-from verify.cohorts.plateau.law import Protocol
-from verify.downstream.fine_tune import FineTuning
+from verify.cohorts.plateau import Protocol
+from verify.downstream import FineTuning
 from verify.environment import Settings
 from verify.trial.design import Design
 from verify.trial.evidence import ANY, Evidence
@@ -68,9 +68,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setattr(scale, "SCALES", sizes)
         patch.setattr(evaluations, "FINE_TUNING", FineTuning(steps=2))
         patch.setattr(laboratory, "default_root", lambda: folder)
-        laboratory.cohorts_of.cache_clear()
+        laboratory.benches_of.cache_clear()
         yield
-    laboratory.cohorts_of.cache_clear()
+    laboratory.benches_of.cache_clear()
 
 
 def tried(claim: str, asked: str, done: list[float]) -> Evidence:

@@ -6,16 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthetic.combinators.mixture import Mixture
-from synthetic.hmm.language import HMM
-from synthetic.language import Language
+from synthetic import Language
+from synthetic.combinators import Mixture
+from synthetic.hmm import HMM
+from verify.cohorts import FAMILIES, Family
 from verify.cohorts.closeness import End, Task, TaskDivergedError, end_of
-from verify.cohorts.families import FAMILIES, LEARNABLE, MIXTURES, Family
+from verify.cohorts.families import LEARNABLE, MIXTURES
 from verify.networks import Transformer, TransformerConfig
 from verify.networks.rescaling import norm_factors, rescale
-from verify.training.config import Training
-from verify.training.optimisers import SGD
-from verify.training.tables import table_if_small
+from verify.training import SGD, Training, table_if_small
 
 FLOW = Training(rate=0.1, batch=1, labels="soft", optimiser=SGD(), precision="float64")
 """Gradient flow nearly: with a single context every batch has the whole gradient."""

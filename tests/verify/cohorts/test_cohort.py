@@ -9,37 +9,25 @@ from dataclasses import replace
 import pytest
 import torch
 
-from synthetic.tokens import PAD
-from verify.cohorts.cohort import SOURCES, Cohort, CohortDivergedError
-from verify.cohorts.comparison import Comparison
-from verify.cohorts.families import FAMILIES, LEARNABLE
-from verify.cohorts.scale import SCALES
+from synthetic import PAD
+from tests.verify.cohorts.examples import TINY
+from verify.cohorts import FAMILIES, SCALES, Bench, Cohort, CohortDivergedError, Comparison, Evaluation
+from verify.cohorts.cohort import SOURCES
+from verify.cohorts.evaluations import by_halves
+from verify.cohorts.families import LEARNABLE
+from verify.cohorts.laboratory import on_each
 from verify.cohorts.sharpness import part_of, sharpness
-from verify.cohorts.together import train_together
-from verify.cohorts.transfer import Evaluation, by_halves
 from verify.curvature.interval import interval_of
-
-TINY = replace(
-    SCALES["small"],
-    members=3,
-    width=4,
-    layers=1,
-    heads=2,
-    pretraining=12,
-    continuation=6,
-    intervention=4,
-    anneal=6,
-    checkpoints=3,
-    reference=64,
-    probes=2,
-    draws=4,
-    tested=50,
-)
 
 
 @pytest.fixture(scope="module")
-def cohort() -> Cohort:
-    return Cohort("hmm", TINY, 11)
+def bench() -> Bench:
+    return Bench(Cohort("hmm", TINY, 11))
+
+
+@pytest.fixture(scope="module")
+def cohort(bench: Bench) -> Cohort:
+    return bench.cohort
 
 
 @pytest.mark.parametrize("name", ["hmm", "pcfg"])
@@ -105,12 +93,11 @@ def test_sampled_soft_and_isotropic_begin_at_the_same_minimum_and_part(cohort: C
     assert not ends["isotropic"].equal(ends["soft"])
 
 
-def test_training_two_families_together_is_training_each(cohort: Cohort) -> None:
-    pair = [Cohort("hmm", TINY, 11), Cohort("pcfg", TINY, 11)]
-    done = []
-    train_together(pair, ["base", "adversarial"], lambda: done.append(threading.get_ident()))
-    assert len(done) == 4
-    assert pair[0].path("adversarial").theta.equal(cohort.path("adversarial").theta)
+def test_training_two_families_together_is_training_each(bench: Bench, cohort: Cohort) -> None:
+    pair = [Bench(Cohort(family, TINY, 11)) for family in ("hmm", "pcfg")]
+    threads = on_each(pair, lambda bench: (bench.cohort.end("adversarial"), threading.get_ident())[1])
+    assert len(set(threads)) == 2
+    assert pair[0].cohort.path("adversarial").theta.equal(cohort.path("adversarial").theta)
 
 
 def test_languages_that_are_not_written_out_are_sampled(cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,29 +105,29 @@ def test_languages_that_are_not_written_out_are_sampled(cohort: Cohort, monkeypa
     monkeypatch.setattr("verify.training.tables.table_if_small", lambda language: None)
     sampled = Cohort("hmm", TINY, 11)
     assert sampled.languages[0].entropy_floor() == cohort.languages[0].entropy_floor()
-    comparison = Comparison.of(sampled, ["base", "sampled"])
+    comparison = Comparison.of(Bench(sampled), ["base", "sampled"])
     assert bool(torch.isfinite(comparison.gain("sampled", "base").values).all())
     assert not sampled.path("base").theta.equal(cohort.path("base").theta)
 
 
 def test_an_error_in_one_family_stops_the_others() -> None:
-    bad = Cohort("hmm", replace(TINY, rate=1e6), 11)
-    good = Cohort("pcfg", TINY, 11)
+    bad = Bench(Cohort("hmm", replace(TINY, rate=1e6), 11))
+    good = Bench(Cohort("pcfg", TINY, 11))
     with pytest.raises(CohortDivergedError, match="condition base of family hmm"):
-        train_together([bad, good], ["base"], lambda: None)
-    assert good.stopped.is_set()
+        on_each([bad, good], lambda bench: bench.cohort.end("base"))
+    assert good.cohort.stopped.is_set()
 
 
-def test_a_contrast_is_the_difference_of_what_the_conditions_show(cohort: Cohort) -> None:
-    comparison = Comparison.of(cohort, ["base", "plain"])
+def test_a_contrast_is_the_difference_of_what_the_conditions_show(bench: Bench, cohort: Cohort) -> None:
+    comparison = Comparison.of(bench, ["base", "plain"])
     gain = comparison.gain("plain", "base")
     assert gain.values.equal(comparison.accuracy("plain") - comparison.accuracy("base"))
     mismatch = (comparison.points["plain"].excess / comparison.points["base"].excess).log().mean()
     assert cohort.reference.method == "monte-carlo"
-    kl = [cohort.divergences(comparison.points[condition].network) for condition in ("plain", "base")]
+    kl = [bench.divergences(comparison.points[condition].network) for condition in ("plain", "base")]
     relative = [each / each.mean(1, keepdim=True) for each in kl]
     error = (relative[0] - relative[1]).var(1).mul(1 / TINY.reference).sum().sqrt() / TINY.members
-    allowed = abs(cohort.accuracy_slope) * float(mismatch.abs() + 2 * error)
+    allowed = abs(bench.accuracy_slope) * float(mismatch.abs() + 2 * error)
     assert gain.systematic == pytest.approx(allowed, rel=1e-12)
     assert comparison.gain("base", "base").systematic == 0
     ratio = comparison.log_trace_ratio("plain", "base")
@@ -148,33 +135,33 @@ def test_a_contrast_is_the_difference_of_what_the_conditions_show(cohort: Cohort
     assert torch.allclose(ratio.values, quotient.log(), rtol=0, atol=1e-14)  # a few roundings of numbers of order one
 
 
-def test_raw_is_what_training_left_and_not_what_the_anneal_made_of_it(cohort: Cohort) -> None:
-    comparison = Comparison.of(cohort, ["base", "sampled", "polished"], raw=["base", "sampled", "polished"])
+def test_raw_is_what_training_left_and_not_what_the_anneal_made_of_it(bench: Bench, cohort: Cohort) -> None:
+    comparison = Comparison.of(bench, ["base", "sampled", "polished"], raw=["base", "sampled", "polished"])
     end = cohort.path("base")
     assert comparison.raw("base").excess.equal(end.excess[-1])
     assert comparison.raw("polished").excess.equal(end.excess[-1])
     assert comparison.raw("sampled").excess.equal(cohort.path("sampled").excess[0])
-    assert comparison.raw("sampled").accuracy.equal(cohort.accuracy(cohort.path("sampled").network(0)))
-    assert comparison.raw("base").log_trace.equal(cohort.sharpness(end.network(-1)).trace.log())
+    assert comparison.raw("sampled").accuracy.equal(bench.accuracy(cohort.path("sampled").network(0)))
+    assert comparison.raw("base").log_trace.equal(bench.sharpness(end.network(-1)).trace.log())
 
 
-def test_the_halves_of_an_evaluation_share_no_draw_and_no_sentence(cohort: Cohort) -> None:
-    features = cohort.features(cohort.end("base"))
-    right = cohort.evaluation.answers(features).double()
-    first, second = by_halves(cohort.evaluation.answers(features))
+def test_the_halves_of_an_evaluation_share_no_draw_and_no_sentence(bench: Bench, cohort: Cohort) -> None:
+    features = bench.features(cohort.end("base"))
+    right = bench.evaluation.answers(features).double()
+    first, second = by_halves(bench.evaluation.answers(features))
     assert first.equal(right[:, 0::2, 0::2].mean((1, 2)))
     assert second.equal(right[:, 1::2, 1::2].mean((1, 2)))
-    assert cohort.evaluation.accuracy(features).equal(right.mean((1, 2)))
-    comparison = Comparison.of(cohort, ["base", "plain"])
+    assert bench.evaluation.accuracy(features).equal(right.mean((1, 2)))
+    comparison = Comparison.of(bench, ["base", "plain"])
     own = comparison.halves("plain")
-    assert own.equal(by_halves(cohort.evaluation.answers(cohort.features(comparison.points["plain"].network))))
-    assert comparison.accuracies["plain"].equal(cohort.accuracy(comparison.points["plain"].network))
+    assert own.equal(by_halves(bench.evaluation.answers(bench.features(comparison.points["plain"].network))))
+    assert comparison.accuracies["plain"].equal(bench.accuracy(comparison.points["plain"].network))
 
 
 @pytest.mark.parametrize(("family", "parts"), [("hmm", 5), ("hmm-lstm", 3)])
 def test_parts_of_a_network_add_up_to_its_trace(family: str, parts: int) -> None:
-    own = Cohort(family, TINY, 11)
-    found = own.sharpness(own.initial("large", "pretraining"))
+    own = Bench(Cohort(family, TINY, 11))
+    found = own.sharpness(own.cohort.initial("large", "pretraining"))
     assert len(found.parts) == parts
     assert torch.allclose(torch.stack(list(found.parts.values())).sum(0), found.trace, rtol=1e-12)
     assert all(bool((part > 0).all()) for part in found.parts.values())
@@ -205,8 +192,8 @@ def test_unbiased_the_mean_of_batches_is_the_trace_of_the_fisher_matrix(cohort: 
             assert interval_of(batches[:, member], 1e-6).contains(expected)
 
 
-def test_labels_as_features_answer_every_class_that_a_draw_has_shown(cohort: Cohort) -> None:
-    evaluation = cohort.evaluation
+def test_labels_as_features_answer_every_class_that_a_draw_has_shown(bench: Bench) -> None:
+    evaluation = bench.evaluation
     learnt = evaluation.labels * evaluation.draws
     shown = evaluation.one_hot[:, :learnt].reshape(3, evaluation.draws, evaluation.labels, -1).amax(2)
     asked = evaluation.one_hot[:, learnt:]
@@ -215,8 +202,8 @@ def test_labels_as_features_answer_every_class_that_a_draw_has_shown(cohort: Coh
     assert torch.allclose(evaluation.accuracy(evaluation.one_hot), known, rtol=0, atol=1e-12)
 
 
-def test_without_features_the_commonest_class_of_a_draw_is_answered(cohort: Cohort) -> None:
-    evaluation = cohort.evaluation
+def test_without_features_the_commonest_class_of_a_draw_is_answered(bench: Bench) -> None:
+    evaluation = bench.evaluation
     learnt = evaluation.labels * evaluation.draws
     asked = evaluation.one_hot[:, learnt:]
     nothing = evaluation.accuracy(torch.zeros(3, evaluation.inputs.shape[1], 1, dtype=torch.float64))
@@ -225,8 +212,8 @@ def test_without_features_the_commonest_class_of_a_draw_is_answered(cohort: Coho
     assert torch.allclose(nothing, share, rtol=0, atol=1e-12)
 
 
-def test_an_evaluation_of_one_member_does_not_depend_on_the_others(cohort: Cohort) -> None:
+def test_an_evaluation_of_one_member_does_not_depend_on_the_others(bench: Bench, cohort: Cohort) -> None:
     tasks = [cohort.family.task_of(language) for language in cohort.languages]
     seeds = cohort.seeds("exam")
     alone = Evaluation.sample(tasks[1:2], seeds[1:2], labels=TINY.labels, draws=TINY.draws, tested=TINY.tested)
-    assert alone.inputs[0].equal(cohort.evaluation.inputs[1])
+    assert alone.inputs[0].equal(bench.evaluation.inputs[1])

@@ -6,27 +6,28 @@ import pytest
 import torch
 from scipy import stats
 
-from tests.verify.cohorts.test_cohort import TINY
-from verify.cohorts import evaluations
-from verify.cohorts.cohort import Cohort
-from verify.cohorts.comparison import Comparison
-from verify.cohorts.evaluations import EVALUATIONS, MANY
-from verify.cohorts.scale import SCALES, EvaluationName
-from verify.cohorts.transfer import Evaluation
-from verify.cohorts.verdicts import further_evaluations
-from verify.downstream.fine_tune import FineTuning
+from tests.verify.cohorts.examples import TINY
+from verify.cohorts import EVALUATIONS, SCALES, Bench, Cohort, Comparison, Evaluation, evaluations, further_evaluations
+from verify.cohorts.evaluations import MANY
+from verify.cohorts.scale import EvaluationName
+from verify.downstream import FineTuning
 from verify.trial.measurement import Reported
 
 EVALUATED = replace(TINY, evaluations=tuple(EVALUATIONS))
 
 
 @pytest.fixture(scope="module")
-def cohort() -> Cohort:
-    return Cohort("pcfg", EVALUATED, 11)
+def bench() -> Bench:
+    return Bench(Cohort("pcfg", EVALUATED, 11))
 
 
-def evaluation_of(cohort: Cohort, name: EvaluationName) -> Evaluation:
-    return cohort.draw_evaluation(f"exam, {name}", many=EVALUATIONS[name].many)
+@pytest.fixture(scope="module")
+def cohort(bench: Bench) -> Cohort:
+    return bench.cohort
+
+
+def evaluation_of(bench: Bench, name: EvaluationName) -> Evaluation:
+    return bench.draw_evaluation(f"exam, {name}", many=EVALUATIONS[name].many)
 
 
 def test_the_larger_scales_hold_all_evaluations_and_the_small_one_none() -> None:
@@ -34,20 +35,20 @@ def test_the_larger_scales_hold_all_evaluations_and_the_small_one_none() -> None
     assert set(SCALES["medium"].evaluations) == set(SCALES["paper"].evaluations) == EVALUATIONS.keys()
 
 
-def test_every_evaluation_has_sentences_of_its_own(cohort: Cohort) -> None:
-    found = [cohort.evaluation, *(evaluation_of(cohort, name) for name in EVALUATIONS)]
+def test_every_evaluation_has_sentences_of_its_own(bench: Bench) -> None:
+    found = [bench.evaluation, *(evaluation_of(bench, name) for name in EVALUATIONS)]
     sizes = [(evaluation.labels, evaluation.draws) for evaluation in found]
     assert sizes == [(TINY.labels, TINY.draws), (MANY, 1), (TINY.labels, TINY.draws), (MANY, 1)]
     for first in range(len(found)):
         for second in range(first):
             assert not found[first].inputs[:, :32].equal(found[second].inputs[:, :32])
-    assert evaluation_of(cohort, "many labels").inputs.equal(found[1].inputs)
+    assert evaluation_of(bench, "many labels").inputs.equal(found[1].inputs)
 
 
 @pytest.mark.parametrize("name", EVALUATIONS)
-def test_property_a_member_does_not_depend_on_the_others(cohort: Cohort, name: EvaluationName) -> None:
+def test_property_a_member_does_not_depend_on_the_others(bench: Bench, cohort: Cohort, name: EvaluationName) -> None:
     network = cohort.initial("large", "pretraining").double()
-    evaluation = evaluation_of(cohort, name)
+    evaluation = evaluation_of(bench, name)
 
     def streams() -> list[torch.Generator]:
         return [torch.Generator().manual_seed(seed) for seed in cohort.seeds("a test")]
@@ -61,27 +62,27 @@ def test_property_a_member_does_not_depend_on_the_others(cohort: Cohort, name: E
 
 
 def test_closed_form_a_head_that_is_not_trained_answers_the_first_class(
-    cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluations, "FINE_TUNING", FineTuning(steps=0))
-    evaluation = evaluation_of(cohort, "fine-tuning")
-    found = cohort.further_accuracy("fine-tuning", cohort.initial("large", "pretraining"))
+    evaluation = evaluation_of(bench, "fine-tuning")
+    found = bench.further_accuracy("fine-tuning", cohort.initial("large", "pretraining"))
     assert found.equal(evaluation.one_hot[:, evaluation.learnt :, 0].mean(1))
 
 
 def test_fine_tuning_learns_what_few_labels_do_not_show_and_leaves_the_network_alone(
-    cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluations, "FINE_TUNING", FineTuning(steps=300, batch=32, learning_rate=1e-2))
     network = cohort.initial("large", "pretraining")
     before = [parameter.clone() for parameter in network.parameters()]
-    tuned = cohort.further_accuracy("fine-tuning", network)
+    tuned = bench.further_accuracy("fine-tuning", network)
     assert all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
-    assert float(tuned.mean()) > float(cohort.accuracy(network).mean())
+    assert float(tuned.mean()) > float(bench.accuracy(network).mean())
 
 
-def test_gains_are_shown_with_the_half_width_of_a_95_percent_interval(cohort: Cohort) -> None:
-    comparison = Comparison.of(cohort, ["base", "adversarial"], evaluated=["base", "adversarial"])
+def test_gains_are_shown_with_the_half_width_of_a_95_percent_interval(bench: Bench) -> None:
+    comparison = Comparison.of(bench, ["base", "adversarial"], evaluated=["base", "adversarial"])
     shown = further_evaluations(comparison, "base", "adversarial")
     assert list(shown) == list(EVALUATIONS)
     for name in EVALUATIONS:
@@ -94,23 +95,23 @@ def test_gains_are_shown_with_the_half_width_of_a_95_percent_interval(cohort: Co
 
 
 def test_a_condition_is_evaluated_once_at_each_point_whichever_claim_asks(
-    cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = Comparison.of(cohort, ["base", "adversarial"]).further_accuracy("many labels", "base")
+    first = Comparison.of(bench, ["base", "adversarial"]).further_accuracy("many labels", "base")
     start = cohort.path("base").at(cohort.path("base").excess.amax(0))
-    assert not start.checkpoint.equal(Comparison.of(cohort, ["base", "adversarial"]).points["base"].checkpoint)
-    earlier = cohort.evaluated("many labels", "base", start)
-    assert earlier.equal(cohort.further_accuracy("many labels", start.network))
+    assert not start.checkpoint.equal(Comparison.of(bench, ["base", "adversarial"]).points["base"].checkpoint)
+    earlier = bench.evaluated("many labels", "base", start)
+    assert earlier.equal(bench.further_accuracy("many labels", start.network))
 
-    def never(self: Cohort, evaluation: EvaluationName, network: object) -> None:
+    def never(self: Bench, evaluation: EvaluationName, network: object) -> None:
         raise AssertionError("examined again")
 
-    monkeypatch.setattr(Cohort, "further_accuracy", never)
-    again = Comparison.of(cohort, ["adversarial", "base"]).further_accuracy("many labels", "base")
+    monkeypatch.setattr(Bench, "further_accuracy", never)
+    again = Comparison.of(bench, ["adversarial", "base"]).further_accuracy("many labels", "base")
     assert again.equal(first)
-    assert cohort.evaluated("many labels", "base", start).equal(earlier)
+    assert bench.evaluated("many labels", "base", start).equal(earlier)
 
 
 def test_a_scale_without_further_evaluations_shows_none() -> None:
-    comparison = Comparison.of(Cohort("pcfg", TINY, 11), ["base", "plain"], evaluated=["base", "plain"])
+    comparison = Comparison.of(Bench(Cohort("pcfg", TINY, 11)), ["base", "plain"], evaluated=["base", "plain"])
     assert further_evaluations(comparison, "base", "plain") == {}

@@ -7,18 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from synthetic.pcfg.files import read_plain, write_plain
-from synthetic.pcfg.language import PCFG
-from synthetic.pcfg.random import layered_grammar
-from tests.verify.cohorts.test_cohort import TINY
-from verify.cohorts.cohort import Cohort
-from verify.cohorts.comparison import Comparison
-from verify.cohorts.families import AUTHORS_GRAMMAR, FAMILIES, NoGrammarError
-from verify.cohorts.scale import SCALES, ScaleError, scale_of
+from synthetic.pcfg import PCFG, layered_grammar, read_plain, write_plain
+from tests.verify.cohorts.examples import TINY
+from verify.cohorts import FAMILIES, SCALES, Bench, Cohort, Comparison, ScaleError, scale_of
+from verify.cohorts.families import AUTHORS_GRAMMAR, NoGrammarError
 from verify.networks import Lstm
-from verify.training.optimisers import AdamW
-from verify.training.parameters import FlatParameters
-from verify.training.schedules import Schedule
+from verify.training import AdamW, FlatParameters
 from verify.training.trace_penalty import random_signs, trace_estimate
 
 
@@ -46,7 +40,7 @@ def test_both_sizes_of_lstms_are_drawn_from_the_members_own_streams(lstms: Cohor
 
 @pytest.mark.parametrize("condition", ["flat", "adversarial", "isotropic", "small"])
 def test_lstms_are_trained_in_every_way_and_compared(lstms: Cohort, condition: str) -> None:
-    comparison = Comparison.of(lstms, ["base", condition])
+    comparison = Comparison.of(Bench(lstms), ["base", condition])
     assert not lstms.path(condition).theta[-1].equal(lstms.path(condition).theta[0])
     for contrast in (comparison.gain(condition, "base"), comparison.log_trace_ratio(condition, "base")):
         assert bool(torch.isfinite(contrast.values).all())
@@ -75,7 +69,7 @@ def test_finite_difference_the_trace_penalty_differentiates_an_lstm_twice(lstms:
 def test_adam_recovers_on_the_examples_and_for_the_steps_of_the_others(lstms: Cohort) -> None:
     adam, sampled = (lstms.condition(f"adversarial-{name}") for name in ("adam", "sampled"))
     own = adam.training
-    assert (own.optimiser, own.schedule, own.rate) == (AdamW(), Schedule(), TINY.fine_rate)
+    assert (own.optimiser, own.decay, own.rate) == (AdamW(), 0, TINY.fine_rate)
     assert replace(own, optimiser=sampled.training.optimiser, rate=sampled.training.rate) == sampled.training
     assert replace(adam, training=sampled.training) == sampled
     assert SCALES["small"].further_recoveries == ()

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from verify.cohorts import SCALES
 from verify.cohorts.designs import SKEW_ALLOWANCE
-from verify.cohorts.scale import SCALES
 from verify.statistics.intervals import student_t_interval
 
 REPETITIONS = 400_000

@@ -1,6 +1,6 @@
 """Conditions and trainings of claims, kept in a run store: interrupted, they go on to the bit; finished, they stay."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,29 +9,25 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.verify.cohorts.test_cohort import TINY
+from tests.verify.cohorts.examples import TINY
 from theory.claims import CLAIMS
-from verify.cohorts import laboratory, scale
+from verify.cohorts import SCALES, Bench, Cohort, CohortDivergedError, anneal, laboratory, scale
 from verify.cohorts.closeness import End, Task, TaskDivergedError, end_of
-from verify.cohorts.cohort import Cohort, CohortDivergedError
-from verify.cohorts.conditions import anneal
 from verify.cohorts.phase import PIECE
-from verify.cohorts.plateau.law import Protocol, contexts_of, risen, spectra_of
-from verify.cohorts.scale import SCALES
+from verify.cohorts.plateau import Protocol
+from verify.cohorts.plateau.law import contexts_of, risen, spectra_of
 from verify.environment import Profile, Settings
-from verify.networks.network import Network
-from verify.runs.checkpointer import Checkpointer
-from verify.runs.store import RunStore
-from verify.training.excess import Reference
+from verify.networks import Network
+from verify.runs import Checkpointer, RunStore
+from verify.training import Reference, Trainer
 from verify.training.labels import Labels
-from verify.training.trainer import Every, Trainer
 from verify.trial.trial import Trial
 
 T = TypeVar("T")
 SCALE = replace(TINY, pretraining=3 * PIECE, anneal=2 * PIECE, continuation=2 * PIECE)
 
 
-def never(self: Trainer, until: int, hooks: object = ()) -> None:
+def never(self: Trainer, until: int) -> None:
     raise AssertionError("trained again")
 
 
@@ -90,9 +86,9 @@ def test_a_stored_divergence_is_still_one_and_not_trained_again(
     hot, store, run = replace(SCALE, noisy_rate=1e6), RunStore(tmp_path), Trainer.run
     trained: list[Trainer] = []
 
-    def counted(self: Trainer, until: int, hooks: Sequence[Every] = ()) -> None:
+    def counted(self: Trainer, until: int) -> None:
         trained.append(self)
-        run(self, until, hooks)
+        run(self, until)
 
     monkeypatch.setattr(Trainer, "run", counted)
     for again in (False, True):
@@ -192,48 +188,49 @@ def test_only_runs_that_ask_for_a_scale_or_are_full_owe_something_to_others(
     sizes = {name: replace(SCALE, name=name, families=("hmm",), anneal=PIECE) for name in SCALES}
     monkeypatch.setattr(scale, "SCALES", sizes)
     monkeypatch.setattr(laboratory, "default_root", lambda: tmp_path)
-    laboratory.cohorts_of.cache_clear()
+    laboratory.benches_of.cache_clear()
     trial = Trial(CLAIMS["closeness-predicts"], Settings(profile, root_seed=3, scale=asked))
-    (found,) = laboratory.trained(trial, ["base"], lambda cohort: cohort.scale.name, "small")
-    laboratory.cohorts_of.cache_clear()
+    (found,) = laboratory.trained(trial, ["base"], lambda bench: bench.cohort.scale.name, "small")
+    laboratory.benches_of.cache_clear()
     assert found == "small"
     assert len(RunStore(tmp_path).digests()) == (1 if kept else 0)
 
 
 def test_a_finished_measurement_is_taken_from_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scale = replace(SCALE, evaluations=("fine-tuning",))
-    afresh = Cohort("hmm", scale, 3)
+    afresh = Bench(Cohort("hmm", scale, 3))
     expected = found_by(afresh)
-    kept = found_by(Cohort("hmm", scale, 3, store=RunStore(tmp_path)))
-    monkeypatch.setattr("verify.cohorts.cohort.sharpness", again)
+    kept = found_by(Bench(Cohort("hmm", scale, 3, store=RunStore(tmp_path))))
+    monkeypatch.setattr("verify.cohorts.bench.sharpness", again)
     monkeypatch.setattr("verify.cohorts.plateau.law.fisher_spectrum", again)
-    monkeypatch.setattr(Cohort, "further_accuracy", again)
-    stored = found_by(Cohort("hmm", scale, 3, store=RunStore(tmp_path)))
+    monkeypatch.setattr(Bench, "further_accuracy", again)
+    stored = found_by(Bench(Cohort("hmm", scale, 3, store=RunStore(tmp_path))))
     assert kept.keys() == stored.keys() == expected.keys()
     for name, value in expected.items():
         assert kept[name].equal(value)
         assert stored[name].equal(value)
     # Another evaluation, other probes, other contexts and other networks are measured.
-    other = Cohort("hmm", replace(scale, tested=scale.tested + 1), 3, store=RunStore(tmp_path))
+    other = Bench(Cohort("hmm", replace(scale, tested=scale.tested + 1), 3, store=RunStore(tmp_path)))
     with pytest.raises(AssertionError, match="again"):
-        other.evaluated("fine-tuning", "base", other.path("base").raw())
-    more = Cohort("hmm", replace(scale, probes=scale.probes + 1), 3, store=RunStore(tmp_path))
+        other.evaluated("fine-tuning", "base", other.cohort.path("base").raw())
+    more = Bench(Cohort("hmm", replace(scale, probes=scale.probes + 1), 3, store=RunStore(tmp_path)))
     with pytest.raises(AssertionError, match="again"):
-        more.sharpness(more.end("base"))
+        more.sharpness(more.cohort.end("base"))
     with pytest.raises(AssertionError, match="again"):
-        spectra_of(more, more.end("base"), contexts_of(more, 5))
+        spectra_of(more.cohort, more.cohort.end("base"), contexts_of(more.cohort, 5))
     with pytest.raises(AssertionError, match="again"):
-        more.evaluated("fine-tuning", "sampled", more.path("sampled").raw())
+        more.evaluated("fine-tuning", "sampled", more.cohort.path("sampled").raw())
 
 
-def found_by(cohort: Cohort) -> dict[str, Tensor]:
-    """All that a cohort measures at length."""
+def found_by(bench: Bench) -> dict[str, Tensor]:
+    """All that takes long to measure."""
+    cohort = bench.cohort
     base = cohort.end("base")
     spectra = spectra_of(cohort, base, contexts_of(cohort, 4))
     return {
-        **cohort.sharpness(base).tensors(),
-        "trace": cohort.sharpness(base).trace,
-        "fine-tuning": cohort.evaluated("fine-tuning", "base", cohort.path("base").raw()),
+        **bench.sharpness(base).tensors(),
+        "trace": bench.sharpness(base).trace,
+        "fine-tuning": bench.evaluated("fine-tuning", "base", cohort.path("base").raw()),
         **{f"spectrum {k}": own for k, own in enumerate(spectra)},
     }
 
@@ -247,4 +244,4 @@ def test_a_stopped_measurement_is_not_begun() -> None:
     base = cohort.end("base")
     cohort.stopped.set()
     with pytest.raises(KeyboardInterrupt):
-        cohort.sharpness(base)
+        Bench(cohort).sharpness(base)

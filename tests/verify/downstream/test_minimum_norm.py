@@ -1,4 +1,4 @@
-"""Minimum-norm probes: against the pseudo-inverse, by enumeration of all training sets, and in closed form."""
+"""Minimum-norm heads: against the pseudo-inverse, by enumeration of all training sets, and in closed form."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from verify.downstream.minimum_norm import minimum_norm_head, score_predictions, transfer_experiment
+from verify.downstream import minimum_norm_head, score_predictions, transfer_experiment
 from verify.models.brackets import BracketModel
 from verify.models.pairs import PairModel
 
@@ -62,7 +62,7 @@ def test_enumeration_flattest_pair_features_are_exact_once_both_classes_were_see
         assert float(scores.accuracy.mean()) == pytest.approx(1 - 2.0**-n, abs=1e-15)
 
 
-def test_closed_form_bracket_probe_fails_only_when_every_label_is_zero() -> None:
+def test_closed_form_bracket_head_fails_only_when_every_label_is_zero() -> None:
     # sequences with sum ±2 and label 1{sum > 0}: a minimum-norm head on labels 0 alone is zero
     model = BracketModel(4, 2, 1.5)
     words = torch.tensor([w for w in itertools.product((-1.0, 1.0), repeat=4) if abs(sum(w)) == 2])

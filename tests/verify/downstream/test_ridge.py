@@ -1,4 +1,4 @@
-"""Closed form against explicit leave-one-out refits; probes, draws, scores and their errors."""
+"""Closed form against explicit leave-one-out refits, and errors."""
 
 import itertools
 import math
@@ -7,11 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthetic.closed_form.pairs import PairLanguage
-from verify.downstream.probe import few_label_probe, ridge_probe, ridge_regression
-from verify.downstream.ridge import RELATIVE_PENALTIES, fit_ridge
-from verify.downstream.scores import accuracy, best_achievable, chance_level, class_indices
-from verify.statistics.intervals import binomial_interval
+from verify.downstream import fit_ridge
+from verify.downstream.ridge import RELATIVE_PENALTIES
 
 
 def stream(seed: int) -> torch.Generator:
@@ -86,98 +83,6 @@ def test_closed_form_useless_features_get_the_largest_penalty_and_noiseless_ones
     torch.testing.assert_close(exact.weight, torch.ones(3, 1).double(), rtol=1e-6, atol=0)
     single = fit_ridge(torch.ones(1, 3), torch.tensor([[2.0]]))
     assert single.predict(torch.zeros(1, 3)).item() == 2
-
-
-def test_probe_on_a_task_of_a_language() -> None:
-    task = PairLanguage(4, 1.5).downstream["pair-product"]
-    train, test = task.sample(200, stream(0)), task.sample(1000, stream(1))
-    z, z_test = task.features(train.inputs), task.features(test.inputs)
-    products = torch.stack([z[:, i] * z[:, j] for i in range(4) for j in range(i)], 1)
-    products_test = torch.stack([z_test[:, i] * z_test[:, j] for i in range(4) for j in range(i)], 1)
-    linear = ridge_probe(z, train.labels, z_test, test.labels, task.label_values)
-    quadratic = ridge_probe(products, train.labels, products_test, test.labels, task.label_values)
-    assert float(quadratic.accuracy.estimate) == 1
-    assert float(quadratic.accuracy.low) == pytest.approx(0.025 ** (1 / 1000))
-    # z₁z₂ is uncorrelated with every z: accuracy ½, within 6 standard errors of 1000 examples.
-    assert abs(float(linear.accuracy.estimate) - 0.5) < 6 * 0.5 / math.sqrt(1000) + 0.1
-    assert quadratic.accuracy.interval().high == 1
-    # Reading float32 features of a stack of two networks at once.
-    both = ridge_probe(
-        torch.stack([products, 2 * products]).float(),
-        train.labels,
-        torch.stack([products_test, 2 * products_test]).float(),
-        test.labels,
-        task.label_values,
-    )
-    assert both.accuracy.estimate.tolist() == [1, 1]
-    assert both.accuracy.interval(1) == quadratic.accuracy.interval()
-
-
-def test_unseen_classes_are_never_answered_and_labels_are_checked() -> None:
-    values = (0.0, 1.0, 5.0)
-    x = torch.tensor([[0.0], [1.0]])
-    found = ridge_probe(x, torch.tensor([0.0, 5.0]), x, torch.tensor([0.0, 1.0]), values)
-    assert found.fit.weight.shape == (1, 3)
-    assert found.fit.predict(x)[:, 1].abs().max() == 0
-    with pytest.raises(ValueError, match=r"expected labels among \(0.0, 1.0, 5.0\), got 2.0"):
-        class_indices(torch.tensor([2.0]), values)
-    with pytest.raises(ValueError, match="at least two increasing"):
-        class_indices(torch.tensor([2.0]), (2.0,))
-
-
-def test_regression_explains_what_is_linear() -> None:
-    x = torch.randn(50, 4, generator=stream(5)).double()
-    y = torch.stack([x @ torch.arange(4.0).double(), torch.randn(50, generator=stream(6)).double()], 1)
-    found = ridge_regression(x[:30], y[:30, :1], x[30:], y[30:, :1])
-    assert float(found.r2) > 1 - 1e-6
-    assert float(ridge_regression(x[:30], y[:30, 1:], x[30:], y[30:, 1:]).r2) < 0.5
-    with pytest.raises(ValueError, match="nothing to explain"):
-        ridge_regression(x, torch.ones(50, 1), x, torch.ones(50, 1))
-
-
-@pytest.mark.parametrize("per_class", [False, True])
-def test_few_labels_are_the_probe_of_each_draw(per_class: bool) -> None:
-    x = torch.randn(2, 60, 7, generator=stream(7))
-    labels = (x[0, :, 0] > 0).double()
-    pool, test = x[:, :40], x[:, 40:]
-    n = 3 if per_class else 6
-    found = few_label_probe(pool, labels[:40], test, labels[40:], (0.0, 1.0), n, 8, stream(8), per_class=per_class)
-    assert found.n_labels == 6
-    assert found.accuracy.shape == (2, 8)
-    for draw, rows in enumerate(found.draws):
-        assert len(set(rows.tolist())) == 6
-        if per_class:
-            assert labels[rows].sum() == 3
-        alone = ridge_probe(pool[:, rows], labels[rows], test, labels[40:], (0.0, 1.0))
-        torch.testing.assert_close(alone.accuracy.estimate, found.accuracy[:, draw])
-    interval = found.interval(0)
-    assert interval.low <= float(found.mean[0]) <= interval.high
-    again = few_label_probe(pool, labels[:40], test, labels[40:], (0.0, 1.0), n, 8, stream(8), per_class=per_class)
-    assert torch.equal(found.accuracy, again.accuracy)
-    with pytest.raises(ValueError, match="expected n_labels >= 1"):
-        few_label_probe(pool, labels[:40], test, labels[40:], (0.0, 1.0), 41, 8, stream(8), per_class=per_class)
-
-
-def test_few_labels_in_chunks_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, labels = torch.randn(30, 4, generator=stream(9)), (torch.arange(30) % 2).double()
-    whole = few_label_probe(x, labels, x, labels, (0.0, 1.0), 5, 9, stream(0))
-    monkeypatch.setattr("verify.downstream.probe._CHUNK_ELEMENTS", 100)
-    parts = few_label_probe(x, labels, x, labels, (0.0, 1.0), 5, 9, stream(0))
-    assert torch.equal(whole.accuracy, parts.accuracy)
-
-
-def test_closed_form_intervals_chance_and_best() -> None:
-    predicted, classes = torch.tensor([[0, 1, 1, 0], [1, 1, 1, 1]]), torch.tensor([0, 1, 1, 1])
-    found = accuracy(predicted, classes, alpha=0.1)
-    assert found.interval(0) == binomial_interval(3, 4, 0.1)
-    assert found.interval(1) == binomial_interval(3, 4, 0.1)
-    labels, values = torch.tensor([0.0, 1.0, 1.0, 2.0]), (0.0, 1.0, 2.0)
-    assert chance_level(labels, values) == 0.5
-    assert chance_level(labels, values, torch.tensor([0.7, 0.1, 0.1, 0.1])) == pytest.approx(0.7)
-    task = PairLanguage(3, 1.0).downstream["pair-product"]
-    every = task.enumerate()
-    assert best_achievable(every.inputs.double(), every.labels, task.label_values, every.prob) == 1
-    assert best_achievable(every.inputs[:, :1].double(), every.labels, task.label_values, every.prob) == 0.5
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from verify.ensembles import Sgd
 from verify.ensembles.on_trial import DivergedError, ensemble
 from verify.environment import Settings
 from verify.models.product import ProductModel
-from verify.trial.trial import Trial
+from verify.trial import Trial
 
 CLAIM = CLAIMS["product-model"]
 

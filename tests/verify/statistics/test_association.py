@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from verify.statistics.association import cluster_bootstrap, spearman
-from verify.statistics.intervals import binomial_interval
+from verify.statistics import binomial_interval, cluster_bootstrap, spearman
 
 EPS = float(np.finfo(np.float64).eps)
 SURE = 1e-6

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verify.statistics.extrapolation import richardson
+from verify.statistics import richardson
 
 EPS = float(np.finfo(np.float64).eps)
 RATES = np.array([0.08, 0.04, 0.02, 0.01])

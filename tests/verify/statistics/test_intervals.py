@@ -9,15 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from verify.statistics.intervals import (
-    MIN_GROUPS,
-    Interval,
-    binomial_interval,
-    checked_samples,
-    enclosure,
-    student_t_interval,
-    student_t_quantile,
-)
+from verify.statistics import Interval, binomial_interval, enclosure, student_t_interval
+from verify.statistics.intervals import MIN_GROUPS, checked_samples, student_t_quantile
 
 EPS = float(np.finfo(np.float64).eps)
 

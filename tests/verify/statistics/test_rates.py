@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from verify.statistics.intervals import Interval, Samples, binomial_interval, student_t_interval
+from verify.statistics import Interval, Samples, binomial_interval, student_t_interval
 
 ALPHA = 0.01
 Sampler = Callable[[np.random.Generator, int], Samples]

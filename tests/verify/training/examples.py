@@ -8,10 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from synthetic.hmm.language import HMM
-from synthetic.hmm.random import sticky_hmm
-from synthetic.language import Language
-from verify.networks.transformer import Transformer, TransformerConfig
+from synthetic import Language
+from synthetic.hmm import HMM, sticky_hmm
+from verify.networks import Transformer, TransformerConfig
 
 EPS = 2.0**-52
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthetic.closed_form.brackets import BracketLanguage
-from synthetic.tokens import PAD
+from synthetic import PAD
+from synthetic.closed_form import BracketLanguage
 from tests.verify.training.examples import EPS, central_difference, stream
-from verify.training.adversary import pooled, task_draw, validation_loss
+from verify.training.adversary import concatenated, task_draw, validation_loss
 
 FITTED, RIDGE = 12, 0.05
 
@@ -83,14 +83,13 @@ def test_finite_difference_is_finite_without_spread() -> None:
     assert not bool(gradient.any())
 
 
-def test_enumeration_pooling() -> None:
+def test_enumeration_states_side_by_side() -> None:
     states = torch.randn(2, 3, 4, 5, generator=stream(0))
     inputs = torch.tensor([[0, 1, 1, 0], [1, PAD, PAD, PAD], [0, 0, 1, PAD]]).expand(2, 3, 4)
-    beside, mean = pooled(states, inputs, "concatenate"), pooled(states, inputs, "mean")
+    beside = concatenated(states, inputs)
     for row, length in enumerate([4, 1, 3]):
         assert torch.equal(beside[:, row, : 5 * length], states[:, row, :length].flatten(-2))
         assert not bool(beside[:, row, 5 * length :].any())
-        torch.testing.assert_close(mean[:, row], states[:, row, :length].mean(-2), rtol=0, atol=2.0**-20)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

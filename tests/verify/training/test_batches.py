@@ -8,12 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthetic.catalogue.ready_made import find
+from synthetic.catalogue import ready_made
 from tests.verify.training.examples import EPS, small_language, stream
-from verify.training import data
+from verify.training import ContextTable, context_table, data, table_if_small
 from verify.training.batches import BatchStream, generator_states, generators, restore_generators
 from verify.training.data import ExampleStream
-from verify.training.tables import ContextTable, context_table, table_if_small
 
 LANGUAGE = small_language()
 TABLE = context_table(LANGUAGE)
@@ -166,4 +165,4 @@ def test_a_table_is_written_only_if_it_is_small() -> None:
     assert small is not None
     assert torch.equal(small.conditional, TABLE.conditional)
     assert table_if_small(LANGUAGE, size - 1) is None
-    assert table_if_small(find("hmm")(0)) is None
+    assert table_if_small(ready_made("hmm")(0)) is None

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from tests.verify.training.examples import EPS, small_language, small_network, stream
+from verify.training import FlatParameters
 from verify.training.data import Batch
 from verify.training.labels import Labels, isotropic_direction, label_gradient
-from verify.training.parameters import FlatParameters
 
 LANGUAGE = small_language()
 CHOSEN = torch.tensor([[5, 40], [77, 8]])

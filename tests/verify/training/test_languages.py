@@ -5,97 +5,133 @@ from dataclasses import replace
 import pytest
 import torch
 
-from synthetic.hmm.random import sticky_hmm
-from tests.verify.training.examples import EPS, small_network, stream
-from verify.training.adversary import Adversary
+from synthetic.hmm import HMM
+from tests.verify.training.examples import EPS, small_language, small_network, stream
+from verify.training import (
+    SGD,
+    Adversary,
+    ConfigurationError,
+    ContextTable,
+    Reference,
+    Trainer,
+    Training,
+    context_table,
+    excess_loss,
+)
 from verify.training.batches import BatchStream
-from verify.training.config import ConfigurationError, Training
-from verify.training.excess import Reference, excess_loss
-from verify.training.optimisers import SGD
-from verify.training.tables import context_table
-from verify.training.trainer import Trainer
+from verify.training.data import ExampleStream
+from verify.training.tables import tables_of
 
-LANGUAGES = [sticky_hmm(stream(seed), 2, 3, 4) for seed in (1, 2)]
-SEEDS = [5, 6]
+SEEDS = [5, 6, 7]
+LANGUAGES = [small_language(seed=seed) for seed in (1, 2, 3)]
+TABLES = [context_table(language) for language in LANGUAGES]
 TRAINING = Training(rate=0.05, batch=8, optimiser=SGD(), precision="float64", prefetch=4)
+ADVERSARY = Adversary(0.3, "hidden-state-at-2", fitted=8, validated=8)
 
 
-@pytest.mark.parametrize("labels", ["sampled", "soft", "isotropic"])
-@pytest.mark.parametrize("tables", [True, False], ids=["tables", "sampled sentences"])
-def test_a_member_trains_as_it_would_alone(labels: str, tables: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not tables:
-        monkeypatch.setattr("verify.training.tables.table_if_small", lambda language: None)
-    config = replace(TRAINING, labels=labels)  # type: ignore[arg-type]
-    network = small_network(LANGUAGES[0], SEEDS, torch.float64)
-    together = Trainer(network, LANGUAGES, config, SEEDS)
-    together.run(5)
-    for member, (language, seed) in enumerate(zip(LANGUAGES, SEEDS, strict=True)):
-        alone = Trainer(network.member(member), language, config, [seed])
-        alone.run(5)
-        # Products of stacked matrices may be summed in another order.
-        assert torch.allclose(together.theta[member], alone.theta[0], rtol=0, atol=1e5 * EPS)
-
-
-def test_an_adversary_acts_on_the_task_of_each_language() -> None:
-    config = replace(TRAINING, adversary=Adversary(0.3, "hidden-state-at-2", fitted=8, validated=8))
-    network = small_network(LANGUAGES[0], SEEDS, torch.float64)
-    together = Trainer(network, LANGUAGES, config, SEEDS)
-    together.run(3)
-    for member, (language, seed) in enumerate(zip(LANGUAGES, SEEDS, strict=True)):
-        alone = Trainer(network.member(member), language, config, [seed])
-        alone.run(3)
-        assert torch.allclose(together.theta[member], alone.theta[0], rtol=0, atol=1e6 * EPS)
-    with pytest.raises(ConfigurationError, match="it has hidden-state-at-2"):
-        Trainer(network, LANGUAGES, replace(config, adversary=Adversary(0.3, "root")), SEEDS)
-
-
-def test_resuming_is_exact_with_several_languages() -> None:
-    network = small_network(LANGUAGES[0], SEEDS, torch.float64)
-    whole, first, second = (Trainer(network, LANGUAGES, TRAINING, SEEDS) for _ in range(3))
-    whole.run(6)
-    first.run(3)
-    second.restore(*first.state())
-    second.run(6)
-    assert second.theta.equal(whole.theta)
-
-
-def test_the_excess_of_each_member_is_that_on_its_own_contexts() -> None:
-    shorter = sticky_hmm(stream(3), 2, 3, 4)
-    references = [
-        Reference.enumerated(context_table(LANGUAGES[0])),
-        Reference.enumerated(context_table(LANGUAGES[1])),
-    ]
-    network = small_network(LANGUAGES[0], SEEDS, torch.float64)
-    found = excess_loss(network, Reference.each(references))
-    for member, reference in enumerate(references):
-        alone = excess_loss(network.member(member), reference)
-        assert float(abs(found.estimate[member] - alone.estimate)) <= 1e3 * EPS
-        assert float(abs(found.share[member] - alone.share)) <= 1e4 * EPS
-    uneven = [Reference.sampled(LANGUAGES[0], 20, stream(0)), Reference.sampled(shorter, 7, stream(0))]
-    found = excess_loss(network, Reference.each(uneven))
-    for member, reference in enumerate(uneven):
-        alone = excess_loss(network.member(member), reference)
-        assert float(abs(found.estimate[member] - alone.estimate)) <= 1e3 * EPS
+def seen_language() -> HMM:
+    """A chain that never repeats a token: it has fewer contexts than the others."""
+    turn = (1 - torch.eye(3, dtype=torch.float64)) / 2
+    return HMM(turn, torch.eye(3, dtype=torch.float64), torch.full((3,), 1 / 3, dtype=torch.float64), 4)
 
 
 @pytest.mark.parametrize(
-    "references",
-    [[], [Reference.enumerated(context_table(LANGUAGES[0])), Reference.sampled(LANGUAGES[1], 5, stream(0))]],
+    ("config", "tables"),
+    [
+        (TRAINING, True),
+        (replace(TRAINING, labels="soft"), False),
+        (replace(TRAINING, labels="isotropic"), True),
+        (replace(TRAINING, adversary=ADVERSARY), True),
+    ],
 )
-def test_references_of_several_kinds_are_refused(references: list[Reference]) -> None:
-    with pytest.raises(ValueError, match="one per member"):
-        Reference.each(references)
+def test_a_member_trains_as_it_would_alone(config: Training, tables: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not tables:
+        monkeypatch.setattr("verify.training.tables.table_if_small", lambda language: None)
+    network = small_network(LANGUAGES[0], SEEDS, torch.float64)
+    together = Trainer(network, LANGUAGES, config, SEEDS)
+    together.run(4)
+    for member, (language, seed) in enumerate(zip(LANGUAGES, SEEDS, strict=True)):
+        alone = Trainer(network.member(member), language, config, [seed])
+        alone.run(4)
+        # Products of stacked matrices may be summed in another order.
+        assert torch.allclose(together.theta[member], alone.theta[0], rtol=0, atol=1e6 * EPS)
 
 
-def test_neither_one_language_nor_one_per_member_is_refused() -> None:
-    network = small_network(LANGUAGES[0], [1, 2, 3], torch.float64)
+@pytest.mark.parametrize("tables", [TABLES, None])
+@pytest.mark.parametrize("conditional", [False, True])
+def test_property_examples_are_those_of_the_members_own_language(
+    tables: list[ContextTable] | None, conditional: bool
+) -> None:
+    options = {"batch": 4, "conditional": conditional, "prefetch": 2}
+    together = ExampleStream(LANGUAGES, tables, SEEDS, stack=(3,), **options)  # type: ignore[arg-type]
+    alone = [
+        ExampleStream(language, None if tables is None else table, [seed], stack=(1,), **options)  # type: ignore[arg-type]
+        for language, table, seed in zip(LANGUAGES, TABLES, SEEDS, strict=True)
+    ]
+    for _ in range(5):
+        batch = together.next()
+        for member, stream_of_one in enumerate(alone):
+            own = stream_of_one.next()
+            assert torch.equal(batch.contexts[member], own.contexts[0])
+            assert torch.equal(batch.targets[member], own.targets[0])
+            assert (batch.conditional is None) == (not conditional)
+            if batch.conditional is not None and own.conditional is not None:
+                assert torch.equal(batch.conditional[member], own.conditional[0])
+
+
+@pytest.mark.parametrize("method", ["enumeration", "monte-carlo"])
+def test_enumeration_an_excess_per_language(method: str) -> None:
+    """One language has fewer contexts: what fills its reference up has no weight, in the error neither."""
+    languages = [*LANGUAGES[:2], seen_language()]
+    if method == "enumeration":
+        references = [Reference.enumerated(context_table(language)) for language in languages]
+        assert len({len(own.contexts) for own in references}) == 2
+    else:
+        sizes = zip(languages, (50, 60, 40), strict=True)
+        references = [Reference.sampled(language, n, stream(n)) for language, n in sizes]
+    network, whole = small_network(languages[0], SEEDS), Reference.each(references)
+    found = excess_loss(network, whole)
+    for member, reference in enumerate(references):
+        own = excess_loss(network.member(member), reference)
+        for together, alone in (
+            (found.estimate, own.estimate),
+            (found.standard_error, own.standard_error),
+            (whole.entropy_floor, reference.entropy_floor),
+            (whole.learnable_gap, reference.learnable_gap),
+        ):
+            torch.testing.assert_close(together[member], alone, rtol=1e4 * EPS, atol=1e3 * EPS)
+    assert bool((found.standard_error > 0).all()) == (method == "monte-carlo")
+
+
+def test_tables_of_several_languages(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = tables_of(LANGUAGES)
+    assert written is not None
+    for own, table in zip(written, TABLES, strict=True):
+        assert torch.equal(own.conditional, table.conditional)
+    assert tables_of(LANGUAGES, TABLES) == TABLES
+    assert tables_of(LANGUAGES[:1], TABLES[0]) == TABLES[:1]
+    choice = dict(zip(map(id, LANGUAGES), [TABLES[0], None, TABLES[2]], strict=True))
+    monkeypatch.setattr("verify.training.tables.table_if_small", lambda language: choice[id(language)])
+    assert tables_of(LANGUAGES) is None, "one table too large leaves them all to the languages"
+    assert tables_of(LANGUAGES[::2]) == TABLES[::2]
+
+
+def test_errors() -> None:
+    network = small_network(LANGUAGES[0], SEEDS)
     with pytest.raises(ValueError, match="expected one language or 3"):
-        Trainer(network, LANGUAGES, TRAINING, [1, 2, 3])
-    with pytest.raises(ValueError, match=r"\(4, 4\)"):
-        Trainer(network, sticky_hmm(stream(1), 2, 4, 4), TRAINING, [1, 2, 3])
+        Trainer(network, LANGUAGES[:2], TRAINING, SEEDS)
+    for other in (small_language(4), small_language(3, 5)):
+        with pytest.raises(ValueError, match="give one per seed, of the network's shape"):
+            Trainer(network, [*LANGUAGES[:2], other], TRAINING, SEEDS)
+    with pytest.raises(ValueError, match="expected one table for each of 3 languages, got 1"):
+        Trainer(network, LANGUAGES, TRAINING, SEEDS, table=TABLES[0])
+    with pytest.raises(ConfigurationError, match="it has hidden-state-at-2"):
+        Trainer(network, LANGUAGES, replace(TRAINING, adversary=Adversary(0.3, "root")), SEEDS)
+    exact, sample = Reference.enumerated(TABLES[0]), Reference.sampled(LANGUAGES[1], 5, stream(0))
+    for references in ([], [exact, sample], [Reference.each([exact]), exact]):
+        with pytest.raises(ValueError, match="references of single languages by one method"):
+            Reference.each(references)
 
-
-def test_as_many_draws_as_members() -> None:
     def draw(n: int, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
         return (torch.rand(n, generator=generator),)
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from tests.verify.training.examples import small_language, small_network, stream
-from verify.networks.transformer import Transformer, TransformerConfig
-from verify.training.parameters import FlatParameters, members_of, network_at, per_member
+from verify.networks import Transformer, TransformerConfig
+from verify.training import FlatParameters, network_at
+from verify.training.parameters import members_of, per_member
 
 LANGUAGE = small_language()
 CONTEXTS = LANGUAGE.enumerate_contexts().contexts
@@ -36,18 +37,6 @@ def test_property_gradients_come_in_the_order_of_the_parameters() -> None:
     head = sum(parameter[0].numel() for parameter in network.unembedding.parameters())
     assert at_states.shape == flat.theta.shape
     assert not bool(at_states[:, -head:].any()), "the head has no part in the states"
-
-
-def test_enumeration_which_parameters_are_matrices() -> None:
-    for seeds in (3, [3, 4]):
-        flat = FlatParameters(small_network(LANGUAGE, seeds), torch.float32, "cpu")
-        found = 0
-        for name, parameter in flat.network.named_parameters():
-            size = parameter.numel() // len(flat.theta)
-            expected = name.endswith("weight") or name in {"token", "position"}
-            assert bool((flat.is_matrix[found : found + size] == expected).all()), name
-            found += size
-        assert found == flat.theta.shape[1] == len(flat.is_matrix)
 
 
 def test_property_shared_parameters_stay_shared() -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.verify.training.examples import EPS, small_language, small_network, stream
-from verify.training.parameters import FlatParameters
+from verify.training import FlatParameters
 from verify.training.trace_penalty import random_signs, trace_estimate
 
 LANGUAGE = small_language(2)

@@ -10,30 +10,22 @@ import torch
 
 from tests.verify.training.examples import EPS, small_network
 from tests.verify.training.trainers import LANGUAGE, PLAIN, SEEDS, TABLE, trainer
-from verify.networks.transformer import Transformer, TransformerConfig
-from verify.training.adversary import Adversary
-from verify.training.config import ConfigurationError, Training
+from verify.networks import Transformer, TransformerConfig
+from verify.training import SGD, Adversary, ConfigurationError, Trainer, Training
 from verify.training.data import ExampleStream
 from verify.training.labels import cross_entropy
-from verify.training.optimisers import SGD
-from verify.training.schedules import Schedule
-from verify.training.trainer import Every, Trainer
 
 
 def test_cross_library_the_whole_loop() -> None:
-    """Schedule, decay of matrices alone, heavy ball and the curve, against torch.optim on the same examples."""
-    seed, steps, rate, decay = 5, 12, 0.2, 0.1
-    schedule = Schedule("cosine", warmup=3, hold=4, steps=10, final=0.1)
-    config = Training(rate, 4, optimiser=SGD(0.9, decay), schedule=schedule, precision="float64", record_every=3)
+    """A falling rate, momentum and the curve, against torch.optim on the same examples."""
+    seed, steps, rate = 5, 12, 0.2
+    config = Training(rate, 4, optimiser=SGD(0.9), decay=10, precision="float64", record_every=3)
     found = trainer(config, seed)
     found.run(steps)
     reference = small_network(LANGUAGE, seed).double()
     examples = ExampleStream(LANGUAGE, TABLE, [seed], stack=(), batch=4)
-    matrices = [p for p in reference.parameters() if p.ndim == 2]
-    vectors = [p for p in reference.parameters() if p.ndim == 1]
-    groups: list[dict[str, Any]] = [{"params": matrices, "weight_decay": decay}, {"params": vectors}]
-    optimiser = torch.optim.SGD(groups, lr=rate, momentum=0.9)
-    factors = torch.optim.lr_scheduler.LambdaLR(optimiser, schedule.factor)
+    optimiser = torch.optim.SGD(reference.parameters(), lr=rate, momentum=0.9)
+    factors = torch.optim.lr_scheduler.LambdaLR(optimiser, config.factor)
     losses = []
     for _ in range(steps):
         batch = examples.next()
@@ -71,18 +63,6 @@ def test_property_members_train_as_they_would_alone(labels: Any) -> None:
             torch.testing.assert_close(together.curve[:, member], alone.curve[:, 0], rtol=0, atol=bound)
 
 
-def test_hooks_are_called_at_their_steps_once() -> None:
-    seen: list[tuple[str, int]] = []
-    hooks = [Every(2, lambda t: seen.append(("two", t.step))), Every(3, lambda t: seen.append(("three", t.step)))]
-    found = trainer()
-    for until in (0, 4, 6, 6):
-        found.run(until, hooks)
-    expected = [(0, "two"), (0, "three"), (2, "two"), (3, "three"), (4, "two"), (6, "two"), (6, "three")]
-    assert [(step, name) for name, step in seen] == expected
-    with pytest.raises(ValueError, match="expected a measurement every steps >= 1, got 0"):
-        Every(0, lambda _: None)
-
-
 def test_property_the_given_network_is_left_alone_and_snapshots_are_copies() -> None:
     network = small_network(LANGUAGE, SEEDS)
     before = network.token.detach().clone()
@@ -109,5 +89,3 @@ def test_construction_errors() -> None:
         trainer(replace(PLAIN, precision="bfloat16"))
     with pytest.raises(ConfigurationError, match="expected an adversary on a task of the language, got 'none'"):
         trainer(replace(PLAIN, adversary=Adversary(1.0, "none")))
-    with pytest.raises(ValueError, match="expected a configuration that averages"):
-        trainer().snapshot(averaged=True)

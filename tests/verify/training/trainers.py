@@ -5,10 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.verify.training.examples import small_language, small_network
-from verify.training.config import Training
-from verify.training.optimisers import SGD
-from verify.training.tables import context_table
-from verify.training.trainer import Trainer
+from verify.training import SGD, Trainer, Training, context_table
 
 LANGUAGE = small_language()
 TABLE = context_table(LANGUAGE)

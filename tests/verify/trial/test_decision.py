@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from verify.statistics.intervals import Interval, enclosure
-from verify.trial.decision import InstanceResult, Verdict, combine, decide
-from verify.trial.design import Design
+from verify.statistics import Interval, enclosure
+from verify.trial import Design, Verdict
+from verify.trial.decision import InstanceResult, combine, decide
 
 DESIGN = Design(
     claim="plateau",

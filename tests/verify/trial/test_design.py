@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from verify.trial.design import Design, UnderpoweredError, same_decisions
+from verify.trial import Design, UnderpoweredError
+from verify.trial.design import same_decisions
 
 STUDENT = Design(
     claim="slow-flow",

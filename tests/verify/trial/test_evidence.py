@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from verify.statistics.intervals import enclosure
+from verify.statistics import enclosure
+from verify.trial import Design, Evidence, Measurement, Networks, Reported, read
 from verify.trial.decision import decide
-from verify.trial.design import Design
-from verify.trial.evidence import SCHEMA, ControlOutcome, Evidence, append, read
-from verify.trial.measurement import Measurement, Networks, Reported
+from verify.trial.evidence import SCHEMA, ControlOutcome, append
 
 
 def design(statistic: str = "value", target: float = 1.0) -> Design:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from verify.statistics.intervals import Interval, binomial_interval, student_t_quantile
+from verify.statistics import Interval, binomial_interval
+from verify.statistics.intervals import student_t_quantile
 from verify.trial.power import BinomialLaw, EnclosureLaw, StudentLaw, Thresholds
 
 INF = math.inf

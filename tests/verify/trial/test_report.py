@@ -6,12 +6,10 @@ import pytest
 
 from tests.verify.trial.test_evidence import design, evidence
 from theory.claims import CLAIMS
-from verify.statistics.intervals import enclosure
-from verify.trial import report
+from verify.statistics import enclosure
+from verify.trial import Evidence, Measurement, Networks, Outlook, Reported, report
 from verify.trial.decision import decide
-from verify.trial.evidence import ControlOutcome, Evidence
-from verify.trial.measurement import Measurement, Networks, Reported
-from verify.trial.outlook import Outlook
+from verify.trial.evidence import ControlOutcome
 from verify.trial.report import WIDTH, markdown, measured, table
 
 OUTLOOKS = {"same-loss-different-transfer": Outlook(figure="a figure", would_change="more")}

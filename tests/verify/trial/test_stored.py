@@ -7,9 +7,9 @@ import pytest
 from tests.verify.trial.test_report import at_scale
 from theory.claims import CLAIMS
 from verify.claims import experiment, outlook
-from verify.trial import stored
+from verify.trial import read, stored
 from verify.trial.design import same_decisions
-from verify.trial.evidence import ANY, append, read
+from verify.trial.evidence import ANY, append
 from verify.trial.stored import NotStoredError, stored_file
 
 

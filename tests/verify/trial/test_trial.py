@@ -7,11 +7,9 @@ import torch
 
 from theory.claims import CLAIMS
 from verify.environment import Settings
-from verify.statistics.intervals import enclosure
-from verify.trial.design import Design
+from verify.statistics import enclosure
+from verify.trial import BUDGET, Design, Networks, Trial
 from verify.trial.evidence import ANY, UnexpectedOutcomeError, require_expected
-from verify.trial.measurement import Networks
-from verify.trial.trial import BUDGET, Trial
 
 CLAIM = CLAIMS["product-model"]
 

@@ -6,14 +6,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from verify.cohorts.cohort import Cohort
-from verify.cohorts.comparison import Comparison, Contrast
-from verify.cohorts.designs import contrast
-from verify.cohorts.laboratory import from_stored, trained
-from verify.cohorts.scale import scale_of
-from verify.cohorts.transfer import Evaluation
-from verify.cohorts.verdicts import further_evaluations, mean, record, record_control
-from verify.downstream.baselines import conditional_features, random_code
+from verify.cohorts import (
+    Bench,
+    Comparison,
+    Contrast,
+    Evaluation,
+    contrast,
+    from_stored,
+    further_evaluations,
+    mean,
+    record,
+    record_control,
+    scale_of,
+    trained,
+)
+from verify.downstream import conditional_features, random_code
 from verify.environment import Profile
 from verify.trial.design import Design
 from verify.trial.outlook import Outlook
@@ -53,23 +60,22 @@ def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
     )
 
 
-def table_accuracy(cohort: Cohort, evaluation: Evaluation, *, logarithm: bool = False) -> Float[Tensor, " member"]:
+def table_accuracy(bench: Bench, evaluation: Evaluation, *, logarithm: bool = False) -> Float[Tensor, " member"]:
     """Return the accuracy with p*, or log p*, as features, every position masked in turn: the table's excess is 0."""
-    features = [
-        conditional_features(language, inputs, logarithm=logarithm)
-        for language, inputs in zip(cohort.languages, evaluation.inputs, strict=True)
-    ]
+    pairs = zip(bench.cohort.languages, evaluation.inputs, strict=True)
+    features = [conditional_features(language, inputs, logarithm=logarithm) for language, inputs in pairs]
     return evaluation.accuracy(torch.stack(features))
 
 
-def code_accuracy(cohort: Cohort) -> Float[Tensor, " member"]:
+def code_accuracy(bench: Bench) -> Float[Tensor, " member"]:
     """Return the accuracy with a random code of every sentence, of as many numbers as the network has features."""
+    cohort = bench.cohort
     dimension = cohort.scale.width * cohort.languages[0].length
     seeds = cohort.seeds("random code")
     features = [
-        random_code(inputs, dimension, seed) for inputs, seed in zip(cohort.evaluation.inputs, seeds, strict=True)
+        random_code(inputs, dimension, seed) for inputs, seed in zip(bench.evaluation.inputs, seeds, strict=True)
     ]
-    return cohort.evaluation.accuracy(torch.stack(features))
+    return bench.evaluation.accuracy(torch.stack(features))
 
 
 def test_algorithm(trial: Trial) -> None:
@@ -78,14 +84,14 @@ def test_algorithm(trial: Trial) -> None:
         return
     compared = ["base", "adversarial", "plain"]
 
-    def measure(cohort: Cohort) -> tuple[Comparison, dict[str, Tensor]]:
+    def measure(bench: Bench) -> tuple[Comparison, dict[str, Tensor]]:
         tables = {
-            "lookup table": table_accuracy(cohort, cohort.evaluation),
-            "lookup table, second exam": table_accuracy(cohort, cohort.draw_evaluation("second exam")),
-            "lookup table of log p*": table_accuracy(cohort, cohort.evaluation, logarithm=True),
-            "lookup table of random codes": code_accuracy(cohort),
+            "lookup table": table_accuracy(bench, bench.evaluation),
+            "lookup table, second exam": table_accuracy(bench, bench.draw_evaluation("second exam")),
+            "lookup table of log p*": table_accuracy(bench, bench.evaluation, logarithm=True),
+            "lookup table of random codes": code_accuracy(bench),
         }
-        comparison = Comparison.of(cohort, compared, accuracy=compared, evaluated=["base", "adversarial"])
+        comparison = Comparison.of(bench, compared, accuracy=compared, evaluated=["base", "adversarial"])
         return comparison, tables
 
     for comparison, tables in trained(trial, compared, measure):

@@ -7,16 +7,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from verify.cohorts import (
+    Bench,
+    Comparison,
+    Contrast,
+    anneal,
+    contrast,
+    mean,
+    record,
+    record_control,
+    scale_of,
+    trained,
+)
 from verify.cohorts.closeness import Task, end_of
-from verify.cohorts.cohort import Cohort
-from verify.cohorts.comparison import Comparison, Contrast
-from verify.cohorts.conditions import anneal
-from verify.cohorts.designs import contrast
 from verify.cohorts.families import MIXTURES
-from verify.cohorts.laboratory import trained
 from verify.cohorts.ranks import RANKED, correlations, dealt, pooled
-from verify.cohorts.scale import scale_of
-from verify.cohorts.verdicts import mean, record, record_control
 from verify.environment import Profile
 from verify.trial.design import Design
 from verify.trial.measurement import Reported
@@ -88,19 +93,17 @@ class Measured:
     left: float
 
     @classmethod
-    def of(cls, cohort: Cohort, device: str) -> Measured:
+    def of(cls, bench: Bench) -> Measured:
         """Measure the conditions, which are trained on first use."""
-        comparison = Comparison.of(cohort, RANKED, accuracy=RANKED, traces=RANKED)
-        scale, seeds = cohort.scale, [cohort.seeds("closeness", purpose) for purpose in ("reference", "both", "again")]
+        comparison = Comparison.of(bench, RANKED, accuracy=RANKED, traces=RANKED)
+        cohort, scale = bench.cohort, bench.cohort.scale
+        seeds = [cohort.seeds("closeness", purpose) for purpose in ("reference", "both", "again")]
         tasks = Task.components(cohort.languages, scale.reference, seeds[0])
         distance, relative, same, left = [], [], [], []
         for name in RANKED:
             network = comparison.points[name].network
             (first, second), again = (
-                [
-                    end_of(network, task, anneal(scale), scale.anneal, own, device=device, cohort=cohort)
-                    for task in tasks
-                ]
+                [end_of(network, task, anneal(scale), scale.anneal, own, cohort=cohort) for task in tasks]
                 for own in seeds[1:]
             )
             distance.append(first.distance(second))
@@ -117,7 +120,7 @@ def test_closeness_predicts(trial: Trial) -> None:
     if trial.profile != "full" and trial.scale is None:
         trial.use_stored(stored(CLAIM, "medium"))
         return
-    for found in trained(trial, RANKED, lambda cohort: Measured.of(cohort, trial.device), SCALE):
+    for found in trained(trial, RANKED, Measured.of, SCALE):
         comparison, family = found.comparison, found.comparison.cohort.family.name
         accuracy = torch.stack([comparison.accuracy(name) for name in RANKED])
         excess = torch.stack([comparison.points[name].excess for name in RANKED])

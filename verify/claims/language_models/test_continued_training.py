@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from verify.cohorts.cohort import Cohort
-from verify.cohorts.comparison import Comparison
-from verify.cohorts.designs import contrast
-from verify.cohorts.laboratory import from_stored, trained
-from verify.cohorts.scale import scale_of
-from verify.cohorts.verdicts import before_the_anneal, further_evaluations, mean, record, record_control
+from verify.cohorts import (
+    Bench,
+    Comparison,
+    before_the_anneal,
+    contrast,
+    from_stored,
+    further_evaluations,
+    mean,
+    record,
+    record_control,
+    scale_of,
+    trained,
+)
 from verify.environment import Profile
 from verify.trial.design import Design
 from verify.trial.outlook import Outlook
@@ -47,9 +54,9 @@ def test_continued_training(trial: Trial) -> None:
     converged = scale_of(trial.profile, trial.scale).converged
     compared = [converged, "sampled", "soft"]
 
-    def measure(cohort: Cohort) -> Comparison:
+    def measure(bench: Bench) -> Comparison:
         two = compared[:2]
-        return Comparison.of(cohort, compared, accuracy=compared, traces=two, evaluated=two, raw=two)
+        return Comparison.of(bench, compared, accuracy=compared, traces=two, evaluated=two, raw=two)
 
     for comparison in trained(trial, compared, measure):
         fall = mean(comparison.log_trace_ratio("sampled", converged).values)

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from verify.cohorts.cohort import Cohort
-from verify.cohorts.comparison import Comparison
-from verify.cohorts.designs import contrast
-from verify.cohorts.laboratory import from_stored, trained
-from verify.cohorts.scale import scale_of
-from verify.cohorts.verdicts import before_the_anneal, further_evaluations, mean, record, record_control
+from verify.cohorts import (
+    Bench,
+    Comparison,
+    before_the_anneal,
+    contrast,
+    from_stored,
+    further_evaluations,
+    mean,
+    record,
+    record_control,
+    scale_of,
+    trained,
+)
 from verify.environment import Profile
 from verify.trial.design import Design
 from verify.trial.measurement import Reported
@@ -57,12 +64,12 @@ def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
     )
 
 
-def further_recoveries(cohort: Cohort, names: Sequence[str]) -> dict[str, Reported]:
+def further_recoveries(bench: Bench, names: Sequence[str]) -> dict[str, Reported]:
     """Return what further recoveries gain and do to tr F: each matched apart, so that it moves no decided contrast."""
     isotropic = f"{RECOVERED}isotropic"
     shown = {}
     for name in names:
-        comparison = Comparison.of(cohort, ["adversarial", isotropic, name])
+        comparison = Comparison.of(bench, ["adversarial", isotropic, name])
         short = name.removeprefix(RECOVERED)
         shown[f"gain by {short}"] = mean(comparison.gain(name, "adversarial").values)
         shown[f"ln(tr F, {short} ÷ isotropic)"] = mean(comparison.log_trace_ratio(name, isotropic).values)
@@ -79,11 +86,11 @@ def test_flatness_mediates(trial: Trial) -> None:
     pushed = ["flat", "sharp"]
     forced, freed = ["base", "plain", *pushed], ["adversarial", *recovered]
 
-    def measure(cohort: Cohort) -> tuple[Comparison, Comparison, dict[str, Reported]]:
+    def measure(bench: Bench) -> tuple[Comparison, Comparison, dict[str, Reported]]:
         return (
-            Comparison.of(cohort, forced, accuracy=forced, traces=pushed, evaluated=pushed, raw=pushed),
-            Comparison.of(cohort, freed, accuracy=freed, traces=[sampled, isotropic], raw=[sampled, isotropic]),
-            further_recoveries(cohort, further),
+            Comparison.of(bench, forced, accuracy=forced, traces=pushed, evaluated=pushed, raw=pushed),
+            Comparison.of(bench, freed, accuracy=freed, traces=[sampled, isotropic], raw=[sampled, isotropic]),
+            further_recoveries(bench, further),
         )
 
     for comparison, recovery, others in trained(trial, [*forced, *freed, *further], measure):

@@ -7,14 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from verify.cohorts.cohort import Cohort
-from verify.cohorts.comparison import Comparison, Contrast
-from verify.cohorts.designs import contrast
-from verify.cohorts.laboratory import from_stored, trained
+from verify.cohorts import Bench, Comparison, Contrast, contrast, from_stored, record, record_control, scale_of, trained
 from verify.cohorts.ranks import RANKED, correlations, dealt, mean_where_defined, pooled, reliability, without_ranks
-from verify.cohorts.scale import scale_of
 from verify.cohorts.sharpness import Sharpness
-from verify.cohorts.verdicts import record, record_control
 from verify.environment import Profile
 from verify.trial.design import Design
 from verify.trial.measurement import Reported
@@ -58,8 +53,8 @@ def test_flatness_predicts(trial: Trial) -> None:
         return
     measures: dict[Design, Callable[[Sharpness], Tensor]] = {raw: lambda s: s.trace, invariant: lambda s: s.invariant}
 
-    def measured(cohort: Cohort) -> tuple[Comparison, Tensor]:
-        comparison = Comparison.of(cohort, RANKED, traces=RANKED)
+    def measured(bench: Bench) -> tuple[Comparison, Tensor]:
+        comparison = Comparison.of(bench, RANKED, traces=RANKED)
         return comparison, torch.stack([comparison.halves(name) for name in RANKED], 1)
 
     for comparison, halves in trained(trial, RANKED, measured):

@@ -8,16 +8,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from verify.cohorts.cohort import Cohort
-from verify.cohorts.comparison import Comparison, Contrast
+from verify.cohorts import (
+    Bench,
+    Comparison,
+    Contrast,
+    contrast,
+    from_stored,
+    mean,
+    record,
+    record_control,
+    scale_of,
+    trained,
+)
 from verify.cohorts.conditions import Size
-from verify.cohorts.designs import contrast
-from verify.cohorts.laboratory import from_stored, trained
-from verify.cohorts.scale import scale_of
-from verify.cohorts.verdicts import mean, record, record_control
-from verify.downstream.baselines import random_projection
+from verify.downstream import random_projection
 from verify.environment import Profile
-from verify.networks.network import Network
+from verify.networks import Network
 from verify.trial.design import Design
 from verify.trial.outlook import Outlook
 from verify.trial.trial import Trial
@@ -29,7 +35,7 @@ OUTLOOK = Outlook(
     expected="inconclusive",
     figure="+6.9 points (grammar), +4.5 points (hidden Markov model), +2.0 points (samples of OPT); second-hand",
     would_change="An interval below 0.045 in one language refutes it, intervals above 0 that reach 0.045 in every "
-    "language would support it, and more units would decide where it is open.",
+    "language would support it, and more replicates would decide where it is open.",
 )
 GAIN = 0.045
 
@@ -50,12 +56,13 @@ def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
     )
 
 
-def projected_accuracy(cohort: Cohort, network: Network) -> Float[Tensor, " member"]:
+def projected_accuracy(bench: Bench, network: Network) -> Float[Tensor, " member"]:
     """Return the accuracy on as many features as the small networks have: Gaussian random projections."""
+    cohort = bench.cohort
     dimension = cohort.scale.width // 2 * network.length
     (seed, *_) = cohort.seeds("projection")
-    features = random_projection(cohort.features(network), dimension, torch.Generator().manual_seed(seed))
-    return cohort.evaluation.accuracy(features)
+    features = random_projection(bench.features(network), dimension, torch.Generator().manual_seed(seed))
+    return bench.evaluation.accuracy(features)
 
 
 @dataclass(frozen=True)
@@ -68,10 +75,10 @@ class Widths:
     untrained: dict[Size, Tensor]
 
 
-def measure(cohort: Cohort) -> Widths:
+def measure(bench: Bench) -> Widths:
     """Match `base` with `small`, and with `plain`, and project the features of all."""
-    different = Comparison.of(cohort, ["base", "small"], accuracy=["base", "small"])
-    equal = Comparison.of(cohort, ["base", "plain"], accuracy=["base", "plain"])
+    different = Comparison.of(bench, ["base", "small"], accuracy=["base", "small"])
+    equal = Comparison.of(bench, ["base", "plain"], accuracy=["base", "plain"])
     networks = {
         "large": different.points["base"].network,
         "small": different.points["small"].network,
@@ -81,8 +88,8 @@ def measure(cohort: Cohort) -> Widths:
     return Widths(
         different,
         equal,
-        {name: projected_accuracy(cohort, network) for name, network in networks.items()},
-        {size: projected_accuracy(cohort, network) for size, network in cohort.untrained.items()},
+        {name: projected_accuracy(bench, network) for name, network in networks.items()},
+        {size: projected_accuracy(bench, network) for size, network in bench.untrained.items()},
     )
 
 

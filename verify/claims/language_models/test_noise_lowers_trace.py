@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 
-from verify.cohorts.cohort import Cohort
-from verify.cohorts.comparison import Comparison
-from verify.cohorts.designs import contrast
-from verify.cohorts.laboratory import from_stored, trained
-from verify.cohorts.scale import scale_of
-from verify.cohorts.verdicts import before_the_anneal, record, record_control
+from verify.cohorts import (
+    Bench,
+    Comparison,
+    before_the_anneal,
+    contrast,
+    from_stored,
+    record,
+    record_control,
+    scale_of,
+    trained,
+)
 from verify.environment import Profile
 from verify.trial.design import Design
 from verify.trial.outlook import Outlook
@@ -47,8 +52,8 @@ def test_noise_lowers_trace(trial: Trial) -> None:
         return
     compared = ["sampled", "soft", "isotropic"]
 
-    def measure(cohort: Cohort) -> Comparison:
-        return Comparison.of(cohort, compared, traces=compared, raw=compared[:2])
+    def measure(bench: Bench) -> Comparison:
+        return Comparison.of(bench, compared, traces=compared, raw=compared[:2])
 
     for comparison in trained(trial, ["base", *compared], measure):
         raw = before_the_anneal(comparison, "sampled", "soft")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from verify.cohorts.cohort import Cohort
-from verify.cohorts.designs import equivalence
-from verify.cohorts.laboratory import trained
-from verify.cohorts.plateau.law import PlateauLaw, Protocol
-from verify.cohorts.scale import scale_of
+from verify.cohorts import Bench, equivalence, scale_of, trained
+from verify.cohorts.plateau import PlateauLaw, Protocol
 from verify.environment import Profile
 from verify.trial.design import Design
 from verify.trial.measurement import Networks, Reported
@@ -94,5 +91,6 @@ def test_plateau_transformer(trial: Trial) -> None:
             )
 
 
-def _tried(cohort: Cohort) -> tuple[str, int, PlateauLaw]:
+def _tried(bench: Bench) -> tuple[str, int, PlateauLaw]:
+    cohort = bench.cohort
     return cohort.family.name, cohort.scale.members, PlateauLaw.of(cohort, PROTOCOL)

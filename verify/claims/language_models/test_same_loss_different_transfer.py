@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from verify.cohorts.cohort import Cohort
-from verify.cohorts.comparison import Comparison
-from verify.cohorts.designs import contrast
-from verify.cohorts.laboratory import from_stored, trained
-from verify.cohorts.scale import scale_of
-from verify.cohorts.verdicts import further_evaluations, record, record_control
+from verify.cohorts import (
+    Bench,
+    Comparison,
+    contrast,
+    from_stored,
+    further_evaluations,
+    record,
+    record_control,
+    scale_of,
+    trained,
+)
 from verify.environment import Profile
 from verify.trial.design import Design
 from verify.trial.outlook import Outlook
@@ -46,8 +51,8 @@ def test_same_loss_different_transfer(trial: Trial) -> None:
         return
     compared = ["base", "plain", "adversarial"]
 
-    def measure(cohort: Cohort) -> Comparison:
-        return Comparison.of(cohort, compared, accuracy=compared, evaluated=["base", "adversarial"])
+    def measure(bench: Bench) -> Comparison:
+        return Comparison.of(bench, compared, accuracy=compared, evaluated=["base", "adversarial"])
 
     for comparison in trained(trial, compared, measure):
         shown = further_evaluations(comparison, "base", "adversarial")

@@ -19,10 +19,8 @@ from verify.minimisers.dictionary import DictionaryMinimum, bracket_dictionary_m
 from verify.minimisers.retraction import random_minimiser
 from verify.models.brackets import BracketModel, bracket_contexts
 from verify.models.exact import fisher_trace, hessian
-from verify.statistics.intervals import Interval, enclosure
-from verify.trial.design import Design
-from verify.trial.outlook import Outlook
-from verify.trial.trial import BUDGET, Trial
+from verify.statistics import Interval, enclosure
+from verify.trial import BUDGET, Design, Outlook, Trial
 
 CLAIM = "flattest-brackets"
 OUTLOOK = Outlook(

@@ -17,10 +17,8 @@ from verify.minimisers.flattest import TraceMinimum, minimise_trace
 from verify.minimisers.retraction import random_minimiser
 from verify.models.exact import fisher_trace
 from verify.models.pairs import PairModel
-from verify.statistics.intervals import Interval, enclosure
-from verify.trial.design import Design
-from verify.trial.outlook import Outlook
-from verify.trial.trial import BUDGET, Trial
+from verify.statistics import Interval, enclosure
+from verify.trial import BUDGET, Design, Outlook, Trial
 
 CLAIM = "flattest-pairs"
 OUTLOOK = Outlook(

@@ -22,10 +22,8 @@ from verify.minimisers.retraction import gauss_newton, random_minimiser
 from verify.models.brackets import BracketModel
 from verify.models.exact import exact_excess, fisher_trace
 from verify.models.pairs import PairModel
-from verify.statistics.intervals import Samples
-from verify.trial.design import Design
-from verify.trial.outlook import Outlook
-from verify.trial.trial import BUDGET, Trial
+from verify.statistics import Samples
+from verify.trial import BUDGET, Design, Outlook, Trial
 
 CLAIM = "sgd-reaches-flattest"
 OUTLOOK = Outlook(

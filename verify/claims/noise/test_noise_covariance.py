@@ -19,9 +19,7 @@ from verify.models.exact import fisher, fisher_trace, hessian, label_noise_covar
 from verify.models.model import FiniteModel
 from verify.models.pairs import PairModel
 from verify.models.product import ProductModel
-from verify.trial.design import Design
-from verify.trial.outlook import Outlook
-from verify.trial.trial import BUDGET, Trial
+from verify.trial import BUDGET, Design, Outlook, Trial
 
 CLAIM = "noise-covariance"
 OUTLOOK = Outlook(

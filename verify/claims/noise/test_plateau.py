@@ -22,10 +22,8 @@ from verify.models.exact import exact_excess, fisher_trace, hessian
 from verify.models.pairs import PairModel
 from verify.models.product import ProductModel
 from verify.models.two_layer import TwoLayerModel
-from verify.statistics.extrapolation import richardson
-from verify.trial.design import Design
-from verify.trial.outlook import Outlook
-from verify.trial.trial import BUDGET, Trial
+from verify.statistics import richardson
+from verify.trial import BUDGET, Design, Outlook, Trial
 
 CLAIM = "plateau"
 OUTLOOK = Outlook(

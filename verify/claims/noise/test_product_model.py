@@ -15,10 +15,8 @@ from verify.ensembles import Gradient, Sgd
 from verify.ensembles.on_trial import ensemble
 from verify.environment import Profile
 from verify.models.product import ProductModel
-from verify.statistics.extrapolation import richardson
-from verify.trial.design import Design
-from verify.trial.outlook import Outlook
-from verify.trial.trial import BUDGET, Trial
+from verify.statistics import richardson
+from verify.trial import BUDGET, Design, Outlook, Trial
 
 CLAIM = "product-model"
 OUTLOOK = Outlook(

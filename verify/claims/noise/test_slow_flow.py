@@ -21,10 +21,8 @@ from verify.minimisers.retraction import random_minimiser, retract, tangent_proj
 from verify.minimisers.trace_clock import time_of_trace
 from verify.models.exact import fisher_trace
 from verify.models.pairs import PairModel
-from verify.statistics.extrapolation import richardson
-from verify.trial.design import Design
-from verify.trial.outlook import Outlook
-from verify.trial.trial import BUDGET, Trial
+from verify.statistics import richardson
+from verify.trial import BUDGET, Design, Outlook, Trial
 
 CLAIM = "slow-flow"
 OUTLOOK = Outlook(

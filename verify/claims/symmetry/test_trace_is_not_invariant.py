@@ -27,10 +27,8 @@ from verify.networks.rescaling import (
     rescale,
     value_factors,
 )
-from verify.statistics.intervals import Interval, enclosure
-from verify.trial.design import Design
-from verify.trial.outlook import Outlook
-from verify.trial.trial import BUDGET, Trial
+from verify.statistics import Interval, enclosure
+from verify.trial import BUDGET, Design, Outlook, Trial
 
 CLAIM = "trace-is-not-invariant"
 OUTLOOK = Outlook(

@@ -19,9 +19,7 @@ from theory.claims import find
 from verify.downstream.minimum_norm import TransferResult, minimum_norm_head, transfer_experiment
 from verify.environment import Profile
 from verify.models.pairs import PairModel
-from verify.trial.design import Design
-from verify.trial.outlook import Outlook
-from verify.trial.trial import BUDGET, Trial
+from verify.trial import BUDGET, Design, Outlook, Trial
 
 CLAIM = "transfer-bound"
 OUTLOOK = Outlook(

@@ -18,9 +18,7 @@ from verify.downstream.minimum_norm import transfer_experiment
 from verify.environment import Profile
 from verify.minimisers.retraction import random_minimiser
 from verify.models.brackets import BracketModel, bracket_contexts
-from verify.trial.design import Design
-from verify.trial.outlook import Outlook
-from verify.trial.trial import BUDGET, Trial
+from verify.trial import BUDGET, Design, Outlook, Trial
 
 CLAIM = "transfer-brackets"
 OUTLOOK = Outlook(

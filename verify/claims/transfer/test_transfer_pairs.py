@@ -17,9 +17,7 @@ from verify.environment import Profile
 from verify.minimisers.flattest import minimise_trace
 from verify.minimisers.retraction import random_minimiser
 from verify.models.pairs import PairModel
-from verify.trial.design import Design
-from verify.trial.outlook import Outlook
-from verify.trial.trial import BUDGET, Trial
+from verify.trial import BUDGET, Design, Outlook, Trial
 
 CLAIM = "transfer-pairs"
 OUTLOOK = Outlook(

@@ -21,18 +21,12 @@ from torch import Tensor
 
 from theory.claims import find
 from verify.cohorts.cohort import Cohort, CohortDivergedError
-from verify.cohorts.measurement import Found
-from verify.cohorts.plateau.rise import Rise
+from verify.cohorts.phase import Found, Phase
 from verify.cohorts.plateau.spectrum import fisher_spectrum, systematic_sample
-from verify.networks.network import Network
-from verify.runs.failures import DivergedRunError, RecordedFailureError
-from verify.runs.keys import tensors_digest
-from verify.training.config import Training
-from verify.training.excess import Reference, excess_loss
+from verify.networks import Network
+from verify.runs import RecordedFailureError, tensors_digest
+from verify.training import SGD, AllDivergedError, FlatParameters, Reference, Trainer, Training, excess_loss, network_at
 from verify.training.labels import Labels
-from verify.training.optimisers import SGD
-from verify.training.parameters import FlatParameters, network_at
-from verify.training.trainer import Trainer
 
 _FORMULA = find("plateau-transformer").formula()
 _LAW: Callable[..., Tensor] = sp.lambdify([own.symbol for own in _FORMULA.parameters], _FORMULA.expression, "numpy")
@@ -185,18 +179,18 @@ def _risen_at(
     training = Training(rate=rate, batch=protocol.batch, labels=labels, optimiser=SGD())
     seeds = [seed for run in range(runs) for seed in cohort.seeds("plateau", str(run))]
 
-    def mean_excess(trainer: Trainer) -> Float[Tensor, " member"]:
+    def measure(trainer: Trainer) -> Found:
         total = torch.zeros(members, dtype=torch.float64)
         for part in torch.split(trainer.theta, members):
             total += excess_loss(network_at(start, part, dtype=torch.float64), reference).estimate / runs
-        return total
+        return {"excess": total}
 
-    def build() -> Rise:
+    def build() -> Phase:
         empty = type(start).empty(start.config, (members * runs,))
         stack = network_at(empty, theta.repeat(runs, 1), dtype=torch.float32)
         tables = (cohort.tables or []) * runs
         trainer = Trainer(stack, list(cohort.languages) * runs, training, seeds, table=tables)
-        return Rise(trainer, steps, mean_excess, cohort.stopped)
+        return Phase(trainer, steps[-1], cohort.stopped, steps, measure)
 
     configuration = {
         "work": "rise to the plateau",
@@ -207,11 +201,17 @@ def _risen_at(
         "seeds": seeds,
     }
     try:
-        return cohort.completed(build, configuration).tensors["excess"]
-    except (DivergedRunError, RecordedFailureError) as error:
+        found = cohort.completed(build, configuration)
+        divergences = found.content["divergences"][:3]
+    except (AllDivergedError, RecordedFailureError) as error:
+        divergences = [str(error)]
+    if divergences:
         raise CohortDivergedError(
-            f"family {cohort.family.name}, labels {labels}: {error}; lower the rates of the protocol, as a new design"
-        ) from error
+            f"family {cohort.family.name}, labels {labels}: {'; '.join(divergences)}; lower the rates of the protocol, "
+            "as a new design"
+        )
+    total: Tensor = sum(found.tensors["kept.excess"], torch.zeros(members, dtype=torch.float64))
+    return total
 
 
 def _sums(spectra: Sequence[Tensor], protocol: Protocol) -> Float[Tensor, "rate member"]:

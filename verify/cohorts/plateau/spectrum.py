@@ -10,10 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from verify.networks.network import Network
-from verify.training.excess import Reference
-from verify.training.parameters import FlatParameters, network_at
-from verify.training.tables import ContextTable
+from verify.networks import Network
+from verify.training import ContextTable, FlatParameters, Reference, network_at
 
 
 def systematic_sample(table: ContextTable, points: int, offset: float) -> Reference:

@@ -10,14 +10,12 @@ import torch
 from torch import Tensor
 
 from theory.claims import find
-from verify.cohorts.cohort import Cohort, CohortDivergedError
-from verify.cohorts.families import FAMILIES
-from verify.cohorts.plateau.law import PlateauLaw, Protocol, law, risen
-from verify.cohorts.plateau.spectrum import fisher_spectrum, root_rows, systematic_sample
-from verify.cohorts.scale import SCALES
+from verify.cohorts import FAMILIES, SCALES, Cohort, CohortDivergedError
+from verify.cohorts.plateau import PlateauLaw, Protocol, fisher_spectrum
+from verify.cohorts.plateau.law import law, risen
+from verify.cohorts.plateau.spectrum import root_rows, systematic_sample
 from verify.networks import Transformer, TransformerConfig
-from verify.training.excess import Reference
-from verify.training.tables import ContextTable
+from verify.training import ContextTable, Reference
 
 EPS = torch.finfo(torch.float64).eps
 TINY = replace(

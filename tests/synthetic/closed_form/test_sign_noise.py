@@ -7,8 +7,8 @@ import mpmath
 import pytest
 import torch
 
+from synthetic.closed_form.sign_noise import check_alpha, sigmoid_exact, sign_entropy
 from synthetic.enumeration import log_fraction
-from synthetic.sign_noise import check_alpha, sigmoid_exact, sign_entropy
 
 ALPHAS = [0.0, 1e-9, 0.3, 1.5, 7, 36.0, 40.0, 300.0, 700.0]
 
