@@ -1,4 +1,4 @@
-"""A derivation as text for a terminal."""
+"""A derivation, and a prediction, as text for a terminal."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import sympy as sp
 
+from theory import Formula
 from theory.display.layout import Layout
 from theory.kernel import Derivation, Step
 
@@ -47,6 +48,14 @@ def as_text(derivation: Derivation, width: int | None = None) -> str:
         for condition in derivation.conditions:
             lines += _indented(layout.lines(condition.statement, len(derivation.steps)))
     return "\n".join([*lines, "", *textwrap.wrap(LEGEND, width)])
+
+
+def prediction_as_text(formula: Formula, value: float, width: int | None = None) -> str:
+    """Return what a closed form predicts: the quantity in words, the formula, the number with all its digits."""
+    width = width or shutil.get_terminal_size().columns
+    expression = Layout.of([formula.expression], width - len(INDENT)).lines(formula.expression, 1)
+    quantity = textwrap.wrap(formula.quantity, width)
+    return "\n".join([*quantity, *(f"{INDENT}{line}" for line in expression), f"   = {value!r}"])
 
 
 def _equality(step: Step, number: int, layout: Layout, found: dict[sp.Basic, int], width: int) -> list[str]:

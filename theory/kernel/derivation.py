@@ -42,7 +42,8 @@ _FIELDS = ("name", "kind", "statement", "because", "uses", "evidence", "equality
 _LEDGER: weakref.WeakKeyDictionary[Step, tuple[object, ...]] = weakref.WeakKeyDictionary()
 _KEY = object()
 _UNDECIDED = (NotImplementedError, ArithmeticError, sp.PolynomialError, RecursionError, TypeError, ValueError)
-Check = Callable[[], tuple[str, tuple[sp.Expr, ...], "frozenset[Premise] | None"]]
+Found = tuple[str, tuple[sp.Expr, ...], "frozenset[Premise] | None"]
+"""What a check returns: evidence, factors of equality, and premises, or None for those of all that is used."""
 
 
 class Step:
@@ -244,12 +245,12 @@ class Derivation:
     def identity(self, name: str, statement: sp.Equality, because: str, given: Sequence[str] = ()) -> Step:
         """Add lhs = rhs, where the equations of `given` may be substituted left to right."""
 
-        def check() -> tuple[str, tuple[sp.Expr, ...], None]:
+        def check() -> Found:
             if not isinstance(statement, sp.Equality):
                 raise CheckFailedError(f"expected an equation, got {statement!r}")
             if statement.lhs == statement.rhs:
                 raise CheckFailedError(f"both sides are the same expression, {statement.lhs}: this says nothing")
-            lhs, rhs = (rewritten(side, self._rewrite(given), self._runs(given)) for side in statement.args)
+            lhs, rhs = (self._rewritten(side, given) for side in statement.args)
             return check_identity(lhs, rhs), (), None
 
         return self._checked(name, "identity", statement, because, given, check)
@@ -268,12 +269,12 @@ class Derivation:
         else:
             uses = [*given, *(certificate.using if isinstance(certificate, Terms) else ())]
 
-        def check() -> tuple[str, tuple[sp.Expr, ...], frozenset[Premise] | None]:
+        def check() -> Found:
             gap(statement)
             facts, rewrite, runs = self._facts(given), self._rewrite(given), self._runs(given)
             if isinstance(certificate, Termwise):
                 source = self[certificate.step]
-                rest_on = frozenset().union(*(self[g].premises for g in given))
+                rest_on = self._premises(given)
                 return check_termwise(
                     statement, certificate, source.statement, source.equality, source.premises, rest_on, facts, runs
                 )
@@ -295,7 +296,7 @@ class Derivation:
             ]
             evidence = sample_inequality(statement, [*facts, *used.values()], rewrite, runs)
             domain = sp.Tuple(*certificate.terms, *certificate.using.values())
-            rest_on = frozenset().union(*(self[use].premises for use in uses)) | conditions(domain, signs)
+            rest_on = self._premises(uses) | conditions(domain, signs)
             return f"every term has its sign and the remainder is 0; {evidence}", (*vanishing, *inherited), rest_on
 
         kind = "summation" if isinstance(certificate, Termwise) else "inequality"
@@ -318,9 +319,9 @@ class Derivation:
         an inequality `certificate` shows the new gap, and may use the old one under the name "previous".
         """
 
-        def check() -> tuple[str, tuple[sp.Expr, ...], frozenset[Premise]]:
+        def check() -> Found:
             recurrence = Recurrence(initial, update)
-            rest_on = frozenset().union(*(self[g].premises for g in given))
+            rest_on = self._premises(given)
             grounds = {self[g].statement: self[g].premises for g in given if isinstance(self[g].statement, sp.Basic)}
             evidence, equality, kept = check_induction(
                 invariant, recurrence, certificate, self._facts(given), rest_on, self._rewrite(given), grounds
@@ -335,7 +336,7 @@ class Derivation:
         """Add a statement that holds in each of finitely many exact rational cases, and for these only."""
         listed = [dict(case) for case in cases]
 
-        def check() -> tuple[str, tuple[sp.Expr, ...], frozenset[Premise]]:
+        def check() -> Found:
             evidence = check_cases(statement, listed)
             symbols = sorted(statement.free_symbols, key=str)
             tuples = sp.FiniteSet(*(sp.Tuple(*(case[symbol] for symbol in symbols)) for case in listed))
@@ -360,13 +361,12 @@ class Derivation:
         parts = [sp.Eq(sp.Function(component.name)(time), value) for component, value in solution.items()]
         statement = parts[0] if len(parts) == 1 else sp.And(*parts)
 
-        def check() -> tuple[str, tuple[sp.Expr, ...], frozenset[Premise]]:
-            equations, runs = self._rewrite(given), self._runs(given)
-            right = {component: rewritten(rate, equations, runs) for component, rate in system.items()}
+        def check() -> Found:
+            right = {component: self._rewritten(rate, given) for component, rate in system.items()}
             check_constant_along({time, *system}, [self[g] for g in given])
             refuse_dependence(time, sp.Tuple(*right.values(), *solution.values()), set(system), self.steps)
             evidence = check_ode(time, right, solution, initial)
-            rest_on = frozenset().union(*(self[g].premises for g in given))
+            rest_on = self._premises(given)
             return evidence, (), rest_on | flow_premises(time, right, initial)
 
         return self._checked(name, "ode", statement, because, given, check)
@@ -383,8 +383,8 @@ class Derivation:
     ) -> Step:
         """Add lim expr = value as variable → point (from above)."""
 
-        def check() -> tuple[str, tuple[sp.Expr, ...], None]:
-            old, new = (rewritten(side, self._rewrite(given), self._runs(given)) for side in (expr, value))
+        def check() -> Found:
+            old, new = (self._rewritten(side, given) for side in (expr, value))
             check_constant_along({variable}, [self[g] for g in given])
             refuse_dependence(variable, sp.Tuple(old, new), {variable}, self.steps)
             return check_limit(old, variable, point, new), (), None
@@ -404,8 +404,8 @@ class Derivation:
     ) -> Step:
         """Add expr = expansion + O(variable^order) at 0."""
 
-        def check() -> tuple[str, tuple[sp.Expr, ...], None]:
-            old = rewritten(expr, self._rewrite(given), self._runs(given))
+        def check() -> Found:
+            old = self._rewritten(expr, given)
             check_constant_along({variable}, [self[g] for g in given])
             refuse_dependence(variable, sp.Tuple(old, expansion), {variable}, self.steps)
             return check_series(old, variable, order, expansion), (), None
@@ -425,7 +425,7 @@ class Derivation:
         source = self[step]
         stated = instantiated(source.statement, values)
 
-        def check() -> tuple[str, tuple[sp.Expr, ...], frozenset[Premise]]:
+        def check() -> Found:
             if source.kind in PREMISES:
                 raise CheckFailedError(f"{step!r} is a {source.kind}, which holds of its own symbols only")
             facts = self._facts(given)
@@ -492,6 +492,12 @@ class Derivation:
         """Substitutions, left side to right side, of the equations among the given steps."""
         return {fact.lhs: fact.rhs for fact in self._facts(given) if isinstance(fact, sp.Equality)}
 
+    def _rewritten(self, expr: sp.Basic, given: Sequence[str]) -> sp.Basic:
+        return rewritten(expr, self._rewrite(given), self._runs(given))
+
+    def _premises(self, names: Iterable[str]) -> frozenset[Premise]:
+        return frozenset().union(*(self[name].premises for name in names))
+
     def _runs(self, given: Sequence[str]) -> Callable[[sp.Basic, sp.Basic], bool]:
         return runs_with({fact: self[name].premises for name in given for fact in self._facts([name])})
 
@@ -540,7 +546,7 @@ class Derivation:
         statement: Any,
         because: str,
         uses: Sequence[str],
-        check: Check,
+        check: Callable[[], Found],
         values: Mapping[sp.Symbol, sp.Expr] = MappingProxyType({}),
     ) -> Step:
         for use in uses:
@@ -558,7 +564,7 @@ class Derivation:
             check_sums(statement)
             evidence, equality, premises = check()
             if premises is None:
-                premises = frozenset().union(*(self._steps[use].premises for use in uses))
+                premises = self._premises(uses)
             step = self._add(
                 name, kind, statement, because, uses, evidence, equality, premises, self._facts(uses), values
             )

@@ -124,8 +124,7 @@ def _predict(arguments: argparse.Namespace) -> int:
         }
         _print_json("predict", content)
     else:
-        print(f"{formula.quantity} = {formula.expression}")
-        print(f"{' ' * len(formula.quantity)} = {value!r}")
+        print(display.prediction_as_text(formula, value))
     return 0
 
 

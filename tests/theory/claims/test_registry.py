@@ -50,6 +50,7 @@ def test_property_a_claim_says_what_it_is_and_what_is_open(name: str) -> None:
     each = CLAIMS[name]
     assert name == each.id
     assert all((each.title, each.statement, each.hypotheses, each.source))
+    assert each.derive.__module__ == f"theory.claims.{each.chapter}.{each.module}"
     derivation = each.derivation
     assert all(step.checked for step in derivation.steps if step.kind not in UNCHECKED)
     assert all(lemma.status == "derived" for lemma in derivation.lemmas if lemma.claim not in CLAIMS)

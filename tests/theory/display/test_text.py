@@ -8,7 +8,7 @@ import pytest
 import sympy as sp
 
 from theory.claims import CLAIMS
-from theory.display import as_text
+from theory.display import as_text, prediction_as_text
 from theory.display.layout import Layout, relations_of
 from theory.display.printer import drawn, lines_of
 from theory.kernel import Derivation, Terms, logistic, logistic_slope
@@ -96,6 +96,17 @@ def test_property_an_abbreviation_is_defined_once_and_found_again() -> None:
     assert again[0].startswith("with S₁")
     assert again[0].endswith("as in step 3")
     assert not any("let" in line for line in again)
+
+
+def test_property_a_prediction_shows_quantity_formula_and_value() -> None:
+    for claim in CLAIMS.values():
+        for variant in claim.formulas:
+            formula = claim.formula(variant)
+            lines = prediction_as_text(formula, 0.25, 80).splitlines()
+            assert max(map(len, lines)) <= 80
+            assert " ".join(lines).startswith(formula.quantity)
+            assert lines[-1] == "   = 0.25"
+            assert not any("**" in line or "logistic" in line for line in lines)
 
 
 @pytest.mark.parametrize(

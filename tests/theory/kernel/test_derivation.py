@@ -492,111 +492,96 @@ def test_mutant_induction_over_a_real_counter_speaks_of_its_trajectory_only() ->
     q = sp.Symbol("q", nonnegative=True)
     d = Derivation("d")
     certificate = Terms((2 * q,), {"previous": sp.S.One})
-    d.induction("i", sp.Ge(q**2, q), "false at ½", initial={q: sp.S.Zero}, update={q: q + 1}, certificate=certificate)
+    d.induction("i", sp.Ge(q**2, q), "false at ½", initial={q: 0}, update={q: q + 1}, certificate=certificate)
     assert [premise.kind for premise in d["i"].premises] == ["dynamics"]
     with pytest.raises(CheckFailedError, match="cannot be replaced"):
         d.instance("any", "i", {q: a + b}, "any q")
 
 
 def test_evidence_induction_of_an_inequality() -> None:
-    d = Derivation("d")
-    d.induction(
-        "i",
-        sp.Ge(n**2, n),
-        "whole numbers",
-        initial={n: sp.S.Zero},
-        update={n: n + 1},
-        certificate=Terms((2 * n,), {"previous": sp.S.One}),
-    )
-    assert d["i"].premises == frozenset()
+    def grow(certificate: Terms | None) -> Step:
+        invariant, start, update = sp.Ge(n**2, n), {n: 0}, {n: n + 1}
+        return Derivation("d").induction("i", invariant, "n", initial=start, update=update, certificate=certificate)
+
+    assert grow(Terms((2 * n,), {"previous": sp.S.One})).premises == frozenset()
     for wrong in (Terms((2 * n,)), Terms((2 * n,), {"previous": -sp.S.One}), Terms((n,), {"previous": sp.S.One})):
         with pytest.raises(CheckFailedError):
-            Derivation("d").induction(
-                "i", sp.Ge(n**2, n), "wrong", initial={n: sp.S.Zero}, update={n: n + 1}, certificate=wrong
-            )
+            grow(wrong)
     with pytest.raises(CheckFailedError, match="needs a certificate"):
-        Derivation("d").induction("i", sp.Ge(n**2, n), "wrong", initial={n: sp.S.Zero}, update={n: n + 1})
+        grow(None)
 
 
-def test_mutant_induction_whose_first_update_leaves_the_domain_of_its_counter() -> None:
-    S = sp.Symbol("S", real=True)
-    with pytest.raises(CheckFailedError):
-        Derivation("d").induction(
-            "i",
-            sp.Gt(S, 0),
-            "S_1 = 0, though m is positive ever after",
-            initial={m: sp.S.Zero, S: sp.S.One},
-            update={m: m + 1, S: m},
-            certificate=Terms((m,)),
-        )
+@pytest.mark.parametrize(
+    ("invariant", "initial", "update", "certificate", "message"),
+    [
+        # S_1 = 0, though m is positive ever after: the first update leaves the domain of the counter
+        (sp.Gt(C, 0), {m: 0, C: 1}, {m: m + 1, C: m}, Terms((m,)), "expected an inequality"),
+        # a falls below 0 and y with it
+        (sp.Ge(y, 0), {a: 1, y: 0}, {a: a - 5, y: y + a}, Terms((a,), {"previous": sp.S.One}), "not evidently so"),
+    ],
+)
+def test_mutant_a_state_may_not_leave_its_assumptions(
+    invariant: sp.Rel, initial: dict[sp.Symbol, int], update: dict[sp.Symbol, sp.Expr], certificate: Terms, message: str
+) -> None:
+    with pytest.raises(CheckFailedError, match=message):
+        Derivation("d").induction("i", invariant, "", initial=initial, update=update, certificate=certificate)
 
 
-def test_mutant_a_state_may_not_leave_its_assumptions() -> None:
-    with pytest.raises(CheckFailedError, match="not evidently so"):
-        Derivation("d").induction(
-            "i",
-            sp.Ge(y, 0),
-            "a falls below 0 and y with it",
-            initial={a: sp.S.One, y: sp.S.Zero},
-            update={a: a - 5, y: y + a},
-            certificate=Terms((a,), {"previous": sp.S.One}),
-        )
+COUNTED = sp.Symbol("S", real=True)
+
+
+def by_ones() -> Derivation:
+    d = Derivation("d")
+    d.induction(
+        "one", sp.Eq(COUNTED, n), "by ones", initial={n: 0, COUNTED: 0}, update={n: n + 1, COUNTED: COUNTED + 1}
+    )
+    return d
 
 
 def test_mutant_induction_under_a_hypothesis_about_one_step() -> None:
-    S = sp.Symbol("S", real=True)
     d = Derivation("d")
     d.assume("three", sp.Eq(n, 3), "at the third step")
+    update = {n: n + 1, COUNTED: COUNTED + n - 2}
     with pytest.raises(CheckFailedError):
         d.induction(
-            "i",
-            sp.Eq(S, n),
-            "right at n = 3 only",
-            initial={n: sp.S.Zero, S: sp.S.Zero},
-            update={n: n + 1, S: S + n - 2},
-            given=("three",),
+            "i", sp.Eq(COUNTED, n), "at n = 3 only", initial={n: 0, COUNTED: 0}, update=update, given=("three",)
         )
 
 
 def test_mutant_two_recurrences_of_one_name_never_meet() -> None:
-    S = sp.Symbol("S", real=True)
-    d = Derivation("d")
-    start = {n: sp.S.Zero, S: sp.S.Zero}
-    d.induction("one", sp.Eq(S, n), "by ones", initial=start, update={n: n + 1, S: S + 1})
-    d.induction("two", sp.Eq(S, 2 * n), "by twos", initial=start, update={n: n + 1, S: S + 2})
+    d = by_ones()
+    update = {n: n + 1, COUNTED: COUNTED + 2}
+    d.induction("two", sp.Eq(COUNTED, 2 * n), "by twos", initial={n: 0, COUNTED: 0}, update=update)
     g = sp.Function("g")
-    d.identity("turned", sp.Eq(g(n), g(S)), "by ones", given=("one",))
+    d.identity("turned", sp.Eq(g(n), g(COUNTED)), "by ones", given=("one",))
     with pytest.raises(CheckFailedError, match="two meanings"):
         d.identity("false", sp.Eq(g(n), g(2 * n)), "both", given=("turned", "two"))
     with pytest.raises(CheckFailedError, match="not new"):
-        d.define("five", sp.Eq(S, 5), "five")
+        d.define("five", sp.Eq(COUNTED, 5), "five")
 
 
 def test_mutant_a_state_at_another_step_is_another_value() -> None:
-    S = sp.Symbol("S", real=True)
-    d = Derivation("d")
-    d.induction("one", sp.Eq(S, n), "by ones", initial={n: sp.S.Zero, S: sp.S.Zero}, update={n: n + 1, S: S + 1})
+    d = by_ones()
     d.instance("five", "one", {n: sp.Integer(5)}, "at n = 5")
     g = sp.Function("g")
-    d.identity("turned", sp.Eq(g(n), g(S)), "S = n", given=("one",))
+    d.identity("turned", sp.Eq(g(n), g(COUNTED)), "S = n", given=("one",))
     with pytest.raises(CheckFailedError, match="two meanings"):
         d.identity("false", sp.Eq(g(n), g(5)), "5 = n", given=("turned", "five"))
     with pytest.raises(CheckFailedError, match="cannot be replaced"):
-        d.instance("any", "one", {S: x + 1}, "any S")
+        d.instance("any", "one", {COUNTED: x + 1}, "any S")
 
 
 def test_mutant_a_stale_state() -> None:
-    S, F = sp.symbols("S F", real=True)
-    d = Derivation("d")
-    d.induction("one", sp.Eq(S, n), "by ones", initial={n: sp.S.Zero, S: sp.S.Zero}, update={n: n + 1, S: S + 1})
+    d, certificate = by_ones(), Terms((), {"previous": sp.S.One})
+    start, update = {n: 0, y: 0}, {n: n + 1, y: y}
     with pytest.raises(CheckFailedError):
         d.induction(
             "two",
-            sp.Ge(F, S),
-            "S stands still while n runs",
-            initial={n: sp.S.Zero, F: sp.S.Zero},
-            update={n: n + 1, F: F},
-            certificate=Terms((), {"previous": sp.S.One}),
+            sp.Ge(y, COUNTED),
+            "S stands still",
+            initial=start,
+            update=update,
+            certificate=certificate,
             given=("one",),
         )
 
