@@ -7,11 +7,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from synthetic.closed_form.brackets import BracketLanguage
-from synthetic.closed_form.pairs import PairLanguage
+from synthetic.closed_form import BracketLanguage, PairLanguage
+from synthetic.combinators import Mixture, TargetNoise
 from synthetic.combinators.channels import Channel
-from synthetic.combinators.mixture import Mixture
-from synthetic.combinators.target_noise import TargetNoise
 from synthetic.language import Language
 from synthetic.testing.strategies.basic import (
     bracket_languages,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from synthetic.graphs.token_graph import TokenGraph
+from synthetic.graphs import TokenGraph
 from synthetic.testing.strategies.steady import steady
 
 

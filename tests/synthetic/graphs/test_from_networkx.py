@@ -4,9 +4,9 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from synthetic.graphs.from_networkx import Weight, from_networkx
-from synthetic.graphs.token_graph import TokenGraph
-from synthetic.testing.conformance import conformance
+from synthetic.graphs import TokenGraph, from_networkx
+from synthetic.graphs.from_networkx import Weight
+from synthetic.testing import conformance
 
 
 def test_constants_attributes_and_draws() -> None:

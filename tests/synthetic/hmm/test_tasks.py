@@ -8,11 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthetic.enumeration import ImpossibleContextError
-from synthetic.hmm.language import HMM
-from synthetic.hmm.random import dirichlet_hmm
+from synthetic import PAD, ImpossibleContextError
+from synthetic.hmm import HMM, dirichlet_hmm
 from synthetic.hmm.tasks import HiddenStateTask
-from synthetic.tokens import PAD
 
 
 def f64(values: list[float]) -> Tensor:

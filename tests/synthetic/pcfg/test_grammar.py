@@ -8,10 +8,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 
-from synthetic.pcfg.files import GrammarFileError, read_plain, write_plain
-from synthetic.pcfg.grammar import Grammar, GrammarError
-from synthetic.pcfg.language import PCFG
-from synthetic.pcfg.random import layered_grammar, random_grammar
+from synthetic.pcfg import PCFG, Grammar, GrammarError, layered_grammar, random_grammar, read_plain, write_plain
+from synthetic.pcfg.files import GrammarFileError
 from synthetic.testing.strategies import grammars
 
 AMBIGUOUS = [
