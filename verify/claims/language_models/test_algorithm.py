@@ -26,8 +26,7 @@ from verify.trial import Design, Outlook, Trial
 
 CLAIM = "algorithm"
 OUTLOOK = Outlook(
-    finding="At the same loss AdamW is 7 points ahead of an adversarial algorithm downstream, and that 7 points ahead "
-    "of a lookup table.",
+    finding="AdamW leads an adversary by 7 points, and that a lookup table by 7.",
     expected="refuted",
     figure="AdamW 89.9%, adversarial 83.1%, lookup table 71.2% (grammar, task A); 49.2%, 42.3%, 39.7% (task B); "
     "second-hand",

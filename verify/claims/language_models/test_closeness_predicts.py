@@ -28,8 +28,7 @@ from verify.trial.stored import stored
 
 CLAIM = "closeness-predicts"
 OUTLOOK = Outlook(
-    finding="Over ways of training to the same loss, the nearer the minima of its two tasks the better a network "
-    "transfers.",
+    finding="The nearer the minima of two tasks, the better the transfer (0.4).",
     expected="refuted",
     figure="none known of Nexus; −0.4 is ours",
     would_change="An interval above −0.4 for either correlation, in one language, refutes it; intervals below 0 that "

@@ -20,7 +20,7 @@ from verify.trial import Design, Outlook, Trial
 
 CLAIM = "continued-training"
 OUTLOOK = Outlook(
-    finding="Training on after convergence adds 2 points of downstream accuracy at the same loss.",
+    finding="Training on after convergence adds 2 points of accuracy.",
     expected="refuted",
     figure="+1.6 points (grammar, task C), +4.0 points (hidden Markov model, task 10); second-hand",
     would_change="An interval below 0.02 in one language refutes it; intervals above 0 that reach 0.02 in every "

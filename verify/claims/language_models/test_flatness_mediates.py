@@ -22,7 +22,7 @@ from verify.trial import Design, Outlook, Reported, Trial
 
 CLAIM = "flatness-mediates"
 OUTLOOK = Outlook(
-    finding="Forced to be flatter at the same loss, a network gains 2 points of downstream accuracy.",
+    finding="A network forced to be flatter gains 2 points of accuracy.",
     expected="refuted",
     figure="none known; both interventions are ours",
     would_change="An interval below 0.02 for either intervention, in one language, refutes it; intervals above 0 that "

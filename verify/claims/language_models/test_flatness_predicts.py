@@ -15,8 +15,7 @@ from verify.trial import Design, Outlook, Reported, Trial
 
 CLAIM = "flatness-predicts"
 OUTLOOK = Outlook(
-    finding="Over ways of training to the same loss, the flatter a network the better it transfers, with a rank "
-    "correlation of 0.4.",
+    finding="The flatter the network, the better it transfers (rank correlation 0.4).",
     expected="refuted",
     figure="no coefficient known; accuracy 55.7% at tr H 8.01 and 50.2% at 19.34 (grammar, task C), 50.5% at 12.6 and "
     "40.4% at 19.8 (task B, sizes); second-hand",

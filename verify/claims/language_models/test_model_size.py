@@ -28,8 +28,7 @@ from verify.trial import Design, Outlook, Trial
 
 CLAIM = "model-size"
 OUTLOOK = Outlook(
-    finding="A network of twice the width has 4.5 points more of downstream accuracy at the same loss and number of "
-    "features.",
+    finding="Twice the width adds 4.5 points of accuracy.",
     expected="inconclusive",
     figure="+6.9 points (grammar), +4.5 points (hidden Markov model), +2.0 points (samples of OPT); second-hand",
     would_change="An interval below 0.045 in one language refutes it, intervals above 0 that reach 0.045 in every "

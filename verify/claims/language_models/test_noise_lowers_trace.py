@@ -20,7 +20,7 @@ from verify.trial import Design, Outlook, Trial
 
 CLAIM = "noise-lowers-trace"
 OUTLOOK = Outlook(
-    finding="Training on from a minimum with sampled labels makes it flatter by a tenth or more than with soft labels.",
+    finding="Training on with sampled labels makes a network flatter than with soft ones.",
     figure="none known (curves that we do not have); ln 0.9 is ours",
     would_change="An interval above ln 0.9 in one language refutes it; intervals below 0 that reach ln 0.9 in every "
     "language support it.",

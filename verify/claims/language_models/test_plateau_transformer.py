@@ -10,8 +10,7 @@ from verify.trial.stored import stored
 
 CLAIM = "plateau-transformer"
 OUTLOOK = Outlook(
-    finding="Label noise raises the loss of a transformer by what the spectrum of its curvature predicts, at every "
-    "time.",
+    finding="The spectrum of the curvature predicts what label noise costs, at every time.",
     figure="none known; the claim is ours",
     would_change="An interval for the ratio, widened by the allowance for the sample of contexts, that misses 1 in "
     "one language refutes it; one that contains 1 and is wider than the margin would leave it open.",

@@ -18,8 +18,7 @@ from verify.trial import Design, Outlook, Trial
 
 CLAIM = "same-loss-different-transfer"
 OUTLOOK = Outlook(
-    finding="Two networks of the same pre-training loss can differ by 7 points of downstream accuracy, by how they "
-    "were trained.",
+    finding="At one loss, two ways of training differ by 7 points of accuracy.",
     figure="+6.8, +6.9, +5.5 points (grammar, tasks A, B, C); second-hand",
     would_change="An interval below 0.07 in one language refutes it; intervals above 0 that reach 0.07 in every "
     "language support it.",

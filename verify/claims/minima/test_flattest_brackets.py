@@ -24,8 +24,7 @@ from verify.trial import BUDGET, Design, Outlook, Trial
 
 CLAIM = "flattest-brackets"
 OUTLOOK = Outlook(
-    finding="The flattest perfect model of brackets lets every neuron count: all look along the one direction (1, …, "
-    "1).",
+    finding="In the flattest perfect model of brackets every neuron counts.",
 )
 EPS = float(np.finfo(np.float64).eps)
 LARGEST_WEIGHT = 2

@@ -22,8 +22,7 @@ from verify.trial import BUDGET, Design, Outlook, Trial
 
 CLAIM = "flattest-pairs"
 OUTLOOK = Outlook(
-    finding="Of all the networks that model the pair language perfectly, the flattest uses just two features, however "
-    "wide it is.",
+    finding="However wide the network, the flattest perfect model of pairs uses two features.",
 )
 EPS = float(np.finfo(np.float64).eps)
 

@@ -27,7 +27,7 @@ from verify.trial import BUDGET, Design, Outlook, Trial
 
 CLAIM = "sgd-reaches-flattest"
 OUTLOOK = Outlook(
-    finding="From most random starts, SGD on sampled labels ends at the flattest minimum.",
+    finding="From most random starts SGD ends at the flattest minimum.",
 )
 LEARNING_RATE = 0.05
 SLOW_TIME = 50.0

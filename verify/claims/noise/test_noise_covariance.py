@@ -23,8 +23,7 @@ from verify.trial import BUDGET, Design, Outlook, Trial
 
 CLAIM = "noise-covariance"
 OUTLOOK = Outlook(
-    finding="Where the loss is least, the noise of mini-batches is spread over directions exactly as the curvature of "
-    "the loss is.",
+    finding="At a minimum, gradient noise is spread over directions exactly as the curvature is.",
 )
 REJECTIONS = 1000
 """Gaussian draws that may miss Γ: narrow bracket models often cannot attain p*."""

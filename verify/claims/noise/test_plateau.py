@@ -27,8 +27,7 @@ from verify.trial import BUDGET, Design, Outlook, Trial
 
 CLAIM = "plateau"
 OUTLOOK = Outlook(
-    finding="The training loss stops above its floor by the learning rate times the curvature, over four times the "
-    "batch size.",
+    finding="The training loss stops above its floor by a known multiple of the curvature.",
 )
 RATES = (0.24, 0.12, 0.06, 0.03)
 """Values of η tr H/(4σ'(α)(1 − β)) at the start: half the variance of f is B times less, and it bends the loss."""

@@ -20,7 +20,7 @@ from verify.trial import BUDGET, Design, Outlook, Trial
 
 CLAIM = "product-model"
 OUTLOOK = Outlook(
-    finding="In the simplest model SGD makes its two factors equal, exponentially fast and at a predicted rate.",
+    finding="SGD makes the two factors of the simplest model equal, exponentially fast.",
 )
 RATES = (0.2, 0.1, 0.05, 0.025)
 TERMS = 2

@@ -26,8 +26,7 @@ from verify.trial import BUDGET, Design, Outlook, Trial
 
 CLAIM = "slow-flow"
 OUTLOOK = Outlook(
-    finding="SGD does not rest at a minimum: along the set of minima it drifts to where the loss is flatter, at a "
-    "predicted speed.",
+    finding="Along the minima SGD drifts to flatter ones, at the derived speed.",
 )
 LADDER = (1.0, 2**-0.5, 0.5, 2**-1.5, 0.25)
 """The five learning rates of an instance, in units of its largest one."""

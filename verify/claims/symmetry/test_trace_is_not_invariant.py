@@ -32,8 +32,7 @@ from verify.trial import BUDGET, Design, Outlook, Trial
 
 CLAIM = "trace-is-not-invariant"
 OUTLOOK = Outlook(
-    finding="A network can be rescaled without changing what it computes, and its flatness changes as much as one "
-    "likes.",
+    finding="Rescaling a network changes its flatness at will, and its function not at all.",
 )
 TOKENS, LENGTH, WIDTH, HEADS = 4, 3, 4, 2
 INSTANCES: dict[Profile, int] = {"quick": 6, "default": 24, "full": 240}

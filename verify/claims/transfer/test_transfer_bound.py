@@ -23,7 +23,7 @@ from verify.trial import BUDGET, Design, Outlook, Trial
 
 CLAIM = "transfer-bound"
 OUTLOOK = Outlook(
-    finding="Features that favour no pair of coordinates need about as many labels as there are pairs.",
+    finding="Features that favour no pair need about as many labels as there are pairs.",
 )
 LARGEST_D = 7
 WIDTH = 40

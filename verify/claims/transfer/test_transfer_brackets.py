@@ -22,7 +22,7 @@ from verify.trial import BUDGET, Design, Outlook, Trial
 
 CLAIM = "transfer-brackets"
 OUTLOOK = Outlook(
-    finding="On the flattest features every further label halves the chance to fail the downstream task.",
+    finding="On the flattest features every further label halves the chance to fail.",
 )
 LABELS = (1, 2, 3, 5)
 """Numbers of labels, a design each: the failures 2^{−n} range from one half to one in 32."""

@@ -21,8 +21,7 @@ from verify.trial import BUDGET, Design, Outlook, Trial
 
 CLAIM = "transfer-pairs"
 OUTLOOK = Outlook(
-    finding="On the features of the flattest minimum a handful of labels solve the downstream task, with a predicted "
-    "probability.",
+    finding="On the flattest features a handful of labels solves the downstream task.",
 )
 LABELS = (2, 3, 4)
 """Numbers of labels on trial, one design each."""
