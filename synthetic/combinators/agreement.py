@@ -1,4 +1,4 @@
-"""What a mixture asks of its components: that they agree, and their joint laws of context and token."""
+"""What languages made of others share: agreement of their parts, joint laws, sentences of another size."""
 
 from __future__ import annotations
 

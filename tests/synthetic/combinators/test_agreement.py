@@ -12,8 +12,11 @@ from synthetic.closed_form.nested_brackets import NestedBrackets
 from synthetic.closed_form.table import TableLanguage
 from synthetic.combinators.agreement import resized, side_by_side
 from synthetic.combinators.channels import symmetric_channel
+from synthetic.combinators.concatenation import Concatenation
 from synthetic.combinators.mixture import Mixture
+from synthetic.combinators.restricted import Restricted, Satisfying
 from synthetic.combinators.target_noise import TargetNoise
+from synthetic.combinators.token_noise import TokenNoise
 from synthetic.language import PAD, Language
 from synthetic.testing.conformance import conformance
 
@@ -31,7 +34,12 @@ CHANNEL = ((1 - TINY, TINY, Fraction(0)), (THIRD, THIRD, THIRD), (TINY**2, HALF,
         Mixture((ONE, TWO), (HALF, HALF)),
         Mixture((ONE, TWO), (1 - TINY, TINY)),
         Mixture((TargetNoise(ONE, CHANNEL), TargetNoise(TWO, CHANNEL)), (THIRD, 1 - THIRD)),
+        Concatenation((TWO, ONE)),
         TargetNoise(TargetNoise(TWO, CHANNEL), CHANNEL),
+        TokenNoise(ONE, CHANNEL),
+        TokenNoise(Mixture((ONE, TWO), (HALF, HALF)), CHANNEL),
+        Restricted(ONE, (3,)),
+        Satisfying(TargetNoise(ONE, CHANNEL), lambda rows: rows[:, 0] > 0),
     ],
 )
 def test_enumeration_agrees_at_probabilities_far_below_float64(language: Language) -> None:
@@ -41,7 +49,8 @@ def test_enumeration_agrees_at_probabilities_far_below_float64(language: Languag
 
 def test_languages_within_languages_come_back_exactly_from_files(tmp_path: Path) -> None:
     inner = Mixture((NestedBrackets(4, 2, 1), NestedBrackets(2, 2)), (0.3, 0.7))
-    language = TargetNoise(Mixture((inner, NestedBrackets(6, 2)), (0.5, 0.5)), symmetric_channel(4, Fraction(2, 3)))
+    part = TokenNoise(NestedBrackets(2, 2), symmetric_channel(4, 0.9))
+    language = TargetNoise(Restricted(Concatenation((part, inner)), (4, 6)), symmetric_channel(4, Fraction(2, 3)))
     save(language, tmp_path / "language.json")
     back = load(tmp_path / "language.json")
     assert repr(back) == repr(language)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from synthetic.language import PAD, Language
+from synthetic.pcfg.analysis import expected_length
 from synthetic.pcfg.files import GrammarFileError, read_plain, write_plain
 from synthetic.pcfg.grammar import Grammar
 from synthetic.pcfg.language import PCFG
@@ -41,6 +42,7 @@ def test_lengths(grammar: Grammar) -> None:
     assert [w for w, p in zip(language.lengths.lengths, language.lengths.prob.tolist(), strict=True) if p] == [
         *range(2, 17)
     ]
+    assert expected_length(grammar) == pytest.approx(10.7, abs=0.05)
 
 
 def test_floor_by_tokens_and_by_sentences(grammar: Grammar) -> None:
