@@ -4,7 +4,7 @@
 `ngram`: the n-gram model itself, fitted to text
 `corpus`: text that ships with Python, and the n-gram language of it
 `language`: any law of the next token as a language
-`modules`, `transformer`: torch modules and Hugging Face models as such a law
+`next_token`, `modules`: such a law from a function, a torch module or a Hugging Face model
 """
 
 from synthetic.autoregressive.corpus import Corpus, default_language, python_corpus
@@ -12,11 +12,9 @@ from synthetic.autoregressive.language import Autoregressive
 from synthetic.autoregressive.modules import from_huggingface
 from synthetic.autoregressive.ngram import NGram
 from synthetic.autoregressive.ngram_language import NGramLanguage
-from synthetic.autoregressive.transformer import CausalTransformer
 
 __all__ = [
     "Autoregressive",
-    "CausalTransformer",
     "Corpus",
     "NGram",
     "NGramLanguage",

@@ -19,6 +19,27 @@ CHUNK = 2**22
 """Tokens of filled-in sentences that are held at once."""
 
 
+class Changed(Language):
+    """A language that changes another one, `language`, but not its vocabulary, sizes, positions and graph."""
+
+    language: Language
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        return self.language.vocabulary
+
+    @property
+    def length(self) -> int:
+        return self.language.length
+
+    @property
+    def masked_positions(self) -> tuple[int, ...]:
+        return self.language.masked_positions
+
+    def graph(self) -> nx.Graph | None:
+        return self.language.graph()
+
+
 def shared_vocabulary(languages: Sequence[Language], what: str) -> tuple[str, ...]:
     """Return the vocabulary that the languages have in common.
 

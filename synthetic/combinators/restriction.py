@@ -9,12 +9,11 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Protocol, runtime_checkable
 
-import networkx as nx
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from synthetic.combinators.agreement import resized
+from synthetic.combinators.agreement import Changed, resized
 from synthetic.combinators.channels import Channel
 from synthetic.enumeration import (
     ENUMERATION_LIMIT,
@@ -23,7 +22,6 @@ from synthetic.enumeration import (
     Enumeration,
     check_size,
 )
-from synthetic.language import Language
 from synthetic.tasks import check_sample_size
 
 MAX_DRAWS = 1000
@@ -56,25 +54,15 @@ class DrawsByLength(Protocol):
         """Draw n sentences from the language given their length."""
 
 
-class Restriction(Language):
+class Restriction(Changed):
     """The law P(x | x ∈ A) = P(x) 1{x ∈ A}/P(A) of an inner language P and an event A that a subclass defines.
 
     `log_prob` needs P(A), in general by enumeration; sampling does not. Source: ours.
     """
 
-    language: Language
-
     @abstractmethod
     def wanted(self, sentences: Int64[Tensor, "sentence position"]) -> Bool[Tensor, " sentence"]:
         """Return which sentences lie in A."""
-
-    @property
-    def vocabulary(self) -> tuple[str, ...]:
-        return self.language.vocabulary
-
-    @property
-    def length(self) -> int:
-        return self.language.length
 
     @property
     def masked_positions(self) -> tuple[int, ...]:
@@ -160,9 +148,6 @@ class Restriction(Language):
             kept.append(rows[self.wanted(rows)])
             drawn, found = drawn + size, found + len(kept[-1])
         return resized(torch.cat(kept)[:n], self.length).to(device or generator.device)
-
-    def graph(self) -> nx.Graph | None:
-        return self.language.graph()
 
     @cached_property
     def _whole(self) -> Enumeration:

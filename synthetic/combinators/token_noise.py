@@ -9,11 +9,11 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any, ClassVar
 
-import networkx as nx
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from synthetic.combinators.agreement import Changed
 from synthetic.combinators.channels import Channel, FloatChannel, exact_channel, log_through
 from synthetic.enumeration import EnumerationTooLargeError
 from synthetic.language import Language
@@ -28,7 +28,7 @@ CHUNK = 2**22
 
 
 @dataclass(frozen=True, eq=False)
-class TokenNoise(Language):
+class TokenNoise(Changed):
     """A language seen through a channel K on every token, context and target alike, independently.
 
     P(y) = Σ_x P(x) Π_t K(x_t, y_t), with x the hidden sentence of the inner language; lengths are not disturbed. The
@@ -73,18 +73,6 @@ class TokenNoise(Language):
             )
         object.__setattr__(self, "channel", exact_channel(self.channel, self.language.n_tokens))
         object.__setattr__(self, "padded", self.language.padded)
-
-    @property
-    def vocabulary(self) -> tuple[str, ...]:
-        return self.language.vocabulary
-
-    @property
-    def length(self) -> int:
-        return self.language.length
-
-    @property
-    def masked_positions(self) -> tuple[int, ...]:
-        return self.language.masked_positions
 
     def log_prob(self, sentences: Int64[Tensor, "sentence position"]) -> Float[Tensor, " sentence"]:
         """Return log Σ_x P(x) Π_t K(x_t, y_t), summed over all hidden x; exact to float64 rounding."""
@@ -153,9 +141,6 @@ class TokenNoise(Language):
         if n:
             sentences[inside] = torch.multinomial(law[sentences[inside]], 1, generator=generator)[:, 0]
         return sentences.to(device or generator.device)
-
-    def graph(self) -> nx.Graph | None:
-        return self.language.graph()
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> TokenNoise:

@@ -4,8 +4,8 @@ import doctest
 from pathlib import Path
 
 import synthetic.language
-from synthetic.language import Language
-from synthetic.testing.conformance import ConformanceReport
+from synthetic import Language
+from synthetic.testing import ConformanceReport
 
 
 def test_own_language_takes_at_most_thirty_lines_and_conforms() -> None:

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from synthetic.closed_form.table import TableLanguage
-from synthetic.enumeration import EmptyLanguageError, EnumerationTooLargeError, ImpossibleContextError
-from synthetic.language import MASK, PAD, Language
-from synthetic.testing.oracle import exact_masked_law
+from synthetic import MASK, PAD, EnumerationTooLargeError, ImpossibleContextError, Language
+from synthetic.closed_form import TableLanguage
+from synthetic.enumeration import EmptyLanguageError
+from synthetic.testing import exact_masked_law
 from synthetic.testing.strategies import contexts, languages, table_languages
 
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from synthetic.closed_form.table import TableLanguage
-from synthetic.graphs.token_graph import TokenGraph
-from synthetic.language import MASK
+from synthetic import MASK
+from synthetic.closed_form import TableLanguage
+from synthetic.graphs import TokenGraph
 from synthetic.sentence_tasks import ParityTask, PluralityTask, first_of_best
 
 GRAPH = TokenGraph(4, ((0, 1, 2), (2, 3), (3,)), (1.0, -1.5, 0.2))

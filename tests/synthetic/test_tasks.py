@@ -5,10 +5,8 @@ import math
 import pytest
 import torch
 
-from synthetic.closed_form.brackets import SumSignTask
-from synthetic.closed_form.pairs import PairProductTask
-from synthetic.enumeration import EnumerationTooLargeError
-from synthetic.tokens import MASK
+from synthetic import MASK, EnumerationTooLargeError
+from synthetic.closed_form import PairProductTask, SumSignTask
 
 
 @pytest.mark.parametrize("d", [2, 3, 5])

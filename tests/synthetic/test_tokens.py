@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from synthetic import MASK, PAD, mask
 from synthetic.enumeration import all_strings, n_strings
-from synthetic.tokens import MASK, PAD, check_tokens, fill, mask, masked_position, signs
+from synthetic.tokens import check_tokens, fill, masked_position, signs
 
 
 def refuse(rows: list[list[int]], *, padded: bool = False, masks: bool = False) -> None:

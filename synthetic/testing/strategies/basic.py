@@ -6,10 +6,7 @@ from fractions import Fraction
 
 from hypothesis import strategies as st
 
-from synthetic.closed_form.brackets import BracketLanguage
-from synthetic.closed_form.nested_brackets import NestedBrackets
-from synthetic.closed_form.pairs import PairLanguage
-from synthetic.closed_form.table import TableLanguage
+from synthetic.closed_form import BracketLanguage, NestedBrackets, PairLanguage, TableLanguage
 from synthetic.testing.strategies.steady import steady
 
 

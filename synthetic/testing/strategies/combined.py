@@ -7,15 +7,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from synthetic.closed_form.brackets import BracketLanguage
-from synthetic.closed_form.pairs import PairLanguage
-from synthetic.closed_form.table import TableLanguage
+from synthetic.closed_form import BracketLanguage, PairLanguage, TableLanguage
+from synthetic.combinators import Concatenation, Mixture, Restricted, TargetNoise, TokenNoise
 from synthetic.combinators.channels import Channel
-from synthetic.combinators.concatenation import Concatenation
-from synthetic.combinators.mixture import Mixture
-from synthetic.combinators.restricted import Restricted
-from synthetic.combinators.target_noise import TargetNoise
-from synthetic.combinators.token_noise import TokenNoise
 from synthetic.language import Language
 from synthetic.testing.strategies.basic import (
     bracket_languages,

@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from synthetic.pcfg.grammar import Grammar
-from synthetic.pcfg.language import PCFG
-from synthetic.pcfg.random import layered_grammar, random_grammar
+from synthetic.pcfg import PCFG, Grammar, layered_grammar, random_grammar
 from synthetic.testing.strategies.steady import steady
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from synthetic.graphs.potts import PottsGraph
-from synthetic.graphs.token_graph import TokenGraph
+from synthetic.graphs import PottsGraph, TokenGraph
 from synthetic.testing.strategies.steady import steady
 
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from synthetic.hmm.language import HMM
+from synthetic.hmm import HMM
 from synthetic.testing.strategies.steady import steady
 
 

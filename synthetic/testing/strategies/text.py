@@ -7,8 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from synthetic.autoregressive.ngram import NGram
-from synthetic.autoregressive.ngram_language import NGramLanguage
+from synthetic.autoregressive import NGram, NGramLanguage
 from synthetic.testing.strategies.steady import steady
 
 

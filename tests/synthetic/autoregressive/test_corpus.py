@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from synthetic.autoregressive.corpus import UNKNOWN, Corpus, default_language, python_corpus
-from synthetic.testing.conformance import conformance
+from synthetic.autoregressive import Corpus, default_language, python_corpus
+from synthetic.autoregressive.corpus import UNKNOWN
+from synthetic.testing import conformance
 
 TEXT = "The cat sat. The dog sat!\n\nA cat, 42 dogs.\n \n   \nThe end"
 

@@ -13,17 +13,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthetic.autoregressive.language import Autoregressive, DeadEndError
-from synthetic.autoregressive.modules import CausalModule, from_huggingface
+from synthetic import MASK, ImpossibleContextError, Language
+from synthetic.autoregressive import Autoregressive, NGram, NGramLanguage, from_huggingface
+from synthetic.autoregressive.language import DeadEndError
+from synthetic.autoregressive.modules import CausalModule
 from synthetic.autoregressive.next_token import AllPositions, NextToken, PrefixReuse, from_callable
-from synthetic.autoregressive.ngram import NGram
-from synthetic.autoregressive.ngram_language import NGramLanguage
-from synthetic.autoregressive.transformer import CausalTransformer
-from synthetic.catalogue.files import save
-from synthetic.enumeration import ImpossibleContextError
-from synthetic.language import MASK, Language
-from synthetic.testing.conformance import conformance
-from synthetic.testing.oracle import exact_masked_law
+from synthetic.catalogue import save
+from synthetic.testing import conformance, exact_masked_law
+from tests.synthetic.autoregressive.transformer import CausalTransformer
 
 TEXT = [[0, 1, 0, 1, 1], [2, 1, 0], [0, 0, 1, 2, 2, 0, 1]]
 NAMES = ("a", "b", "c", "d", "e")

@@ -11,15 +11,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthetic.autoregressive import ngram, ngram_language
+from synthetic import MASK, EnumerationTooLargeError, ImpossibleContextError, Language
+from synthetic.autoregressive import NGram, NGramLanguage, ngram, ngram_language
 from synthetic.autoregressive.gram_tables import GramTable
-from synthetic.autoregressive.ngram import NGram
-from synthetic.autoregressive.ngram_language import NGramLanguage
-from synthetic.catalogue.files import LanguageFileError, load, save
-from synthetic.enumeration import EnumerationTooLargeError, ImpossibleContextError
-from synthetic.language import MASK, Language
+from synthetic.catalogue import LanguageFileError, load, save
 from synthetic.sentence_tasks import ContainsTask
-from synthetic.testing.conformance import ConformanceError, conformance
+from synthetic.testing import ConformanceError, conformance
 from synthetic.testing.strategies import contexts, ngram_languages
 
 TEXT = [[0, 1, 0, 1, 1], [2, 1, 0], [0, 0, 1, 2, 2, 0, 1]]

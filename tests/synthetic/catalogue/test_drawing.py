@@ -7,9 +7,9 @@ from pathlib import Path
 import networkx as nx
 import pytest
 
-from synthetic.catalogue.drawing import LABELLED, DrawingError, draw
-from synthetic.closed_form.pairs import PairLanguage
-from synthetic.closed_form.table import TableLanguage
+from synthetic.catalogue import DrawingError, draw
+from synthetic.catalogue.drawing import LABELLED
+from synthetic.closed_form import PairLanguage, TableLanguage
 
 pytest.importorskip("matplotlib", reason="pictures need the extra `draw`")
 

@@ -12,10 +12,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from torch import Tensor
 
-from synthetic.catalogue.files import LanguageFileError, load, save
-from synthetic.closed_form.pairs import PairLanguage
-from synthetic.closed_form.table import TableLanguage
-from synthetic.language import Language
+from synthetic import Language
+from synthetic.catalogue import LanguageFileError, load, save
+from synthetic.closed_form import PairLanguage, TableLanguage
 from synthetic.testing.strategies import languages
 
 

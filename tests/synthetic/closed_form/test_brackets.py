@@ -11,9 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthetic.closed_form.brackets import BracketLanguage
-from synthetic.enumeration import EnumerationTooLargeError, ImpossibleContextError
-from synthetic.language import MASK, Language
+from synthetic import MASK, EnumerationTooLargeError, ImpossibleContextError, Language
+from synthetic.closed_form import BracketLanguage
 from synthetic.testing import conformance, exact_masked_law
 from synthetic.testing.strategies import bracket_languages, contexts
 

@@ -12,11 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from synthetic.closed_form.brackets import BracketLanguage
-from synthetic.closed_form.nested_brackets import NestedBrackets
-from synthetic.enumeration import ImpossibleContextError
-from synthetic.language import MASK, Language
-from synthetic.testing.conformance import ConformanceError, conformance
+from synthetic import MASK, ImpossibleContextError, Language
+from synthetic.closed_form import BracketLanguage, NestedBrackets
+from synthetic.testing import ConformanceError, conformance
 from synthetic.testing.strategies import contexts, nested_brackets_languages
 
 

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthetic.closed_form.pairs import PairLanguage
-from synthetic.language import MASK, Language
-from synthetic.testing.conformance import conformance
+from synthetic import MASK, Language
+from synthetic.closed_form import PairLanguage
+from synthetic.testing import conformance
 from synthetic.testing.strategies import contexts, pair_languages
 
 EPS = torch.finfo(torch.float64).eps

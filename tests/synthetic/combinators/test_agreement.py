@@ -7,18 +7,20 @@ import networkx as nx
 import pytest
 import torch
 
-from synthetic.catalogue.files import load, save
-from synthetic.closed_form.nested_brackets import NestedBrackets
-from synthetic.closed_form.table import TableLanguage
+from synthetic import PAD, Language
+from synthetic.catalogue import load, save
+from synthetic.closed_form import NestedBrackets, TableLanguage
+from synthetic.combinators import (
+    Concatenation,
+    Mixture,
+    Restricted,
+    Satisfying,
+    TargetNoise,
+    TokenNoise,
+    symmetric_channel,
+)
 from synthetic.combinators.agreement import resized, side_by_side
-from synthetic.combinators.channels import symmetric_channel
-from synthetic.combinators.concatenation import Concatenation
-from synthetic.combinators.mixture import Mixture
-from synthetic.combinators.restricted import Restricted, Satisfying
-from synthetic.combinators.target_noise import TargetNoise
-from synthetic.combinators.token_noise import TokenNoise
-from synthetic.language import PAD, Language
-from synthetic.testing.conformance import conformance
+from synthetic.testing import conformance
 
 TINY = Fraction(1, 10**200)
 ABC = ("a", "b", "c")

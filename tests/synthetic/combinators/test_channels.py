@@ -8,14 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthetic.combinators.channels import (
-    FloatChannel,
-    compose,
-    exact_channel,
-    exact_distribution,
-    log_through,
-    symmetric_channel,
-)
+from synthetic.combinators import symmetric_channel
+from synthetic.combinators.channels import FloatChannel, compose, exact_channel, exact_distribution, log_through
 from synthetic.enumeration import log_fraction, log_rows
 from synthetic.testing.strategies import channels
 

@@ -8,14 +8,10 @@ import torch
 from hypothesis import given, settings
 from torch import Tensor
 
-from synthetic.closed_form.brackets import BracketLanguage
-from synthetic.closed_form.nested_brackets import NestedBrackets
-from synthetic.closed_form.pairs import PairLanguage
-from synthetic.closed_form.table import TableLanguage
-from synthetic.combinators.concatenation import Concatenation
-from synthetic.enumeration import ImpossibleContextError
-from synthetic.language import MASK, PAD, Language
-from synthetic.testing.conformance import ConformanceError, conformance
+from synthetic import MASK, PAD, ImpossibleContextError, Language
+from synthetic.closed_form import BracketLanguage, NestedBrackets, PairLanguage, TableLanguage
+from synthetic.combinators import Concatenation
+from synthetic.testing import ConformanceError, conformance
 from synthetic.testing.strategies import concatenation_languages
 
 AB = ("a", "b")

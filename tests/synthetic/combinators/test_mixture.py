@@ -10,16 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from synthetic.closed_form.brackets import BracketLanguage
-from synthetic.closed_form.nested_brackets import NestedBrackets
-from synthetic.closed_form.pairs import PairLanguage
-from synthetic.closed_form.table import TableLanguage
+from synthetic import MASK, PAD, ImpossibleContextError, Language
+from synthetic.closed_form import BracketLanguage, NestedBrackets, PairLanguage, TableLanguage
+from synthetic.combinators import Mixture, TargetNoise
 from synthetic.combinators.agreement import log_joint
-from synthetic.combinators.mixture import ComponentTask, Mixture
-from synthetic.combinators.target_noise import TargetNoise
-from synthetic.enumeration import ImpossibleContextError, log_fraction
-from synthetic.language import MASK, PAD, Language
-from synthetic.testing.conformance import ConformanceError, conformance
+from synthetic.combinators.mixture import ComponentTask
+from synthetic.enumeration import log_fraction
+from synthetic.testing import ConformanceError, conformance
 from synthetic.testing.strategies import contexts, mixture_languages
 
 AB = ("a", "b")

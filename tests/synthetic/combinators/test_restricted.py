@@ -12,22 +12,15 @@ import torch
 from hypothesis import given, settings
 from torch import Tensor
 
-from synthetic.catalogue.files import save
-from synthetic.closed_form.brackets import BracketLanguage
-from synthetic.closed_form.nested_brackets import NestedBrackets
-from synthetic.closed_form.pairs import PairLanguage
-from synthetic.closed_form.table import TableLanguage
-from synthetic.combinators.channels import symmetric_channel
-from synthetic.combinators.mixture import Mixture
-from synthetic.combinators.restricted import Restricted, Satisfying
+from synthetic import MASK, PAD, EnumerationTooLargeError, ImpossibleContextError, Language
+from synthetic.catalogue import save
+from synthetic.closed_form import BracketLanguage, NestedBrackets, PairLanguage, TableLanguage
+from synthetic.combinators import Mixture, Restricted, Satisfying, TargetNoise, symmetric_channel
 from synthetic.combinators.restriction import LowAcceptanceError
-from synthetic.combinators.target_noise import TargetNoise
-from synthetic.enumeration import EmptyLanguageError, EnumerationTooLargeError, ImpossibleContextError
-from synthetic.hmm.random import dirichlet_hmm
-from synthetic.language import MASK, PAD, Language
-from synthetic.pcfg.language import PCFG
-from synthetic.pcfg.random import layered_grammar
-from synthetic.testing.conformance import ConformanceError, conformance
+from synthetic.enumeration import EmptyLanguageError
+from synthetic.hmm import dirichlet_hmm
+from synthetic.pcfg import PCFG, layered_grammar
+from synthetic.testing import ConformanceError, conformance
 from synthetic.testing.strategies import restricted_languages
 
 VARYING = TableLanguage(("a", "b"), {(0,): 3, (0, 1): 2, (1, 1): 1, (1, 1, 0): 4, (1, 0, 0, 1): 2})

@@ -7,16 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from synthetic.closed_form.brackets import BracketLanguage
-from synthetic.closed_form.nested_brackets import NestedBrackets
-from synthetic.closed_form.pairs import PairLanguage
+from synthetic import MASK, EnumerationTooLargeError, Language
+from synthetic.closed_form import BracketLanguage, NestedBrackets, PairLanguage, TableLanguage
 from synthetic.closed_form.sign_noise import sigmoid_exact
-from synthetic.closed_form.table import TableLanguage
-from synthetic.combinators.channels import symmetric_channel
-from synthetic.combinators.target_noise import TargetNoise
-from synthetic.enumeration import EnumerationTooLargeError
-from synthetic.language import MASK, Language
-from synthetic.testing.conformance import conformance
+from synthetic.combinators import TargetNoise, symmetric_channel
+from synthetic.testing import conformance
 from synthetic.testing.strategies import target_noise_languages
 
 

@@ -8,15 +8,11 @@ import torch
 from hypothesis import given, settings
 from torch import Tensor
 
-from synthetic.closed_form.brackets import BracketLanguage
-from synthetic.closed_form.nested_brackets import NestedBrackets
-from synthetic.closed_form.pairs import PairLanguage
-from synthetic.closed_form.table import TableLanguage
-from synthetic.combinators.channels import symmetric_channel
-from synthetic.combinators.token_noise import HIDDEN_LIMIT, TokenNoise
-from synthetic.enumeration import EnumerationTooLargeError, ImpossibleContextError
-from synthetic.language import MASK, PAD
-from synthetic.testing.conformance import ConformanceError, conformance
+from synthetic import MASK, PAD, EnumerationTooLargeError, ImpossibleContextError
+from synthetic.closed_form import BracketLanguage, NestedBrackets, PairLanguage, TableLanguage
+from synthetic.combinators import TokenNoise, symmetric_channel
+from synthetic.combinators.token_noise import HIDDEN_LIMIT
+from synthetic.testing import ConformanceError, conformance
 from synthetic.testing.strategies import token_noise_languages
 
 VARYING = TableLanguage(("a", "b", "c"), {(0,): 3, (0, 1): 2, (1, 1, 2): 4, (2, 0, 0): 1})

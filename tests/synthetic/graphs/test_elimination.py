@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networkx.algorithms.approximation import treewidth_min_degree, treewidth_min_fill_in
 
-from synthetic.graphs.elimination import TABLE_LIMIT, Bucket, EliminationTree, TreewidthError, elimination_order
+from synthetic.graphs import TreewidthError
+from synthetic.graphs.elimination import TABLE_LIMIT, Bucket, EliminationTree, elimination_order
 
 GRAPHS = {
     "path": (nx.path_graph(50), 1),

@@ -6,17 +6,17 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from synthetic.graphs.from_networkx import (
-    Weight,
+from synthetic.graphs import (
+    PottsGraph,
+    TokenGraph,
     from_networkx,
     hypergraph,
     pair_language_graph,
     parity_graph,
     potts_from_networkx,
 )
-from synthetic.graphs.potts import PottsGraph
-from synthetic.graphs.token_graph import TokenGraph
-from synthetic.testing.conformance import conformance
+from synthetic.graphs.from_networkx import Weight
+from synthetic.testing import conformance
 
 
 def test_constants_attributes_and_draws() -> None:

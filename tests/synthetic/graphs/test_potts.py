@@ -11,12 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthetic.graphs.coupling import CouplingError
-from synthetic.graphs.elimination import TreewidthError
-from synthetic.graphs.from_networkx import from_networkx, potts_from_networkx
-from synthetic.graphs.potts import PottsGraph
-from synthetic.language import Language
-from synthetic.testing.conformance import conformance
+from synthetic import Language
+from synthetic.graphs import CouplingError, PottsGraph, TreewidthError, from_networkx, potts_from_networkx
+from synthetic.testing import conformance
 from synthetic.testing.strategies import contexts, potts_languages
 
 EPS = torch.finfo(torch.float64).eps

@@ -11,12 +11,9 @@ from hypothesis import strategies as st
 
 import synthetic.graphs.coupling
 import synthetic.graphs.gibbs
-from synthetic.graphs.coupling import CouplingError
-from synthetic.graphs.elimination import TreewidthError
-from synthetic.graphs.from_networkx import from_networkx, hypergraph, potts_from_networkx
+from synthetic.graphs import CouplingError, TokenGraph, TreewidthError, from_networkx, hypergraph, potts_from_networkx
 from synthetic.graphs.gibbs import GibbsSample, MixingError
 from synthetic.graphs.markov_field import Sampler
-from synthetic.graphs.token_graph import TokenGraph
 from synthetic.testing.oracle import Case
 
 GRID = nx.grid_2d_graph(3, 3)

@@ -13,14 +13,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import synthetic.graphs.elimination
-from synthetic.closed_form.pairs import PairLanguage
-from synthetic.graphs.elimination import TreewidthError
-from synthetic.graphs.from_networkx import from_networkx, hypergraph, pair_language_graph, parity_graph
-from synthetic.graphs.token_graph import TokenGraph
-from synthetic.language import MASK, Language
-from synthetic.testing.conformance import ConformanceError, conformance
+from synthetic import MASK, Language, mask
+from synthetic.closed_form import PairLanguage
+from synthetic.graphs import TokenGraph, TreewidthError, from_networkx, hypergraph, pair_language_graph, parity_graph
+from synthetic.testing import ConformanceError, conformance
 from synthetic.testing.strategies import contexts, token_graph_languages
-from synthetic.tokens import fill, mask
+from synthetic.tokens import fill
 
 EPS = torch.finfo(torch.float64).eps
 BINARY = {"probabilities sum to one", "sampling frequencies", "masked sampling frequencies"}

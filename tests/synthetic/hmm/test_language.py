@@ -12,20 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from synthetic.enumeration import ImpossibleContextError, all_strings, log_fraction
+from synthetic import MASK, PAD, ImpossibleContextError, Language, mask
+from synthetic.enumeration import all_strings, log_fraction
+from synthetic.hmm import HMM, dirichlet_hmm, mixture_of_hmms
 from synthetic.hmm.chains import StationaryError
 from synthetic.hmm.checks import ProbabilityError
 from synthetic.hmm.inference import Messages
-from synthetic.hmm.language import HMM
-from synthetic.hmm.mixture import mixture_of_hmms
-from synthetic.hmm.random import dirichlet_hmm
-from synthetic.language import MASK, PAD, Language
 from synthetic.semiring import Linear, Log
-from synthetic.testing.conformance import ConformanceError, conformance
+from synthetic.testing import ConformanceError, conformance
 from synthetic.testing.oracle import RELATIVE, SMALLEST_NORMAL, close
 from synthetic.testing.properties import PROPERTIES
 from synthetic.testing.strategies import contexts, hmm_languages
-from synthetic.tokens import mask
 
 EPS = torch.finfo(torch.float64).eps
 TOO_LARGE = {"probabilities sum to one", "sampling frequencies", "masked sampling frequencies", "entropy floor"}

@@ -5,8 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from synthetic.hmm.language import HMM
-from synthetic.hmm.random import block_hmm, dirichlet_hmm, sticky_hmm
+from synthetic.hmm import HMM, block_hmm, dirichlet_hmm, sticky_hmm
 
 
 def generator(seed: int = 0) -> torch.Generator:

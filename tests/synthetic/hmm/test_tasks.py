@@ -8,12 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthetic.enumeration import ImpossibleContextError
-from synthetic.hmm.language import HMM
-from synthetic.hmm.mixture import mixture_of_hmms
-from synthetic.hmm.random import block_hmm, dirichlet_hmm
+from synthetic import PAD, ImpossibleContextError
+from synthetic.hmm import HMM, block_hmm, dirichlet_hmm, mixture_of_hmms
 from synthetic.hmm.tasks import HiddenStateTask, MixtureComponentTask
-from synthetic.tokens import PAD
 
 
 def f64(values: list[float]) -> Tensor:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
+from synthetic.pcfg import PCFG, Grammar, GrammarError, layered_grammar, random_grammar
 from synthetic.pcfg.analysis import (
     ImproperGrammarError,
     UnproductiveSymbolError,
@@ -23,9 +24,6 @@ from synthetic.pcfg.analysis import (
     spectral_radius,
     termination_probability,
 )
-from synthetic.pcfg.grammar import Grammar, GrammarError
-from synthetic.pcfg.language import PCFG
-from synthetic.pcfg.random import layered_grammar, random_grammar
 from synthetic.testing.strategies import grammars
 
 EPS = torch.finfo(torch.float64).eps

@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from synthetic.language import PAD, Language
+from synthetic import PAD, Language
+from synthetic.pcfg import PCFG, Grammar, read_plain, write_plain
 from synthetic.pcfg.analysis import expected_length
-from synthetic.pcfg.files import GrammarFileError, read_plain, write_plain
-from synthetic.pcfg.grammar import Grammar
-from synthetic.pcfg.language import PCFG
+from synthetic.pcfg.files import GrammarFileError
 
 PATH = os.environ.get("FLATPROOF_AUTHORS_GRAMMAR")
 pytestmark = pytest.mark.skipif(

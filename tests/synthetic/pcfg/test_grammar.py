@@ -8,9 +8,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 
-from synthetic.pcfg.files import GrammarFileError, read_nltk, read_plain, write_nltk, write_plain
-from synthetic.pcfg.grammar import Grammar, GrammarError
-from synthetic.pcfg.language import PCFG
+from synthetic.pcfg import PCFG, Grammar, GrammarError, read_plain, write_plain
+from synthetic.pcfg.files import GrammarFileError, read_nltk, write_nltk
 from synthetic.testing.strategies import grammars
 
 AMBIGUOUS = [

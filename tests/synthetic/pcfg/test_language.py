@@ -10,18 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from synthetic.catalogue.files import load, save
-from synthetic.enumeration import ImpossibleContextError
-from synthetic.language import MASK, PAD, Language
+from synthetic import MASK, PAD, ImpossibleContextError, Language
+from synthetic.catalogue import load, save
+from synthetic.pcfg import PCFG, Grammar, GrammarError, layered_grammar
 from synthetic.pcfg.exact import inside_exact
-from synthetic.pcfg.grammar import Grammar, GrammarError
-from synthetic.pcfg.language import PCFG
 from synthetic.pcfg.lengths import start_lengths_exact
 from synthetic.pcfg.parser import Parser
 from synthetic.pcfg.plan import Plan, make_plan
-from synthetic.pcfg.random import layered_grammar
 from synthetic.semiring import Log, Semiring
-from synthetic.testing.conformance import ConformanceError, conformance
+from synthetic.testing import ConformanceError, conformance
 from synthetic.testing.strategies import contexts, pcfg_languages
 
 EPS = torch.finfo(torch.float64).eps

@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from synthetic import PAD
+from synthetic.pcfg import PCFG, Grammar, layered_grammar
 from synthetic.pcfg.exact import inside_exact
-from synthetic.pcfg.grammar import Grammar
-from synthetic.pcfg.language import PCFG
-from synthetic.pcfg.random import layered_grammar
 from synthetic.pcfg.sampling import Lottery
 from synthetic.testing.oracle import dkwm_half_width
-from synthetic.tokens import PAD
 
 RULES = [
     ("S", ("X",), 0.4), ("S", ("Y",), 0.6),

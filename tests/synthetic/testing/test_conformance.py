@@ -11,11 +11,10 @@ import torch
 from hypothesis import given, settings
 from torch import Tensor
 
-from synthetic.closed_form.pairs import PairLanguage, PairProductTask
-from synthetic.closed_form.table import TableLanguage
-from synthetic.language import Language
-from synthetic.tasks import DownstreamTask, LabelledEnumeration, LabelledSample
-from synthetic.testing.conformance import ConformanceError, conformance
+from synthetic import DownstreamTask, LabelledEnumeration, Language
+from synthetic.closed_form import PairLanguage, PairProductTask, TableLanguage
+from synthetic.tasks import LabelledSample
+from synthetic.testing import ConformanceError, conformance
 from synthetic.testing.oracle import dkwm_half_width
 from synthetic.testing.properties import PROPERTIES
 from synthetic.testing.strategies import languages
