@@ -5,25 +5,17 @@ from fractions import Fraction
 import networkx as nx
 import pytest
 import torch
-from hypothesis import given, settings
 from torch import Tensor
 
 from synthetic import MASK, PAD, ImpossibleContextError, Language
 from synthetic.closed_form import BracketLanguage, NestedBrackets, PairLanguage, TableLanguage
 from synthetic.combinators import Concatenation
 from synthetic.testing import ConformanceError, conformance
-from synthetic.testing.strategies import concatenation_languages
 
 AB = ("a", "b")
 FIXED = TableLanguage(AB, {(0, 0): 1, (0, 1): 2, (1, 1): 4})
 VARYING = TableLanguage(AB, {(0,): 3, (0, 1): 2, (1, 1, 0): 4})
 BOTH = Concatenation((FIXED, VARYING))
-
-
-@given(concatenation_languages())
-@settings(max_examples=8, deadline=None, derandomize=True)
-def test_random_concatenations_conform(language: Concatenation) -> None:
-    conformance(language, n=500, level=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -92,13 +84,6 @@ def test_graph_shows_the_parts_as_groups() -> None:
     assert isinstance(graph, nx.DiGraph)
     assert sorted(data["group"] for _, data in graph.nodes(data=True)) == [0, 0, 0, 1, 1]
     assert BOTH.graph() is None
-
-
-def test_no_sentences_at_all_are_no_error() -> None:
-    none = BOTH.sample(0, torch.Generator())
-    assert none.shape == (0, 5)
-    assert BOTH.log_masked_conditional(none).shape == (0, 2)
-    assert BOTH.log_masked_conditionals(none).shape == (0, 5, 2)
 
 
 def test_mutant_with_dependent_parts_is_caught() -> None:

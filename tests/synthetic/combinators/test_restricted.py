@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
 from torch import Tensor
 
 from synthetic import MASK, PAD, EnumerationTooLargeError, ImpossibleContextError, Language
@@ -21,15 +20,8 @@ from synthetic.enumeration import EmptyLanguageError
 from synthetic.hmm import dirichlet_hmm
 from synthetic.pcfg import PCFG, layered_grammar
 from synthetic.testing import ConformanceError, conformance
-from synthetic.testing.strategies import restricted_languages
 
 VARYING = TableLanguage(("a", "b"), {(0,): 3, (0, 1): 2, (1, 1): 1, (1, 1, 0): 4, (1, 0, 0, 1): 2})
-
-
-@given(restricted_languages())
-@settings(max_examples=8, deadline=None, derandomize=True)
-def test_random_restrictions_conform(language: Restricted) -> None:
-    conformance(language, n=500, level=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -210,13 +202,6 @@ def test_contexts_of_other_lengths_are_impossible() -> None:
     assert language.prob_exact((0, 1, PAD)) == 0
 
 
-def test_no_sentences_at_all_are_no_error() -> None:
-    language = Restricted(VARYING, (1, 3))
-    none = language.sample(0, torch.Generator())
-    assert language.log_masked_conditional(none).shape == (0, 2)
-    assert language.log_masked_conditionals(none).shape == (0, 3, 2)
-
-
 def test_mutant_that_does_not_renormalise_is_caught() -> None:
     class Unnormalised(Restricted):
         def log_prob(self, sentences: Tensor) -> Tensor:
@@ -250,12 +235,6 @@ def test_a_length_that_never_occurs_or_holds_no_masked_position_is_refused() -> 
 
     with pytest.raises(ValueError, match=r"expected lengths that reach a masked position, got 1 where \(1,\)"):
         Restricted(Late(("a",), {(0,): 1, (0, 0): 1}), (1, 2))
-
-
-def test_graph_is_the_inner_one() -> None:
-    graph = Restricted(NestedBrackets(4, 1), (4,)).graph()
-    assert graph is not None
-    assert sorted(graph) == [0, 1, 2]
 
 
 def test_closed_form_a_grammar_and_a_markov_chain_restricted_at_any_size() -> None:
