@@ -71,7 +71,6 @@ class Concatenation(Language):
 
     @property
     def starts(self) -> tuple[int, ...]:
-        """The position at which each part begins."""
         return tuple(sum(part.length for part in self.parts[:i]) for i in range(len(self.parts)))
 
     @property

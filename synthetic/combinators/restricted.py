@@ -68,7 +68,6 @@ class Restricted(Restriction):
 
     @property
     def length(self) -> int:
-        """The largest length wanted."""
         return self.lengths[-1]
 
     def wanted(self, sentences: Int64[Tensor, "sentence position"]) -> Bool[Tensor, " sentence"]:

@@ -101,7 +101,6 @@ class Restriction(Changed):
         return log_prob.masked_fill(~self.wanted(sentences), -math.inf)
 
     def prob_exact(self, sentence: tuple[int, ...]) -> Fraction:
-        """Return P(x)/P(A), 0 outside A."""
         row = torch.tensor([sentence])
         if not self.wanted(row)[0]:
             return Fraction(0)
@@ -117,7 +116,6 @@ class Restriction(Changed):
         return self.language.n_candidates
 
     def candidates(self) -> Int64[Tensor, "sentence position"]:
-        """Return the inner candidates in A."""
         rows = self.language.candidates()
         return resized(rows[self.wanted(rows)], self.length)
 

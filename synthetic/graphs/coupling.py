@@ -43,7 +43,6 @@ class MonotoneChain:
     log_odds: Callable[[Int64[Tensor, "position chain"], Incidence], Float[Tensor, "place chain"]]
 
     def to(self, device: torch.device) -> MonotoneChain:
-        """Return the same on a device."""
         return MonotoneChain(self.up.to(device), [around.to(device) for around in self.classes], self.log_odds)
 
     def extremes(self, lanes: int) -> Int64[Tensor, "position two lane"]:

@@ -62,7 +62,6 @@ def run_gibbs(
         classes: the interactions around the positions of each class.
         local_log_weights: the logarithms of p*(v | x_{−t}), up to a constant, for the positions of a class.
         log_weight: the statistic that is watched beside the tokens.
-        n: number of draws.
         sweeps: sweeps of each chain, at least 8.
         generator: source of all randomness; the chains live on its device.
 
@@ -102,7 +101,6 @@ class _Record:
         self._origin: Tensor | None = None
 
     def add(self, part: int, states: Int64[Tensor, "position chain"], log_weight: Float[Tensor, " chain"]) -> None:
-        """Add one sweep."""
         one = torch.ones((), dtype=torch.float64, device=states.device).expand(len(states), 1, states.shape[1])
         self._counts[part].scatter_add_(1, states[:, None], one)
         if self._origin is None:
@@ -112,7 +110,6 @@ class _Record:
         self._moments[part] += torch.stack([off, off.square()])
 
     def r_hat(self) -> float:
-        """Return the largest split R̂."""
         # Indicators are their own squares.
         tokens = (self._counts / self.half).permute(1, 2, 0, 3).flatten(2)
         mean, square = (self._moments / self.half).transpose(0, 1).flatten(1)

@@ -23,7 +23,6 @@ class Slot:
 
     @property
     def size(self) -> int:
-        """Number of places that have this slot."""
         return len(self.weights)
 
 
@@ -45,7 +44,6 @@ class Incidence:
     slots: tuple[Slot, ...]
 
     def to(self, device: torch.device) -> Incidence:
-        """Return the same on a device."""
         if self.positions.device == device:
             return self
         slots = tuple(Slot(slot.weights.to(device), slot.others.to(device)) for slot in self.slots)

@@ -21,13 +21,7 @@ def check_length(length: int) -> None:
 def check_interactions(
     length: int, interactions: Sequence[tuple[int, ...]], weights: Sequence[float | int], size: int | None = None
 ) -> None:
-    """Raise unless the interactions are distinct sets of positions, each with a finite weight.
-
-    Args:
-        length: number of positions T.
-        interactions: tuples of positions.
-        weights: one number each.
-        size: the size that every interaction must have; None for any.
+    """Raise unless the interactions are distinct sets of positions (of one `size`, if given), each with a finite weight.
 
     Raises:
         ValueError: naming the interaction and the remedy.
