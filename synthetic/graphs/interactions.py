@@ -21,7 +21,7 @@ def check_length(length: int) -> None:
 def check_interactions(
     length: int, interactions: Sequence[tuple[int, ...]], weights: Sequence[float | int], size: int | None = None
 ) -> None:
-    """Raise unless the interactions are distinct sets of positions (of one `size`, if given), each with a finite weight.
+    """Raise unless the interactions are distinct sets of positions (of `size`, if given), each with a finite weight.
 
     Raises:
         ValueError: naming the interaction and the remedy.
