@@ -5,9 +5,9 @@
 `tasks`, `sentence_tasks`: downstream tasks, and those whose inputs are sentences of a language
 `closed_form`: pairs, balanced words, nested brackets, tables
 `hmm`, `pcfg`: hidden Markov models, probabilistic context-free grammars
-`graphs`: Ising and parity models
+`graphs`: Ising, Potts and parity models
 `autoregressive`: n-grams of text, and any model that predicts the next token
-`combinators`: mixtures, noise on the masked token
+`combinators`: mixtures, concatenations, noise, restrictions
 `catalogue`: languages by name, in files and as pictures
 `testing`: the conformance suite, an exact oracle, hypothesis strategies
 """

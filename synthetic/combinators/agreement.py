@@ -1,4 +1,4 @@
-"""What a mixture asks of its components: that they agree, and their joint laws of context and token."""
+"""What languages made of others share: agreement of their parts, joint laws, sentences of another size."""
 
 from __future__ import annotations
 
@@ -17,6 +17,27 @@ from synthetic.tokens import PAD, fill, mask
 
 CHUNK = 2**22
 """Tokens of filled-in sentences that are held at once."""
+
+
+class Changed(Language):
+    """A language that changes another one, `language`, but not its vocabulary, sizes, positions and graph."""
+
+    language: Language
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        return self.language.vocabulary
+
+    @property
+    def length(self) -> int:
+        return self.language.length
+
+    @property
+    def masked_positions(self) -> tuple[int, ...]:
+        return self.language.masked_positions
+
+    def graph(self) -> nx.Graph | None:
+        return self.language.graph()
 
 
 def shared_vocabulary(languages: Sequence[Language], what: str) -> tuple[str, ...]:

@@ -8,11 +8,11 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any, ClassVar
 
-import networkx as nx
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from synthetic.combinators.agreement import Changed
 from synthetic.combinators.channels import Channel, FloatChannel, compose, exact_channel, log_through
 from synthetic.enumeration import EnumerationTooLargeError
 from synthetic.language import Language
@@ -20,7 +20,7 @@ from synthetic.tasks import DownstreamTask
 
 
 @dataclass(frozen=True, eq=False)
-class TargetNoise(Language):
+class TargetNoise(Changed):
     """A language whose masked token reaches the learner through a channel K, while the context stays clean.
 
     Sentences are those of the inner language; p*(y | x_{−t}) = Σ_v p*_inner(v | x_{−t}) K(v, y), at any size. A target
@@ -51,18 +51,6 @@ class TargetNoise(Language):
         """
         object.__setattr__(self, "channel", exact_channel(self.channel, self.language.n_tokens))
         object.__setattr__(self, "padded", self.language.padded)
-
-    @property
-    def vocabulary(self) -> tuple[str, ...]:
-        return self.language.vocabulary
-
-    @property
-    def length(self) -> int:
-        return self.language.length
-
-    @property
-    def masked_positions(self) -> tuple[int, ...]:
-        return self.language.masked_positions
 
     @property
     def downstream(self) -> Mapping[str, DownstreamTask]:
@@ -111,9 +99,6 @@ class TargetNoise(Language):
         if all(row == rows[0] for row in rows) and self._certain():
             return float(torch.special.entr(torch.tensor([float(p) for p in rows[0]], dtype=torch.float64)).sum())
         return super().entropy_floor()
-
-    def graph(self) -> nx.Graph | None:
-        return self.language.graph()
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> TargetNoise:

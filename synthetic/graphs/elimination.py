@@ -72,7 +72,7 @@ def elimination_order(n_variables: int, scopes: Sequence[Scope], n_tokens: int, 
         raise TreewidthError(
             f"expected elimination tables of at most {limit} entries, got a graph whose greedy elimination needs "
             f"one of {n_tokens}^{width + 1} or many nearly as large (width >= {width}); conditionals and log_weight "
-            "work at any width"
+            'work at any width, and sampler="coupling" (two tokens, pairs without frustration) or "gibbs" draws'
         )
     return best
 

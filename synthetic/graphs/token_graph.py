@@ -13,30 +13,25 @@ import networkx as nx
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
-from torch.nn.functional import logsigmoid, pad
 
-from synthetic.enumeration import EXACT_ENUMERATION_LIMIT, check_size, normalised_exponentials
-from synthetic.graphs.elimination import EliminationTree, Scope, TreewidthError, moral_graph, total_conditional_entropy
-from synthetic.language import Language
-from synthetic.sentence_tasks import ParityTask, PluralityTask
-from synthetic.tasks import DownstreamTask, check_sample_size
-from synthetic.tokens import signs
+from synthetic.graphs.coupling import MonotoneChain
+from synthetic.graphs.elimination import Scope
+from synthetic.graphs.incidence import Incidence
+from synthetic.graphs.interactions import check_interactions, check_length, interaction_graph
+from synthetic.graphs.markov_field import MarkovField, Sampler
+from synthetic.sentence_tasks import ParityTask
+from synthetic.tasks import DownstreamTask
 
 MAX_ORDER = 6
 """Positions of one interaction above which elimination carries it by running products instead of one table."""
 
-CHUNK = 2**20
-"""Numbers of one intermediate array; longer batches are cut."""
-
 
 @dataclass(frozen=True)
-class TokenGraph(Language):
+class TokenGraph(MarkovField):
     """The language P(x) ∝ exp Σ_e θ_e Π_{i∈e} x_i of signs x ∈ {±1}^T on a hypergraph with edges e.
 
     Token 0 is −1, token 1 is +1; an edge of one position is a field. With the local field
-    h_t = Σ_{e∋t} θ_e Π_{i∈e, i≠t} x_i every conditional is p*(+1 | x_{−t}) = σ(2h_t), exact at any size. log Z, hence
-    `log_prob` and `sample`, needs variable elimination (`synthetic.graphs.elimination`) and a graph of small
-    treewidth; beyond it `log_weight` still gives log P + log Z.
+    h_t = Σ_{e∋t} θ_e Π_{i∈e, i≠t} x_i every conditional is p*(+1 | x_{−t}) = σ(2h_t).
 
     Source: ours; the paper's synthetic language without noise is a special case of its kind (second-hand).
 
@@ -45,6 +40,7 @@ class TokenGraph(Language):
         interactions: the edges e, distinct sets of positions 0 … T−1.
         weights: θ_e, finite, in the same order.
         masked_positions: those that the task masks; () for all.
+        sampler: how `sample` draws; see `MarkovField`.
 
     >>> chain = TokenGraph(3, ((0, 1), (1, 2)), (0.5, 0.5))
     >>> chain.masked_conditional(torch.tensor([[1, -1, 1], [1, -1, 0]]))
@@ -58,6 +54,7 @@ class TokenGraph(Language):
     interactions: tuple[Scope, ...]
     weights: tuple[float | int, ...]
     masked_positions: tuple[int, ...] = ()
+    sampler: Sampler = "exact"
 
     def __post_init__(self) -> None:
         """Check the parameters.
@@ -65,29 +62,9 @@ class TokenGraph(Language):
         Raises:
             ValueError: on a position out of range or repeated, a repeated edge, or a weight that is not finite.
         """
-        if self.T < 1:
-            raise ValueError(f"expected a length >= 1, got {self.T}; a sentence has at least one token")
-        if len(self.weights) != len(self.interactions):
-            raise ValueError(
-                f"expected one weight for each of {len(self.interactions)} interactions, got {len(self.weights)}; "
-                "give them in the same order"
-            )
-        seen: set[frozenset[int]] = set()
-        for edge, weight in zip(self.interactions, self.weights, strict=True):
-            if not edge or not self._distinct(edge):
-                raise ValueError(
-                    f"expected distinct positions 0..{self.T - 1} in an interaction, got {edge}; it holds at least one"
-                )
-            if frozenset(edge) in seen:
-                raise ValueError(f"expected each interaction once, got {edge} again; add up the weights")
-            if not math.isfinite(weight):
-                raise ValueError(f"expected finite weights, got {weight} on {edge}; a large one excludes as well")
-            seen.add(frozenset(edge))
-        object.__setattr__(self, "masked_positions", tuple(self.masked_positions) or tuple(range(self.T)))
-        if not self._distinct(self.masked_positions):
-            raise ValueError(
-                f"expected distinct masked positions among 0..{self.T - 1}, got {self.masked_positions}; () masks all"
-            )
+        check_length(self.T)
+        check_interactions(self.T, self.interactions, self.weights)
+        self._check_field()
 
     @property
     def length(self) -> int:
@@ -96,138 +73,53 @@ class TokenGraph(Language):
     @property
     def downstream(self) -> Mapping[str, DownstreamTask]:
         """The tasks `plurality`, the majority sign, and `parity-of-…`, of the strongest interaction where visible."""
-        hidden = self.masked_positions if len(self.masked_positions) < self.T else ()
-        tasks: list[DownstreamTask] = [PluralityTask(self, hidden=hidden)]
-        shown = [tuple(sorted(set(edge) - set(hidden))) for edge in self.interactions]
-        pairs = [(abs(w), edge) for w, edge in zip(self.weights, shown, strict=True) if w and len(edge) > 1]
-        if pairs:
-            tasks.append(ParityTask(self, max(pairs, key=lambda pair: pair[0])[1], hidden=hidden))
-        return {task.name: task for task in tasks}
+        tasks = dict(super().downstream)
+        strongest = 0.0
+        best: tuple[int, ...] = ()
+        for edge, weight in zip(self.interactions, self.weights, strict=True):
+            shown = tuple(sorted(set(edge) - set(self.hidden)))
+            if len(shown) > 1 and abs(weight) > strongest:
+                strongest, best = float(abs(weight)), shown
+        if best:
+            task = ParityTask(self, best, hidden=self.hidden)
+            tasks[task.name] = task
+        return tasks
 
     def graph(self) -> nx.Graph:
-        """Return positions (group 0), pairs as edges, larger interactions as nodes of group 1 with edges to theirs.
+        """Return the positions, joined by pairs; larger interactions are nodes of group 1 joined to their positions."""
+        return interaction_graph(self.length, self.interactions, self.weights)
 
-        An edge has `weight` |θ|/max |θ| and the label θ; a position's `weight` is the same for its field, if it has
-        one.
+    def gauge(self) -> tuple[int, ...] | None:
+        """Return signs s with θ_ij s_i s_j ≥ 0 on all pairs; None if there are none or larger interactions act.
+
+        They exist when no cycle is frustrated: for couplings ≥ 0, for any couplings on a forest or, all negative, on a
+        bipartite graph.
         """
-        graph = nx.Graph()
-        top = max(map(abs, self.weights), default=0.0) or 1.0
-        for t in range(self.T):
-            graph.add_node(t, label=str(t), group=0)
-        for edge, weight in zip(self.interactions, self.weights, strict=True):
-            share, label = abs(weight) / top, f"{weight:+.3g}"
-            if len(edge) == 1:
-                graph.nodes[edge[0]].update(weight=share, label=f"{edge[0]}: {label}")
-            elif len(edge) == 2:
-                graph.add_edge(*edge, weight=share, label=label)
-            else:
-                graph.add_node(edge, label=label, weight=share, group=1)
-                graph.add_edges_from(((i, edge) for i in edge), weight=share)
-        return graph
-
-    @property
-    def log_partition(self) -> float:
-        """Log Z in nats; exact to float64 rounding. TreewidthError if the treewidth is too large."""
-        return self._ceiling + self._tree.log_partition
-
-    def log_weight(self, sentences: Int64[Tensor, "sentence position"]) -> Float[Tensor, " sentence"]:
-        """Return log P(x) + log Z = Σ_e θ_e Π_{i∈e} x_i in nats, at any treewidth."""
-        self.check_sentences(sentences)
-        return self._ceiling + self._deficits(sentences)
-
-    def log_prob(self, sentences: Int64[Tensor, "sentence position"]) -> Float[Tensor, " sentence"]:
-        """Return the log-probability; TreewidthError if the treewidth is too large for log Z."""
-        self.check_sentences(sentences)
-        return self._deficits(sentences) - self._tree.log_partition
-
-    def prob_exact(self, sentence: tuple[int, ...]) -> Fraction:
-        """Return P(x) with each weight to 60 digits, normalised over all sentences as Fractions.
-
-        EnumerationTooLargeError above EXACT_ENUMERATION_LIMIT sentences.
-        """
-        if sentence not in self._exact_law:
-            self.check_sentences(torch.tensor([sentence]))
-        return self._exact_law[sentence]
-
-    def log_masked_conditional(self, contexts: Int64[Tensor, "context position"]) -> Float[Tensor, "context token"]:
-        """Return log p*(y | x_{−t}) from the interactions around t; exact to float64 rounding at any treewidth."""
-        positions = self.check_contexts(contexts)
-        weights, others = (part.to(contexts.device)[positions] for part in self._around)
-        spins = pad(signs(contexts), (0, 1), value=1.0)
-        product = spins.gather(1, others.flatten(1)).reshape(others.shape).prod(2)
-        return _law((weights * product).sum(1))
-
-    def log_masked_conditionals(
-        self, sentences: Int64[Tensor, "sentence position"]
-    ) -> Float[Tensor, "sentence position token"]:
-        """Return log p*(y | x_{−t}) for every position in one pass; exact to float64 rounding at any treewidth."""
-        self.check_sentences(sentences)
-        weights, others = (part.to(sentences.device) for part in self._around)
-        fields = []
-        for rows in torch.split(sentences, max(1, CHUNK // max(1, others.numel()))):
-            product = pad(signs(rows), (0, 1), value=1.0)[:, others].prod(3)
-            fields.append((weights * product).sum(2))
-        return _law(torch.cat(fields))
-
-    def sample(
-        self, n: int, generator: torch.Generator, device: torch.device | str | None = None
-    ) -> Int64[Tensor, "sentence position"]:
-        """Draw n independent sentences exactly, by elimination; TreewidthError if the treewidth is too large."""
-        check_sample_size(n)
-        return self._tree.sample(n, generator)[:, : self.T].contiguous().to(device or generator.device)
-
-    def entropy_floor(self) -> float:
-        """Return L* in nats, exactly: E H(p*(· | x_{−t})) over the law of the positions that share an edge with t.
-
-        That law comes from elimination on the graph in which t and its neighbours form a clique: for all t in one, or
-        for half of them at a time where that is too wide. Where even one t is too wide, by enumeration:
-        EnumerationTooLargeError above ENUMERATION_LIMIT candidate contexts.
-        """
-        near = moral_graph(self.T, self.interactions)
-        blankets = [(*sorted(near[t]), t) for t in self.masked_positions]
-        try:
-            return total_conditional_entropy(self._eliminate, blankets) / len(blankets)
-        except TreewidthError:
-            return super().entropy_floor()
+        active = [(edge, w) for edge, w in zip(self.interactions, self.weights, strict=True) if w and len(edge) > 1]
+        if any(len(edge) > 2 for edge, _ in active):
+            return None
+        pairs = nx.Graph()
+        pairs.add_nodes_from(range(self.length))
+        pairs.add_edges_from((i, j, {"sign": 1 if w > 0 else -1}) for (i, j), w in active)
+        sign: dict[int, int] = {}
+        for component in nx.connected_components(pairs):
+            root = min(component)
+            sign[root] = 1
+            for i, j in nx.bfs_edges(pairs, root):
+                sign[j] = sign[i] * pairs.edges[i, j]["sign"]
+        balanced = all(sign[i] * sign[j] == data["sign"] for i, j, data in pairs.edges(data=True))
+        return tuple(sign[t] for t in range(self.length)) if balanced else None
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> TokenGraph:
         interactions = tuple(tuple(edge) for edge in state["interactions"])
-        return cls(state["T"], interactions, tuple(state["weights"]), tuple(state["masked_positions"]))
+        lists = {name: tuple(state[name]) for name in ("weights", "masked_positions")}
+        return cls(**{**state, **lists, "interactions": interactions})
 
-    def _distinct(self, positions: Sequence[int]) -> bool:
-        return set(positions) <= set(range(self.T)) and len(set(positions)) == len(positions)
+    def _interactions(self) -> tuple[Sequence[Scope], Sequence[float | int]]:
+        return self.interactions, self.weights
 
-    @cached_property
-    def _around(self) -> tuple[Float[Tensor, "position term"], Int64[Tensor, "position term other"]]:
-        """The weights of the interactions around each position and the others in them, filled up with 0 and T."""
-        around: list[list[tuple[float, list[int]]]] = [[] for _ in range(self.T)]
-        for edge, weight in zip(self.interactions, self.weights, strict=True):
-            for t in edge:
-                around[t].append((float(weight), [i for i in edge if i != t]))
-        terms, depth = max(1, *map(len, around)), max(map(len, self.interactions), default=1)
-        weights = torch.zeros(self.T, terms, dtype=torch.float64)
-        others = torch.full((self.T, terms, depth), self.T, dtype=torch.int64)
-        for t, row in enumerate(around):
-            for k, (weight, rest) in enumerate(row):
-                weights[t, k] = weight
-                others[t, k, : len(rest)] = torch.tensor(rest, dtype=torch.int64)
-        return weights, others
-
-    @property
-    def _ceiling(self) -> float:
-        """The sum of the terms' largest values."""
-        return float(sum(map(abs, self.weights)))
-
-    def _deficits(self, sentences: Int64[Tensor, "sentence position"]) -> Float[Tensor, " sentence"]:
-        """Return log weight − ceiling ≤ 0, each term less its largest value, so that likely sentences keep digits."""
-        spins = signs(sentences)
-        found = torch.zeros(len(sentences), dtype=torch.float64, device=sentences.device)
-        for edge, weight in zip(self.interactions, self.weights, strict=True):
-            found += weight * spins[:, list(edge)].prod(1) - abs(weight)
-        return found
-
-    def _eliminate(self, extra: Sequence[Scope]) -> EliminationTree:
+    def _tables(self) -> tuple[int, list[Scope], list[Tensor]]:
         n_variables, scopes, tables = self.T, [], []
         for edge, weight in zip(self.interactions, self.weights, strict=True):
             rest = edge
@@ -239,32 +131,83 @@ class TokenGraph(Language):
                 n_variables += 1
             scopes.append(rest)
             tables.append(weight * _parity(len(rest)) - abs(weight))
-        return EliminationTree(n_variables, self.n_tokens, scopes, tables, extra)
+        return n_variables, scopes, tables
+
+    @property
+    def _ceiling(self) -> float:
+        return float(sum(map(abs, self.weights)))
 
     @cached_property
-    def _tree(self) -> EliminationTree:
-        return self._eliminate(())
+    def _edges(self) -> tuple[Int64[Tensor, "other edge"], Float[Tensor, " edge"]]:
+        """The positions of every edge, filled up with T, and the weights."""
+        depth = max(map(len, self.interactions), default=1)
+        rows = [[*edge, *[self.length] * (depth - len(edge))] for edge in self.interactions]
+        table = torch.tensor(rows, dtype=torch.int64).reshape(-1, depth).T.contiguous()
+        return table, torch.tensor(self.weights, dtype=torch.float64)
 
-    @cached_property
-    def _exact_law(self) -> dict[tuple[int, ...], Fraction]:
-        check_size(self.n_candidates, EXACT_ENUMERATION_LIMIT, "candidate sentences with exact probabilities")
-        return normalised_exponentials(
-            {
-                row: sum(
-                    (
-                        -Fraction(weight) if sum(row[i] == 0 for i in edge) % 2 else Fraction(weight)
-                        for edge, weight in zip(self.interactions, self.weights, strict=True)
-                    ),
-                    Fraction(0),
-                )
-                for row in map(tuple, self.candidates().tolist())
-            }
-        )
+    def _deficits(self, states: Int64[Tensor, "position sentence"]) -> Float[Tensor, " sentence"]:
+        table, weights = (part.to(states.device) for part in self._edges)
+        spins = _padded(states)
+        product = spins[table[0]]
+        for row in table[1:]:
+            product *= spins[row]
+        return (weights[:, None] * product - weights.abs()[:, None]).sum(0)
+
+    def _local_log_weights(
+        self, states: Int64[Tensor, "position sentence"], around: Incidence
+    ) -> Float[Tensor, "place token sentence"]:
+        field = self._local_field(states, around)
+        return torch.stack([-field, field], 1)
+
+    def _local_field(
+        self, states: Int64[Tensor, "position sentence"], around: Incidence
+    ) -> Float[Tensor, "place sentence"]:
+        spins = _padded(states)
+        field = spins.new_zeros((len(around.positions), states.shape[1]))
+        for slot in around.slots:
+            product = spins[slot.others[0]]
+            for others in slot.others[1:]:
+                product *= spins[others]
+            if slot.weights.shape[1] == 1:
+                field[: slot.size].addcmul_(slot.weights, product[:, 0])
+            else:
+                field[: slot.size] += (slot.weights[:, :, None] * product).sum(1)
+        return field
+
+    def _log_weights_at(
+        self, contexts: Int64[Tensor, "context position"], positions: Int64[Tensor, " context"], around: Incidence
+    ) -> Float[Tensor, "context token"]:
+        place = around.place[positions]
+        field = torch.zeros(len(contexts), dtype=torch.float64, device=contexts.device)
+        for slot in around.slots:
+            rows = (place < slot.size).nonzero()[:, 0]
+            at = place[rows]
+            terms = slot.weights[at]
+            for others in slot.others:
+                other = others[at]
+                spin = 2 * contexts[rows[:, None], other.clamp(max=self.T - 1)] - 1
+                terms = terms * torch.where(other < self.T, spin, 1)
+            field[rows] += terms.sum(1)
+        return torch.stack([-field, field], 1)
+
+    def _exponent_exact(self, sentence: tuple[int, ...]) -> Fraction:
+        total = Fraction(0)
+        for edge, weight in zip(self.interactions, self.weights, strict=True):
+            odd_downs = sum(sentence[i] == 0 for i in edge) % 2
+            total += -Fraction(weight) if odd_downs else Fraction(weight)
+        return total
+
+    def _monotone_chain(self) -> MonotoneChain | None:
+        gauge = self.gauge()
+        if gauge is None:
+            return None
+        up = torch.tensor([(1 + s) // 2 for s in gauge], dtype=torch.int64)
+        return MonotoneChain(up, self._classes, lambda states, around: 2 * self._local_field(states, around))
 
 
-def _law(field: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch token"]:
-    """Return (log σ(−2h), log σ(2h))."""
-    return logsigmoid(torch.stack([-2 * field, 2 * field], -1))
+def _padded(states: Int64[Tensor, "position sentence"]) -> Float[Tensor, "position_and_none sentence"]:
+    """Return signs with a last row of ones, the value of no position."""
+    return torch.nn.functional.pad((2 * states - 1).to(torch.float64), (0, 0, 0, 1), value=1.0)
 
 
 def _parity(size: int) -> Float[Tensor, "..."]:

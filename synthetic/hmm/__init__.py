@@ -2,11 +2,14 @@
 
 `language`: the model `HMM`
 `random`: random models, by default of the paper's size
-`tasks`: what a sentence says about a hidden state
+`mixture`: several models as one
+`tasks`: what a sentence says about its hidden states
+`chains`: stationary law, reversal and picture of the hidden chain
 `inference`, `exact`: how it is computed, in float64 and in Fractions
 """
 
 from synthetic.hmm.language import HMM
+from synthetic.hmm.mixture import mixture_of_hmms
 from synthetic.hmm.random import block_hmm, dirichlet_hmm, sticky_hmm
 
-__all__ = ["HMM", "block_hmm", "dirichlet_hmm", "sticky_hmm"]
+__all__ = ["HMM", "block_hmm", "dirichlet_hmm", "mixture_of_hmms", "sticky_hmm"]

@@ -118,6 +118,27 @@ def check_names(names: tuple[str, ...], n_tokens: int) -> None:
         )
 
 
+def check_groups(groups: tuple[int, ...], transition: Float[Tensor, "state state"]) -> None:
+    """Raise unless the groups are components 0 … K−1 that no transition leaves.
+
+    Raises:
+        ValueError: naming what is missing or the transition that leaves its component.
+    """
+    if len(groups) != len(transition) or set(groups) != set(range(1 + max(groups))):
+        raise ValueError(
+            f"expected a group 0..K-1 for each of {len(transition)} states, every number used, got {groups}; "
+            "number the components without gaps"
+        )
+    group = transition.new_tensor(groups)
+    leaving = (transition > 0) & (group[:, None] != group[None, :])
+    if leaving.any():
+        state, to = leaving.nonzero()[0].tolist()
+        raise ValueError(
+            f"expected transitions that stay in their group, got {float(transition[state, to])} from state {state} "
+            f"to state {to}; leave out groups unless the model is a mixture"
+        )
+
+
 def check_positions(positions: tuple[int, ...], longest: int) -> None:
     """Raise unless the positions, counted from 1, are different and reached by some sentence.
 

@@ -101,12 +101,14 @@ class HiddenMarkovInference(Language):
         emission: E, state × token.
         start: law of the first state.
         lengths: the fixed length, or the law of the lengths of a `padded` language.
+        groups: mixture component of each state, if the model is a mixture.
     """
 
     transition: Float[Tensor, "..."]
     emission: Float[Tensor, "..."]
     start: Float[Tensor, "..."]
     lengths: int | Float[Tensor, "..."]
+    groups: tuple[int, ...] | None
 
     @property
     def longest(self) -> int:

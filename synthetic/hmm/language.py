@@ -13,11 +13,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from synthetic.hmm.checks import check_names, check_parameters, check_positions, normalise_rows
-from synthetic.hmm.exact import ExactLaw
+from synthetic.hmm.chains import chain_graph, reversed_transition, stationary_law
+from synthetic.hmm.checks import check_groups, check_names, check_parameters, check_positions, normalise_rows
+from synthetic.hmm.exact import ExactLaw, Support
 from synthetic.hmm.inference import HiddenMarkovInference
 from synthetic.hmm.sampling import HMMSampler
-from synthetic.hmm.tasks import HiddenStateTask, default_positions
+from synthetic.hmm.tasks import HiddenStateTask, MixtureComponentTask, default_positions
 from synthetic.tasks import DownstreamTask, check_sample_size
 
 
@@ -41,6 +42,7 @@ class HMM(HiddenMarkovInference):
         start: law of the first state.
         lengths: the fixed length T, or the probabilities λ(1), …, λ(T) of the lengths.
         vocabulary: the tokens' names; w0, w1, … by default.
+        groups: mixture component of each state, 0 … K−1, in a model whose transitions never leave a component.
         state_positions: positions, counted from 1, whose hidden state is a downstream task; by default the paper's 6
             and 10 as far as sentences reach them, else the middle.
 
@@ -58,6 +60,7 @@ class HMM(HiddenMarkovInference):
     start: Float[Tensor, "..."]
     lengths: int | Float[Tensor, "..."]
     vocabulary: tuple[str, ...] = ()
+    groups: tuple[int, ...] | None = None
     state_positions: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -69,6 +72,8 @@ class HMM(HiddenMarkovInference):
         object.__setattr__(self, "padded", isinstance(self.lengths, Tensor))
         object.__setattr__(self, "vocabulary", self.vocabulary or tuple(f"w{v}" for v in range(n_tokens)))
         check_names(self.vocabulary, n_tokens)
+        if self.groups is not None:
+            check_groups(self.groups, self.transition)
         check_positions(self.state_positions or (), self.longest)
 
     @classmethod
@@ -104,8 +109,11 @@ class HMM(HiddenMarkovInference):
 
     @property
     def downstream(self) -> Mapping[str, DownstreamTask]:
+        """The tasks `hidden-state-at-t` for each of `state_positions`, and `mixture-component` if there are groups."""
         positions = default_positions(self) if self.state_positions is None else self.state_positions
-        tasks = [HiddenStateTask(self, t) for t in positions]
+        tasks: list[DownstreamTask] = [HiddenStateTask(self, t) for t in positions]
+        if self.groups is not None:
+            tasks.append(MixtureComponentTask(self))
         return {task.name: task for task in tasks}
 
     def reaching(self, position: int) -> HMM:
@@ -119,6 +127,15 @@ class HMM(HiddenMarkovInference):
         """Return P(x) of the parameters as they are, by the forward recursion in Fractions."""
         return self._exact.prob(sentence)
 
+    @property
+    def n_candidates(self) -> int:
+        """Number of possible sentences; of all strings where there are too many to count (beyond 2^53)."""
+        return super().n_candidates if self._support.size is None else self._support.size
+
+    def candidates(self) -> Int64[Tensor, "sentence position"]:
+        """Return the possible sentences, the shorter ones first."""
+        return super().candidates() if self._support.size is None else self._support.sentences()
+
     def sample(
         self, n: int, generator: torch.Generator, device: torch.device | str | None = None
     ) -> Int64[Tensor, "sentence position"]:
@@ -126,22 +143,26 @@ class HMM(HiddenMarkovInference):
         check_sample_size(n)
         return self._sampler.sample(n, generator, device or generator.device)
 
-    def graph(self) -> nx.DiGraph:
-        """Return the hidden chain: its states, and the transitions at least as likely as 1/S.
+    def length_law(self) -> dict[int, float]:
+        """Return Pr(length = ℓ) for every ℓ of positive probability."""
+        if not isinstance(self.lengths, Tensor):
+            return {self.length: 1.0}
+        return {length: prob for length, prob in enumerate(self.lengths.tolist(), start=1) if prob > 0}
 
-        A node's weight is its mean occupation over the first T positions relative to the greatest one; an edge's
-        weight is the transition probability.
+    def stationary_start(self) -> Float[Tensor, " state"]:
+        """Return the stationary law π = πA of the states, to be used as `start`; see `stationary_law`."""
+        return stationary_law(self.transition)
+
+    def reversed(self) -> HMM:
+        """Return the law of the sentences read backwards: transitions Ā(s', s) = π(s) A(s, s') / π(s'), π the start.
+
+        A state that is never visited gets a loop. Raises StationaryError unless the start is stationary (1e-12).
         """
-        law, occupation = self.start, self.start.clone()
-        for _ in range(self.length - 1):
-            law = law @ self.transition
-            occupation += law
-        graph = nx.DiGraph()
-        for state, weight in enumerate((occupation / occupation.max()).tolist()):
-            graph.add_node(state, label=f"s{state}", weight=weight, group=0)
-        for state, to in (self.transition >= 1 / self.n_states).nonzero().tolist():
-            graph.add_edge(state, to, weight=min(1.0, float(self.transition[state, to])))
-        return graph
+        return replace(self, transition=reversed_transition(self.transition, self.start))
+
+    def graph(self) -> nx.DiGraph:
+        """Return the hidden chain, see `chain_graph`; a node's group is its mixture component."""
+        return chain_graph(self.transition, self.start, self.length, self.groups)
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> HMM:
@@ -159,3 +180,7 @@ class HMM(HiddenMarkovInference):
     @cached_property
     def _exact(self) -> ExactLaw:
         return ExactLaw(self.transition, self.emission, self.start, self.lengths)
+
+    @cached_property
+    def _support(self) -> Support:
+        return Support(self.transition, self.emission, self.start, self.lengths)

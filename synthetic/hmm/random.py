@@ -81,7 +81,8 @@ def block_hmm(
 
     With D the Dirichlet transitions, A ∝ (1 − leave) · D inside the block + leave · D overall, row by row, each part
     normalised first: `leave` in [0, 1] is the probability of a step that ignores the blocks, which are of nearly equal
-    size. With leave = 0 the model is a mixture of its blocks. Other arguments and errors: `dirichlet_hmm`.
+    size. With leave = 0 the model is a mixture of its blocks, and they are its `groups`. Other arguments and errors:
+    `dirichlet_hmm`.
 
     Raises:
         ValueError: if `leave` is no probability, or there are fewer states than blocks.
@@ -94,7 +95,8 @@ def block_hmm(
     # A row so sparse that nothing of it lies in its block gets an even chance there.
     inside = transition.clamp(min=torch.finfo(torch.float64).tiny) * (block[:, None] == block[None, :])
     within = inside / inside.sum(1, keepdim=True)
-    return HMM.normalised((1 - leave) * within + leave * transition, emission, start, lengths)
+    groups = tuple(block.tolist()) if leave == 0 else None
+    return HMM.normalised((1 - leave) * within + leave * transition, emission, start, lengths, groups=groups)
 
 
 def _rows(

@@ -1,8 +1,9 @@
-"""The downstream task of hidden Markov languages: what a sentence says about a hidden state."""
+"""Downstream tasks of hidden Markov languages: what a sentence says about its hidden states."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -57,3 +58,41 @@ class HiddenStateTask(SentenceTask):
     @property
     def source(self) -> Language:
         return self.language.reaching(self.position)
+
+
+@dataclass(frozen=True)
+class MixtureComponentTask(SentenceTask):
+    """Tell the most probable component of a mixture, argmax_k Σ_{s in k} Pr(s_1 = s | x), from the sentence x.
+
+    Of near-equal components the smallest (`first_of_best`). Inputs are sentences of the language. Source: ours.
+
+    Attributes:
+        language: a hidden Markov language with `groups`.
+    """
+
+    name: ClassVar[str] = "mixture-component"
+    language: HiddenMarkovInference
+
+    def __post_init__(self) -> None:
+        """Check that there are components.
+
+        Raises:
+            ValueError: if the language has no `groups`.
+        """
+        if self.language.groups is None:
+            raise ValueError(
+                f"expected a language with groups, got {self.language!r}; build it with mixture_of_hmms(components, "
+                "weights), or give the component of each state as groups"
+            )
+
+    @property
+    def label_values(self) -> tuple[float, ...]:
+        return tuple(map(float, range(1 + max(self.language.groups or (0,)))))
+
+    def label(self, inputs: Int64[Tensor, "example position"]) -> Float[Tensor, " example"]:
+        """Return the most probable component; ImpossibleContextError for a sentence of probability zero."""
+        at = torch.zeros(len(inputs), dtype=torch.int64, device=inputs.device)
+        states = self.language.state_posterior_at(inputs, at)
+        groups = torch.tensor(self.language.groups, device=inputs.device)
+        prob = states.new_zeros((len(inputs), len(self.label_values))).index_add(1, groups, states)
+        return first_of_best(prob.log()).to(torch.float64)

@@ -4,7 +4,8 @@
 `grammar`: the rules and their checks
 `random`: random grammars, layered or recursive
 `files`: grammars as text
-`tasks`: which symbol stands over the sentence or its first tokens
+`analysis`: termination, expected size, entropy
+`tasks`: which symbol stands over the sentence or a span of it
 """
 
 from synthetic.pcfg.files import read_plain, write_plain

@@ -22,7 +22,7 @@ from synthetic.pcfg.lengths import LengthLaw, start_lengths_exact
 from synthetic.pcfg.parser import Parser
 from synthetic.pcfg.rules import NormalForm, derivable_widths, normal_form, useful_widths
 from synthetic.pcfg.sampling import Sampler
-from synthetic.pcfg.tasks import FirstTask, RootTask
+from synthetic.pcfg.tasks import RootTask, SpanTask
 from synthetic.tasks import DownstreamTask, check_sample_size
 from synthetic.tokens import PAD, mask
 
@@ -102,10 +102,20 @@ class PCFG(Language):
     @property
     def downstream(self) -> Mapping[str, DownstreamTask]:
         """The tasks `root` (if the start symbol has unary rules), `first-4` and `first-2`, by inside probability."""
-        tasks: list[DownstreamTask] = [FirstTask(self, self.bottom_up_parser, n) for n in (4, 2) if n <= self.T]
+        tasks: list[DownstreamTask] = [self.span_task(0, stop) for stop in (4, 2) if stop <= self.T]
         if len(self.grammar.unary):
-            tasks.insert(0, RootTask(self, self.bottom_up_parser, self.grammar.unary))
+            tasks.insert(0, self.root_task())
         return {task.name: task for task in tasks}
+
+    def root_task(self, *, posterior: bool = False) -> RootTask:
+        """Return the task to tell the symbol A of the first rule S → A, by inside or posterior probability."""
+        return RootTask(self, self.bottom_up_parser, self.grammar.unary, self.grammar.unary_prob, posterior)
+
+    def span_task(self, start: int, stop: int, *, posterior: bool = False) -> SpanTask:
+        """Return the task to tell the nonterminal, other than S, over tokens start … stop − 1."""
+        return SpanTask(
+            self, self.bottom_up_parser, self.grammar.unary, self.grammar.unary_prob, posterior, start, stop
+        )
 
     def log_prob(self, sentences: Int64[Tensor, "sentence position"]) -> Float[Tensor, " sentence"]:
         """Return log of the inside probability of S over the sentence, less log Z."""
@@ -151,6 +161,26 @@ class PCFG(Language):
         check_sample_size(n)
         lengths = self._sampler.draw_lengths(n, self.lengths.prob, generator) + self.lengths.lengths[0]
         return self._sampler.draw(lengths, self.T, generator).to(device or generator.device)
+
+    def length_law(self) -> dict[int, float]:
+        """Return Pr(length = ℓ) for every ℓ of positive probability; exact to float64 rounding."""
+        law = zip(self.lengths.lengths, self.lengths.prob.tolist(), strict=True)
+        return {length: prob for length, prob in law if prob > 0}
+
+    def sample_length(
+        self, n: int, length: int, generator: torch.Generator, device: torch.device | str | None = None
+    ) -> Int64[Tensor, "sentence position"]:
+        """Draw n sentences given that they have `length` tokens, exactly; rows are padded to T.
+
+        Raises:
+            ValueError: if n is negative, or no sentence of the language has that length.
+        """
+        check_sample_size(n)
+        possible = list(self.length_law())
+        if length not in possible:
+            raise ValueError(f"expected a length among {possible}, got {length}; other lengths have no sentence")
+        wanted = torch.full((n,), length, dtype=torch.int64, device=generator.device)
+        return self._sampler.draw(wanted, self.T, generator).to(device or generator.device)
 
     def graph(self) -> nx.DiGraph:
         """Return the nonterminals, joined from parent to child, weighted by expected use in a sentence."""

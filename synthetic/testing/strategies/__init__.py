@@ -20,9 +20,16 @@ from synthetic.testing.strategies.basic import (
     pair_languages,
     table_languages,
 )
-from synthetic.testing.strategies.combined import channels, mixture_languages, target_noise_languages
+from synthetic.testing.strategies.combined import (
+    channels,
+    concatenation_languages,
+    mixture_languages,
+    restricted_languages,
+    target_noise_languages,
+    token_noise_languages,
+)
 from synthetic.testing.strategies.grammars import grammars, pcfg_languages
-from synthetic.testing.strategies.graphs import token_graph_languages
+from synthetic.testing.strategies.graphs import potts_languages, token_graph_languages
 from synthetic.testing.strategies.hidden_markov import hmm_languages
 from synthetic.testing.strategies.text import ngram_languages
 from synthetic.tokens import mask
@@ -30,6 +37,7 @@ from synthetic.tokens import mask
 __all__ = [
     "bracket_languages",
     "channels",
+    "concatenation_languages",
     "contexts",
     "grammars",
     "hmm_languages",
@@ -40,9 +48,12 @@ __all__ = [
     "noise_parameters",
     "pair_languages",
     "pcfg_languages",
+    "potts_languages",
+    "restricted_languages",
     "table_languages",
     "target_noise_languages",
     "token_graph_languages",
+    "token_noise_languages",
 ]
 
 

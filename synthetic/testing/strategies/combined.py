@@ -1,4 +1,4 @@
-"""Languages made of others: mixtures, and noise on the target."""
+"""Languages made of others: mixtures, concatenations, noise and restrictions."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from synthetic.closed_form import BracketLanguage, PairLanguage
-from synthetic.combinators import Mixture, TargetNoise
+from synthetic.closed_form import BracketLanguage, PairLanguage, TableLanguage
+from synthetic.combinators import Concatenation, Mixture, Restricted, TargetNoise, TokenNoise
 from synthetic.combinators.channels import Channel
 from synthetic.language import Language
 from synthetic.testing.strategies.basic import (
     bracket_languages,
     nested_brackets_languages,
     noise_parameters,
+    pair_languages,
     table_languages,
     tables_of,
 )
@@ -47,6 +48,14 @@ def mixture_languages() -> st.SearchStrategy[Mixture]:
     )
 
 
+def concatenation_languages() -> st.SearchStrategy[Concatenation]:
+    """Draw a table of fixed length followed by one of any lengths, over the same tokens."""
+    shapes = st.tuples(st.integers(1, 3), st.integers(1, 2), st.integers(1, 2), st.booleans())
+    return shapes.flatmap(
+        lambda shape: st.tuples(tables_of(shape[0], shape[1], False), tables_of(shape[0], shape[2], shape[3]))
+    ).map(steady(Concatenation))
+
+
 def target_noise_languages() -> st.SearchStrategy[TargetNoise]:
     """Draw a small language, perhaps with a target channel of its own, and noise on its target."""
     inner: st.SearchStrategy[Language] = st.one_of(
@@ -55,6 +64,25 @@ def target_noise_languages() -> st.SearchStrategy[TargetNoise]:
     return inner.flatmap(
         steady(lambda language: channels(language.n_tokens).map(steady(lambda k: TargetNoise(language, k))))
     )
+
+
+def token_noise_languages() -> st.SearchStrategy[TokenNoise]:
+    """Draw a small language and noise on all its tokens."""
+    inner: st.SearchStrategy[Language] = st.one_of(table_languages(3, 3), pair_languages(3))
+    return inner.flatmap(
+        steady(lambda language: channels(language.n_tokens).map(steady(lambda k: TokenNoise(language, k))))
+    )
+
+
+def restricted_languages() -> st.SearchStrategy[Restricted]:
+    """Draw a table and some of the lengths of its sentences."""
+
+    def restricted(language: TableLanguage) -> st.SearchStrategy[Restricted]:
+        lengths = sorted(set((language.candidates() >= 0).sum(1).tolist()))
+        wanted = st.lists(st.sampled_from(lengths), min_size=1, unique=True)
+        return wanted.map(steady(lambda sizes: Restricted(language, sizes)))
+
+    return table_languages().flatmap(steady(restricted))
 
 
 def _lists(components: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Language]]:

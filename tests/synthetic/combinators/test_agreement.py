@@ -1,18 +1,36 @@
 """Combinators together: probabilities far below float64 against Fractions, files of nested languages, graphs."""
 
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 import networkx as nx
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from synthetic import PAD, Language
 from synthetic.catalogue import load, save
 from synthetic.closed_form import NestedBrackets, TableLanguage
-from synthetic.combinators import Mixture, TargetNoise, symmetric_channel
+from synthetic.combinators import (
+    Concatenation,
+    Mixture,
+    Restricted,
+    Satisfying,
+    TargetNoise,
+    TokenNoise,
+    symmetric_channel,
+)
 from synthetic.combinators.agreement import resized, side_by_side
 from synthetic.testing import conformance
+from synthetic.testing.strategies import (
+    concatenation_languages,
+    mixture_languages,
+    restricted_languages,
+    target_noise_languages,
+    token_noise_languages,
+)
 
 TINY = Fraction(1, 10**200)
 ABC = ("a", "b", "c")
@@ -22,23 +40,66 @@ THIRD, HALF = Fraction(1, 3), Fraction(1, 2)
 CHANNEL = ((1 - TINY, TINY, Fraction(0)), (THIRD, THIRD, THIRD), (TINY**2, HALF, HALF - TINY**2))
 
 
-@pytest.mark.parametrize(
-    "language",
-    [
-        Mixture((ONE, TWO), (HALF, HALF)),
-        Mixture((ONE, TWO), (1 - TINY, TINY)),
-        Mixture((TargetNoise(ONE, CHANNEL), TargetNoise(TWO, CHANNEL)), (THIRD, 1 - THIRD)),
-        TargetNoise(TargetNoise(TWO, CHANNEL), CHANNEL),
-    ],
-)
+LANGUAGES = [
+    Mixture((ONE, TWO), (HALF, HALF)),
+    Mixture((ONE, TWO), (1 - TINY, TINY)),
+    Mixture((TargetNoise(ONE, CHANNEL), TargetNoise(TWO, CHANNEL)), (THIRD, 1 - THIRD)),
+    Concatenation((TWO, ONE)),
+    TargetNoise(TargetNoise(TWO, CHANNEL), CHANNEL),
+    TokenNoise(ONE, CHANNEL),
+    TokenNoise(Mixture((ONE, TWO), (HALF, HALF)), CHANNEL),
+    Restricted(ONE, (3,)),
+    Satisfying(TargetNoise(ONE, CHANNEL), lambda rows: rows[:, 0] > 0),
+]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_enumeration_agrees_at_probabilities_far_below_float64(language: Language) -> None:
     # Tokens of probability 1e-200 and 1e-400 in contexts of probability 1e-200: Bayes in Fractions, 1e-12 relative.
     assert "conditionals obey Bayes" in conformance(language, n=200).passed
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_sentences_at_all_are_no_error(language: Language) -> None:
+    none = language.sample(0, torch.Generator())
+    assert none.shape == (0, language.length)
+    assert language.log_prob(none).shape == (0,)
+    assert language.log_masked_conditional(none).shape == (0, 3)
+    assert language.log_masked_conditionals(none).shape == (0, language.length, 3)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        *(concatenation_languages, mixture_languages, restricted_languages),
+        *(target_noise_languages, token_noise_languages),
+    ],
+)
+@given(data=st.data())
+@settings(max_examples=8, deadline=None, derandomize=True)
+def test_random_ones_conform(strategy: Callable[[], st.SearchStrategy[Language]], data: st.DataObject) -> None:
+    conformance(data.draw(strategy()), n=500, level=1e-9)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda words: TargetNoise(words, symmetric_channel(2, 0.9)),
+        lambda words: TokenNoise(words, symmetric_channel(2, 0.9)),
+        lambda words: Restricted(words, (4,)),
+        lambda words: Satisfying(words, lambda rows: rows[:, 0] == 0),
+    ],
+)
+def test_the_graph_of_a_changed_language_is_the_inner_one(change: Callable[[Language], Language]) -> None:
+    graph = change(NestedBrackets(4, 1)).graph()
+    assert graph is not None
+    assert sorted(graph) == [0, 1, 2]
+
+
 def test_languages_within_languages_come_back_exactly_from_files(tmp_path: Path) -> None:
     inner = Mixture((NestedBrackets(4, 2, 1), NestedBrackets(2, 2)), (0.3, 0.7))
-    language = TargetNoise(Mixture((inner, NestedBrackets(6, 2)), (0.5, 0.5)), symmetric_channel(4, Fraction(2, 3)))
+    part = TokenNoise(NestedBrackets(2, 2), symmetric_channel(4, 0.9))
+    language = TargetNoise(Restricted(Concatenation((part, inner)), (4, 6)), symmetric_channel(4, Fraction(2, 3)))
     save(language, tmp_path / "language.json")
     back = load(tmp_path / "language.json")
     assert repr(back) == repr(language)

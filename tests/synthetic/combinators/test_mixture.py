@@ -27,12 +27,6 @@ TWO = NestedBrackets(2, 2)
 DISJOINT = Mixture((NestedBrackets(4, 2, 1), NestedBrackets(6, 2), TWO), (0.5, 0.25, 0.25))
 
 
-@given(mixture_languages())
-@settings(max_examples=8, deadline=None, derandomize=True)
-def test_random_mixtures_conform(language: Mixture) -> None:
-    conformance(language, n=500, level=1e-9)
-
-
 @given(mixture_languages(), st.data())
 @settings(max_examples=30, deadline=None)
 def test_conditionals_agree_with_the_formula_in_fractions(language: Mixture, data: st.DataObject) -> None:
@@ -142,14 +136,6 @@ def test_graph_shows_the_components_as_groups() -> None:
     assert {data["group"] for _, data in graph.nodes(data=True)} == {0, 1, 2}
     assert nx.number_weakly_connected_components(graph) == 3
     assert Mixture((SHORT, LONG), (0.5, 0.5)).graph() is None
-
-
-def test_no_sentences_at_all_are_no_error() -> None:
-    none = DISJOINT.sample(0, torch.Generator())
-    assert none.shape == (0, 6)
-    assert DISJOINT.log_prob(none).shape == (0,)
-    assert DISJOINT.log_masked_conditional(none).shape == (0, 4)
-    assert DISJOINT.log_masked_conditionals(none).shape == (0, 6, 4)
 
 
 def test_mutant_ignoring_the_evidence_is_caught() -> None:

@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from synthetic import MASK, PAD, ImpossibleContextError, Language, mask
-from synthetic.enumeration import log_fraction
-from synthetic.hmm import HMM, dirichlet_hmm
+from synthetic.enumeration import all_strings, log_fraction
+from synthetic.hmm import HMM, dirichlet_hmm, mixture_of_hmms
+from synthetic.hmm.chains import StationaryError
 from synthetic.hmm.checks import ProbabilityError
 from synthetic.hmm.inference import Messages
 from synthetic.semiring import Linear, Log
 from synthetic.testing import ConformanceError, conformance
 from synthetic.testing.oracle import RELATIVE, SMALLEST_NORMAL, close
+from synthetic.testing.properties import PROPERTIES
 from synthetic.testing.strategies import contexts, hmm_languages
 
 EPS = torch.finfo(torch.float64).eps
@@ -62,6 +64,7 @@ def paths_exact(language: HMM, sentence: tuple[int, ...]) -> dict[tuple[int, ...
 CYCLE = HMM(f64([[0, 1, 0], [0, 0, 1], [1, 0, 0]]), f64([[1, 0], [0.5, 0.5], [0, 1]]), f64([0.5, 0.5, 0]), 4)
 VARYING = random_hmm(1, 3, 3, f64([0.25, 0.0, 0.5, 0.25]), zeros=0.3)
 EXTREME = [random_hmm(seed, 3, 2, 6, zeros=0.3, size=300) for seed in (0, 3, 5)]
+MIXTURE = mixture_of_hmms([random_hmm(k, 2, 2, 4) for k in (2, 3)], f64([0.25, 0.75]), (2,))
 
 
 # Two steps of probability 1e-200 lead to the state that emits token 1: messages reach 1e-400.
@@ -79,6 +82,7 @@ ALTERNATING = HMM(f64([[1, 1e-200], [1e-200, 1]]), f64([[1, 1e-200], [1e-200, 1]
         random_hmm(4, 2, 2, 6),
         CYCLE,
         VARYING,
+        MIXTURE,
         EXTREME[0],
         LADDER,
         ALTERNATING,
@@ -127,6 +131,22 @@ def test_property_every_route_gives_one_conditional(language: HMM, data: st.Data
         joint = [language.prob_exact((*context[:t], v, *context[t + 1 :])) for v in range(language.n_tokens)]
         expected = f64([log_fraction(mass / sum(joint)) for mass in joint])
         torch.testing.assert_close(row, expected, rtol=1e-12, atol=1e-12)
+
+
+@given(hmm_languages())
+@settings(max_examples=15, deadline=None)
+def test_enumeration_the_candidates_are_the_support(language: HMM) -> None:
+    strings = all_strings(language.n_tokens, language.length, padded=language.padded)
+    support = [row for row in strings.tolist() if language.prob_exact(tuple(row)) > 0]
+    assert language.candidates().tolist() == support
+    assert language.n_candidates == len(support)
+
+
+def test_the_support_is_counted_where_strings_are_too_many() -> None:
+    assert replace(CYCLE, lengths=40).n_candidates == len(replace(CYCLE, lengths=40).candidates()) < 2**16
+    assert not replace(CYCLE, lengths=9).log_prob(replace(CYCLE, lengths=9).candidates()).isinf().any()
+    # Beyond 2^53 sentences, all strings are counted.
+    assert rare(0.5, 60).n_candidates == 2**60
 
 
 def test_closed_form_of_one_state_and_of_visible_states() -> None:
@@ -262,6 +282,41 @@ def test_symmetry_under_relabelling_of_tokens_and_states() -> None:
     torch.testing.assert_close(renamed.state_posterior(moved), posterior, rtol=1e-13, atol=0.0)
 
 
+@pytest.mark.parametrize("lengths", [5, f64([0.1, 0.2, 0.0, 0.7])])
+def test_symmetry_under_reversal_of_a_stationary_chain(lengths: Any) -> None:
+    drawn = random_hmm(7, 4, 3, lengths)
+    language = replace(drawn, start=drawn.stationary_start())
+    torch.testing.assert_close(language.start @ language.transition, language.start, rtol=1e-14, atol=0.0)
+    sentences = language.sample(50, torch.Generator().manual_seed(0))
+    size = (sentences != PAD).sum(1, keepdim=True)
+    index = size - 1 - torch.arange(language.length)
+    back = sentences.gather(1, index.clamp(min=0)).masked_fill(index < 0, PAD)
+    assert not torch.equal(language.reversed().transition, language.transition)
+    torch.testing.assert_close(language.reversed().log_prob(back), language.log_prob(sentences), rtol=1e-13, atol=0.0)
+    again = language.reversed().reversed()
+    torch.testing.assert_close(again.transition, language.transition, rtol=1e-12, atol=0.0)
+
+
+def test_reversal_needs_a_stationary_start_and_leaves_unvisited_states_alone() -> None:
+    with pytest.raises(StationaryError, match=r"expected a stationary start, got .* in state 1; start from stationary"):
+        rare(0.5, 3).reversed()
+    trapped = replace(rare(0.5, 3), start=rare(0.5, 3).stationary_start())
+    assert trapped.start.tolist() == [0.0, 1.0]
+    assert trapped.reversed().transition.tolist() == [[1.0, 0.0], [0.0, 1.0]]
+
+
+def test_a_mixture_is_the_weighted_sum_of_its_components() -> None:
+    parts = [random_hmm(k, k + 1, 3, f64([0.5, 0.2, 0.3])) for k in range(3)]
+    weights = f64([0.5, 0.25, 0.25])
+    mixture = mixture_of_hmms(parts, weights)
+    assert mixture.groups == (0, 1, 1, 2, 2, 2)
+    strings = mixture.candidates()
+    expected = sum(w * part.log_prob(strings).exp() for w, part in zip(weights, parts, strict=True))
+    torch.testing.assert_close(mixture.log_prob(strings).exp(), expected, rtol=1e-13, atol=0.0)
+    with pytest.raises(StationaryError, match="one closed class of states, got 3"):
+        mixture.stationary_start()
+
+
 def test_cross_library_hmmlearn() -> None:
     hmmlearn = pytest.importorskip("hmmlearn.hmm", reason="hmmlearn is not a dependency")
     language = random_hmm(8, 5, 7, 12)
@@ -313,6 +368,9 @@ def test_empty_batches() -> None:
 
 
 def test_graph_shows_the_likely_transitions() -> None:
+    graph = MIXTURE.graph()
+    assert {attributes["group"] for _, attributes in graph.nodes(data=True)} == {0, 1}
+    assert all(s // 2 == to // 2 for s, to in graph.edges)
     assert set(CYCLE.graph().edges) == {(0, 1), (1, 2), (2, 0)}
     assert max(weight for _, weight in CYCLE.graph().nodes(data="weight")) == 1.0
 
@@ -361,6 +419,9 @@ HALF = f64([[0.5, 0.5], [0.5, 0.5]])
         ({"lengths": HALF}, r"expected lengths of shape \(4,\)"),
         ({"vocabulary": ("a",)}, r"expected 2 different names, .*got \('a',\)"),
         ({"vocabulary": ("a", "a")}, "expected 2 different names"),
+        ({"groups": (0, 2)}, r"expected a group 0\.\.K-1"),
+        ({"groups": (0,)}, r"for each of 2 states"),
+        ({"groups": (0, 1)}, "transitions that stay in their group, got 0.5 from state 0 to state 1"),
         ({"state_positions": (0,)}, r"expected different state_positions among 1\.\.3, got 0"),
         ({"state_positions": (2, 2)}, "got 2 in"),
         ({"lengths": f64([0.5, 0.5, 0.0]), "state_positions": (3,)}, r"among 1\.\.2, got 3"),
@@ -396,3 +457,22 @@ def test_impossible_sentences_and_foreign_positions_are_refused() -> None:
         VARYING.state_posterior_at(torch.tensor([[0, PAD, PAD, PAD]]), torch.tensor([1]))
     with pytest.raises(ValueError, match="expected a sample size n >= 0, got -1"):
         CYCLE.sample(-1, torch.Generator())
+
+
+def test_mixtures_of_what_does_not_fit_are_refused() -> None:
+    part = HMM(HALF, HALF, HALF[0], 3)
+    with pytest.raises(ValueError, match="expected at least one component"):
+        mixture_of_hmms([], f64([]))
+    with pytest.raises(ValueError, match="got others in component 1"):
+        mixture_of_hmms([part, replace(part, lengths=4)], f64([0.5, 0.5]))
+    with pytest.raises(ValueError, match="got others in component 1"):
+        mixture_of_hmms([part, replace(part, vocabulary=("x", "y"))], f64([0.5, 0.5]))
+    with pytest.raises(ProbabilityError, match="row of weights"):
+        mixture_of_hmms([part, part], f64([0.5, 0.6]))
+    with pytest.raises(ValueError, match="expected weights of shape"):
+        mixture_of_hmms([part, part], f64([1.0]))
+
+
+def test_conformance_covers_every_property() -> None:
+    assert set(conformance(MIXTURE, n=500).passed) == set(PROPERTIES)
+    assert isinstance(MIXTURE, Language)

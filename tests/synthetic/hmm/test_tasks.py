@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from synthetic import PAD, ImpossibleContextError
-from synthetic.hmm import HMM, dirichlet_hmm
-from synthetic.hmm.tasks import HiddenStateTask
+from synthetic.hmm import HMM, block_hmm, dirichlet_hmm, mixture_of_hmms
+from synthetic.hmm.tasks import HiddenStateTask, MixtureComponentTask
 
 
 def f64(values: list[float]) -> Tensor:
@@ -44,6 +44,17 @@ def test_enumeration_the_label_is_the_most_probable_state() -> None:
             assert mass[int(label)] == max(mass)
 
 
+def test_enumeration_the_component_is_the_most_probable_one() -> None:
+    language = mixture_of_hmms([small(1), small(2)], f64([0.5, 0.5]))
+    whole = language.downstream["mixture-component"].enumerate()
+    seen = set()
+    for sentence, label in zip(whole.inputs.tolist(), whole.labels.tolist(), strict=True):
+        joint = [part.prob_exact(tuple(sentence)) for part in (small(1), small(2))]
+        assert joint[int(label)] == max(joint)
+        seen.add(label)
+    assert seen == {0.0, 1.0} == set(MixtureComponentTask(language).label_values)
+
+
 def test_ties_go_to_the_smallest_state() -> None:
     twins = HMM(f64([0.5] * 4).view(2, 2), f64([0.3, 0.7] * 2).view(2, 2), f64([0.5, 0.5]), 2)
     assert set(HiddenStateTask(twins, 1).enumerate().labels.tolist()) == {0.0}
@@ -55,6 +66,8 @@ def test_positions_default_to_the_papers_as_far_as_sentences_reach() -> None:
     assert list(small(0, 5).downstream) == ["hidden-state-at-3"]
     assert list(small(0, 1).downstream) == ["hidden-state-at-1"]
     assert list(small(0, f64([0.5, 0, 0.5, 0, 0, 0, 0])).downstream) == ["hidden-state-at-2"]
+    blocks = block_hmm(torch.Generator().manual_seed(0), 4, 3, 3, blocks=2, leave=0.0)
+    assert list(blocks.downstream) == ["hidden-state-at-2", "mixture-component"]
     chosen = replace(small(0), state_positions=(3, 1))
     assert list(chosen.downstream) == ["hidden-state-at-3", "hidden-state-at-1"]
 
@@ -83,7 +96,9 @@ def test_impossible_inputs_are_refused() -> None:
         HiddenStateTask(certain, 1).label(torch.tensor([[0, 1]]))
 
 
-def test_unreachable_positions_are_refused() -> None:
+def test_unreachable_positions_and_missing_components_are_refused() -> None:
     for position in (0, 3):
         with pytest.raises(ValueError, match=rf"among 1\.\.2, got {position}"):
             HiddenStateTask(small(0, f64([0.5, 0.5, 0])), position)
+    with pytest.raises(ValueError, match="expected a language with groups, got HMM"):
+        MixtureComponentTask(small(0))

@@ -8,6 +8,7 @@ import torch
 
 from synthetic import PAD, Language
 from synthetic.pcfg import PCFG, Grammar, read_plain, write_plain
+from synthetic.pcfg.analysis import expected_length
 from synthetic.pcfg.files import GrammarFileError
 
 PATH = os.environ.get("FLATPROOF_AUTHORS_GRAMMAR")
@@ -40,6 +41,7 @@ def test_lengths(grammar: Grammar) -> None:
     assert [w for w, p in zip(language.lengths.lengths, language.lengths.prob.tolist(), strict=True) if p] == [
         *range(2, 17)
     ]
+    assert expected_length(grammar) == pytest.approx(10.7, abs=0.05)
 
 
 def test_floor_by_tokens_and_by_sentences(grammar: Grammar) -> None:

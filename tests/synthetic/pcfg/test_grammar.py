@@ -1,15 +1,15 @@
-"""Grammars as values and as text: round trips, and refusals that name rule, symbol and line."""
+"""Grammars as values and as text: round trips, NLTK's answers, and refusals that name rule, symbol and line."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 
-from synthetic.pcfg import PCFG, Grammar, GrammarError, layered_grammar, random_grammar, read_plain, write_plain
-from synthetic.pcfg.files import GrammarFileError
+from synthetic.pcfg import PCFG, Grammar, GrammarError, read_plain, write_plain
+from synthetic.pcfg.files import GrammarFileError, read_nltk, write_nltk
 from synthetic.testing.strategies import grammars
 
 AMBIGUOUS = [
@@ -52,10 +52,33 @@ def test_duplicates_are_summed_and_rows_renormalised() -> None:
 @given(grammars())
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_property_text_round_trips_exactly(tmp_path: Path, grammar: Grammar) -> None:
-    write_plain(grammar, tmp_path / "g")
-    back = read_plain(tmp_path / "g")
-    assert list(back.rules()) == list(grammar.rules())
-    assert (back.nonterminals, back.terminals) == (grammar.nonterminals, grammar.terminals)
+    for write, read in ((write_plain, read_plain), (write_nltk, read_nltk)):
+        write(grammar, tmp_path / "g")
+        back = read(tmp_path / "g")
+        assert list(back.rules()) == list(grammar.rules())
+        assert (back.nonterminals, back.terminals) == (grammar.nonterminals, grammar.terminals)
+
+
+def test_nltk_alternatives_quotes_and_comments(tmp_path: Path) -> None:
+    path = tmp_path / "g.pcfg"
+    path.write_text("# a comment\n\nS -> A A [0.5] | 'it''s' [0.25] | \"it's\" [0.25]\nA -> 'x|[y]' [1.0]\n")
+    with pytest.raises(GrammarFileError, match="line 3"):
+        read_nltk(path)
+    path.write_text("# a comment\n\nS -> A A [0.5] | \"it's\" [.5]\nA -> 'x|[y]' [1.0]\n")
+    assert read_nltk(path).terminals == ("it's", "x|[y]")
+
+
+def test_cross_library_nltk_sums_over_the_same_parses(tmp_path: Path) -> None:
+    nltk = pytest.importorskip("nltk", reason="needs nltk, the extra `oracles`")
+    grammar = Grammar.from_rules(AMBIGUOUS)
+    write_nltk(grammar, tmp_path / "g")
+    parser = nltk.InsideChartParser(nltk.PCFG.fromstring((tmp_path / "g").read_text()))
+    language = PCFG(grammar, 4)
+    for row in language.candidates().tolist():
+        words = [language.vocabulary[v] for v in row if v >= 0]
+        total = math.fsum(tree.prob() for tree in parser.parse(words))
+        log_prob = float(language.log_prob(torch.tensor([row]))[0]) + math.log(language.lengths.total)
+        assert math.exp(log_prob) == pytest.approx(total, rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -79,11 +102,38 @@ def test_plain_text_that_is_no_grammar_is_refused(tmp_path: Path, text: str, fin
 
 
 @pytest.mark.parametrize(
-    ("names", "finding"), [(("S", "a b"), "without white space"), (("#S", "a"), "do not start a comment")]
+    ("text", "finding"),
+    [
+        ("S 'a' [1.0]\n", "line 1: expected `LHS -> RHS… \\[probability\\]`"),
+        ("S -> 'a'\n", "line 1: expected a probability in brackets at the end"),
+        ("S -> 'a' [0.5] 'b' [0.5]\n", "line 1: expected `RHS"),
+        ("S -> [0.5]\n", "line 1: expected `RHS"),
+        ("S -> 'a [0.5]\n", "line 1: expected `RHS"),
+        ("S -> 'a' [x]\n", "line 1: expected a probability >= 0, got 'x'"),
+        ("S -> A [1.0]\n", "line 1: expected rules for 'A' of 'S', got none"),
+        ("S -> A A [1.0]\nA -> 'S' [1.0]\n", "line 2: expected terminals with other names than nonterminals"),
+    ],
 )
-def test_names_that_the_format_cannot_hold_are_refused(tmp_path: Path, names: tuple[str, str], finding: str) -> None:
+def test_nltk_text_that_is_no_grammar_is_refused(tmp_path: Path, text: str, finding: str) -> None:
+    (tmp_path / "g").write_text(text)
+    with pytest.raises(GrammarFileError, match=f"g: {finding}"):
+        read_nltk(tmp_path / "g")
+
+
+@pytest.mark.parametrize(
+    ("write", "names", "finding"),
+    [
+        (write_plain, ("S", "a b"), "without white space"),
+        (write_plain, ("#S", "a"), "do not start a comment"),
+        (write_nltk, ("S!", "a"), "nonterminal of letters"),
+        (write_nltk, ("S", "\"'"), "without both kinds of quotes"),
+    ],
+)
+def test_names_that_a_format_cannot_hold_are_refused(
+    tmp_path: Path, write: Callable[[Grammar, Path], None], names: tuple[str, str], finding: str
+) -> None:
     with pytest.raises(GrammarError, match=finding):
-        write_plain(Grammar.from_rules([(names[0], (names[1],), 1.0)]), tmp_path / "g")
+        write(Grammar.from_rules([(names[0], (names[1],), 1.0)]), tmp_path / "g")
 
 
 def test_rules_that_are_no_grammar_are_refused() -> None:
@@ -122,22 +172,3 @@ def test_rules_that_are_no_grammar_are_refused() -> None:
     for finding, build in refused.items():
         with pytest.raises(GrammarError, match=finding):
             build()
-
-
-def test_layered_grammars_have_the_shape_asked_for() -> None:
-    grammar = layered_grammar(np.random.default_rng(0))
-    assert (len(grammar.nonterminals), len(grammar.unary)) == (50, 9)
-    assert 190 <= len(grammar.terminals) <= 200
-    unambiguous = layered_grammar(np.random.default_rng(0), ambiguity=0.0, stop=0.0, terminals=40, leaf_words=4)
-    emitted = unambiguous.lexical[:, 1].tolist()
-    assert len(set(emitted)) == len(emitted)
-
-
-def test_sizes_out_of_range_are_refused() -> None:
-    generator = np.random.default_rng(0)
-    with pytest.raises(GrammarError, match="expected roots >= 1, got 0"):
-        layered_grammar(generator, roots=0)
-    with pytest.raises(GrammarError, match="expected 0 <= stop < 1"):
-        layered_grammar(generator, stop=1.0)
-    with pytest.raises(GrammarError, match="0 < branching < 1/2"):
-        random_grammar(generator, branching=0.5)

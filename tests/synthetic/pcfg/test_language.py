@@ -233,6 +233,7 @@ def test_empty_batches() -> None:
     assert language.log_masked_conditionals(none).shape == (0, 4, 3)
     assert language.masked_conditional(none).shape == (0, 3)
     assert language.sample(0, torch.Generator()).shape == (0, 4)
+    assert language.sample_length(0, 2, torch.Generator()).shape == (0, 4)
 
 
 def test_refusals() -> None:
@@ -245,8 +246,12 @@ def test_refusals() -> None:
     with pytest.raises(GrammarError, match="with a probability of only 0"):
         PCFG(rare, 4, fixed_length=True)
     language = PCFG(pairs, 3)
+    with pytest.raises(ValueError, match=r"expected a length among \[2\], got 3"):
+        language.sample_length(1, 3, torch.Generator())
     with pytest.raises(ValueError, match="n >= 0, got -1"):
         language.sample(-1, torch.Generator())
+    with pytest.raises(ValueError, match="n >= 0, got -2"):
+        language.sample_length(-2, 2, torch.Generator())
     with pytest.raises(ValueError, match="got 1 at row 0"):
         language.log_prob(torch.tensor([[0, 1, PAD]]))
     for call in (language.masked_conditional, language.log_masked_conditional):

@@ -1,6 +1,7 @@
 """Labels and sampling of grammars' languages: enumeration of derivations, and bands at stated levels."""
 
 import numpy as np
+import pytest
 import torch
 
 from synthetic import PAD
@@ -35,32 +36,60 @@ def words_of(row: list[int]) -> list[str]:
     return [LANGUAGE.vocabulary[v] for v in row if v != PAD]
 
 
-def test_the_root_is_the_symbol_with_the_greatest_inside_probability_in_fractions() -> None:
-    labels = LANGUAGE.downstream["root"].label(SENTENCES)
+@pytest.mark.parametrize("posterior", [False, True])
+def test_the_root_is_the_symbol_with_the_greatest_score_in_fractions(posterior: bool) -> None:
+    labels = LANGUAGE.root_task(posterior=posterior).label(SENTENCES)
+    prior = {"X": 0.4, "Y": 0.6} if posterior else {"X": 1.0, "Y": 1.0}
     for row, label in zip(SENTENCES.tolist(), labels.tolist(), strict=True):
-        scores = {symbol: inside_of(symbol, words_of(row)) for symbol in ("X", "Y")}
-        assert LANGUAGE.grammar.nonterminals[int(label)] == max(scores, key=lambda symbol: scores[symbol])
+        scores = {symbol: prior[symbol] * inside_of(symbol, words_of(row)) for symbol in ("X", "Y")}
+        best = max(scores, key=lambda symbol: scores[symbol])
+        assert LANGUAGE.grammar.nonterminals[int(label)] == best
 
 
-def test_the_first_tokens_have_the_symbol_with_the_greatest_inside_probability() -> None:
-    labels = LANGUAGE.downstream["first-2"].label(SENTENCES)
+def test_a_span_has_the_symbol_with_the_greatest_inside_probability() -> None:
+    labels = LANGUAGE.span_task(0, 2).label(SENTENCES)
     for row, label in zip(SENTENCES.tolist(), labels.tolist(), strict=True):
         words = words_of(row)[:2]
         scores = [inside_of(symbol, words) for symbol in LANGUAGE.grammar.nonterminals[1:]]
         assert label == (-1 if len(words_of(row)) < 2 or max(scores) == 0 else 1 + scores.index(max(scores)))
 
 
+def test_a_posterior_label_is_the_most_frequent_symbol_over_the_span() -> None:
+    # Whole sentences as spans: the posterior of the root, whose closed form the first test checks.
+    whole = SENTENCES[(SENTENCES != PAD).sum(1) == 4]
+    span = LANGUAGE.span_task(0, 4, posterior=True).label(whole)
+    assert torch.equal(span, LANGUAGE.root_task(posterior=True).label(whole))
+    # Tokens 2 and 3 of four can only be an X here, the last part of A X or of B X, though A A would fit them as well.
+    last = LANGUAGE.span_task(2, 4, posterior=True).label(whole)
+    assert {LANGUAGE.grammar.nonterminals[int(label)] for label in last} == {"X"}
+
+
 def test_short_sentences_and_ties() -> None:
     rules = [("S", ("P",), 0.5), ("S", ("Q",), 0.5), ("Q", ("a",), 0.3), ("Q", ("b",), 0.7)]
     # 0.1 + 0.2 is one unit of rounding above 0.3, which decides nothing.
     grammar = Grammar.from_rules([*rules, ("P", ("a",), 0.1 + 0.2), ("P", ("b",), 0.7)])
-    tasks = PCFG(grammar, 2).downstream
+    language = PCFG(grammar, 2)
+    task = language.root_task()
     assert grammar.nonterminals == ("S", "Q", "P")
-    assert tasks["root"].label(torch.tensor([[0, PAD], [1, PAD]])).tolist() == [1.0, 1.0]
-    assert tasks["first-2"].label(torch.tensor([[0, PAD]])).tolist() == [-1.0]
-    assert tasks["root"].label_values == (-1.0, 1.0, 2.0)
-    assert tasks["root"].features(torch.tensor([[1, PAD]])).tolist() == [[0.0, 1.0, 0.0, 0.0]]
-    assert tasks["root"].label(torch.zeros(0, 2, dtype=torch.int64)).shape == (0,)
+    assert task.label(torch.tensor([[0, PAD], [1, PAD]])).tolist() == [1.0, 1.0]
+    assert language.span_task(0, 2).label(torch.tensor([[0, PAD]])).tolist() == [-1.0]
+    assert task.label_values == (-1.0, 1.0, 2.0)
+    assert task.features(torch.tensor([[1, PAD]])).tolist() == [[0.0, 1.0, 0.0, 0.0]]
+    assert task.label(torch.zeros(0, 2, dtype=torch.int64)).shape == (0,)
+    with pytest.raises(ValueError, match=r"expected a span 0 <= start < stop <= 2, got 1\.\.3"):
+        language.span_task(1, 3)
+
+
+def test_sampling_at_a_given_length_follows_the_conditional_law() -> None:
+    n, level = 20_000, 1e-9
+    whole = LANGUAGE.enumerate()
+    for length in (2, 4):
+        x = LANGUAGE.sample_length(n, length, torch.Generator().manual_seed(length))
+        rows = (whole.sentences != PAD).sum(1) == length
+        law = whole.prob[rows] / whole.prob[rows].sum()
+        count = (x[:, None, :] == whole.sentences[rows]).all(2).sum(0)
+        assert int(count.sum()) == n
+        assert float((count / n - law).cumsum(0).abs().max()) <= dkwm_half_width(n, level)
 
 
 def test_lengths_follow_their_law() -> None:
