@@ -75,11 +75,13 @@ class Messages:
 
     def backward(self, tokens: Int64[Tensor, "row position"], first: int) -> Float[Tensor, "row _ state"]:
         """Return b_t from position `first` on; NaN where nothing can follow."""
+        pad = tokens == PAD
+        padded = bool(pad.any())
         found = [torch.full_like(self.start, self.ring.one).expand(len(tokens), -1)]
         for t in range(tokens.shape[1] - 1, first, -1):
             seen = self.ring.times(found[-1], self.factor(tokens[:, t]))
             message = self.ring.shares(self.ring.product(seen, self.transition.T), 1)
-            found.append(torch.where(tokens[:, t, None] == PAD, self.ring.one, message))
+            found.append(torch.where(pad[:, t, None], self.ring.one, message) if padded else message)
         return torch.stack(found[::-1], 1)
 
     def lost(self, messages: Float[Tensor, "row position state"]) -> Bool[Tensor, " row"]:
