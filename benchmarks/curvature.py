@@ -18,7 +18,7 @@ import time
 import torch
 from torch import Tensor, nn
 
-from synthetic.hmm.random import dirichlet_hmm
+from synthetic.hmm import dirichlet_hmm
 from verify.curvature import METHODS, LanguageData, trace
 from verify.networks import Transformer, TransformerConfig
 

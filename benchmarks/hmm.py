@@ -19,8 +19,7 @@ from collections.abc import Callable
 
 import torch
 
-from synthetic.hmm.language import HMM
-from synthetic.hmm.random import dirichlet_hmm
+from synthetic.hmm import HMM, dirichlet_hmm
 
 SENTENCES_TARGET, TOKENS_TARGET = 50_000, 1_000_000
 ROUNDS, CALLS, SEED = 8, 4, 0

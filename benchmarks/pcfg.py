@@ -17,11 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthetic.pcfg.files import read_plain
-from synthetic.pcfg.language import PCFG
-from synthetic.pcfg.random import layered_grammar
+from synthetic import PAD
+from synthetic.pcfg import PCFG, layered_grammar, read_plain
 from synthetic.semiring import Linear
-from synthetic.tokens import PAD
 
 SEED, TARGET, RATIO_TARGET, SAMPLING_TARGET = 1, 2000, 1000, 1e6
 

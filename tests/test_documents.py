@@ -8,7 +8,7 @@ import pytest
 
 from theory.claims import CLAIMS
 from verify.claims import outlooks
-from verify.cohorts.scale import SCALES
+from verify.cohorts import SCALES
 from verify.environment import SCALE_NAMES
 from verify.trial import read
 from verify.trial.report import by_language, further_evaluations, solvable_models, trained_networks

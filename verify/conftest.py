@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from theory.claims import CLAIMS
-from verify.cohorts.scale import SCALES, ScaleError, scale_of
+from verify.cohorts import SCALES, ScaleError, scale_of
 from verify.environment import PROFILES, DeviceError, Settings, require_device
 from verify.trial import Evidence, Outlook, Trial, Verdict, report
 from verify.trial.budget import SUITE_FALSE_ALARM

@@ -75,7 +75,7 @@ def describe(arguments: argparse.Namespace, values: dict[str, str]) -> dict[str,
 
 
 def _floor(language: Any, generator: Any) -> dict[str, Any]:
-    from synthetic.enumeration import EnumerationTooLargeError
+    from synthetic import EnumerationTooLargeError
 
     try:
         return {"value": language.entropy_floor(), "exact": True}

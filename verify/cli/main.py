@@ -17,11 +17,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from theory import display, graph
-from theory.claim import Claim
+from theory import Claim, ParameterError, display, graph
 from theory.claims import CLAIMS, dependency_graph, find
-from theory.formula import ParameterError
-from theory.kernel.derivation import Derivation
+from theory.kernel import Derivation
 from verify.cli import language as cli_language
 from verify.cli import runs as cli_runs
 from verify.environment import PROFILES, SCALE_NAMES
@@ -132,9 +130,9 @@ def _run(arguments: argparse.Namespace) -> int:
     claim = find(arguments.id)
     # Imported here: the other verbs need no torch.
     from verify.claims import experiment
-    from verify.cohorts.scale import ScaleError, scale_of
+    from verify.cohorts import ScaleError, scale_of
     from verify.environment import DeviceError, require_device
-    from verify.trial.evidence import read
+    from verify.trial import read
 
     try:
         require_device(arguments.device)
@@ -206,8 +204,7 @@ def _graph(arguments: argparse.Namespace) -> int:
 
 def _report(arguments: argparse.Namespace) -> int:
     from verify.claims import outlooks
-    from verify.trial import report
-    from verify.trial.evidence import read
+    from verify.trial import read, report
 
     try:
         files = [{item.claim: item for item in read(_evidence_file(file))} for file in arguments.file]

@@ -75,7 +75,8 @@ def _finite(value: Any) -> Any:
 
 
 def _summary(store: RunStore, digest: str) -> dict[str, Any]:
-    from verify.runs.sealed import CorruptFileError, OutdatedFileError
+    from verify.runs import CorruptFileError
+    from verify.runs.sealed import OutdatedFileError
     from verify.runs.store import size
 
     content: dict[str, Any] = {"key": digest, "bytes": size(store.folder(digest))}

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from verify.statistics.association import UndefinedCorrelationError, cluster_bootstrap, spearman
+from verify.statistics import UndefinedCorrelationError, cluster_bootstrap, spearman
 from verify.trial import Reported
 
 RANKED = (

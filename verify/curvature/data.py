@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from synthetic.language import Language
+from synthetic import Language
 
 Inputs = Tensor | Mapping[str, Tensor]
 """Inputs of a batch: a tensor, or tensors by name; the leading axis is `example`."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from verify.statistics.intervals import Interval
+from verify.statistics import Interval
 
 Measures = Literal["hessian", "fisher", "scaled fisher"]
 

@@ -15,7 +15,8 @@ from jaxtyping import Float
 from scipy import special
 from torch import Tensor
 
-from verify.statistics.intervals import Interval, checked_alpha, checked_samples, student_t_quantile
+from verify.statistics import Interval
+from verify.statistics.intervals import checked_alpha, checked_samples, student_t_quantile
 
 MIN_UNITS = 32
 """Fewest units: on 32 χ²₁ variables, the law of a rank-one trace, 94.6% are covered where 95% is claimed."""

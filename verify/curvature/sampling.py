@@ -14,7 +14,8 @@ from verify.curvature.data import Data, Labelled, Population
 from verify.curvature.estimate import Measures, TraceEstimate
 from verify.curvature.interval import MIN_UNITS, interval_of, units_needed
 from verify.curvature.likelihood import Blocks, Likelihood, assign_blocks
-from verify.statistics.intervals import Interval, checked_alpha, enclosure
+from verify.statistics import Interval, enclosure
+from verify.statistics.intervals import checked_alpha
 
 Observe = Callable[[Likelihood, Labelled, int, torch.Generator], Tensor]
 """(likelihood, batch, probes, generator) ↦ estimates of the trace of each parameter tensor, (probe, tensor)."""

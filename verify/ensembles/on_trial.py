@@ -8,7 +8,7 @@ from torch import Tensor
 
 from verify.ensembles.options import Sgd
 from verify.ensembles.run import run_ensemble
-from verify.models.model import FiniteModel
+from verify.models import FiniteModel
 from verify.trial import Trial
 
 

@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from synthetic.tokens import MASK, PAD, check_tokens, masked_position
+from synthetic import MASK, PAD
+from synthetic.tokens import check_tokens, masked_position
 
 # Not typing.Self, which beartype cannot check in a method that is decorated by itself.
 ConfigT = TypeVar("ConfigT", bound="NetworkConfig")

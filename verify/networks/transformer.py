@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from synthetic.tokens import PAD
+from synthetic import PAD
 from verify.networks import first_order
 from verify.networks.network import Network, NetworkConfig, check_generators, draw_normal
 from verify.networks.primitives import (

@@ -8,7 +8,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from verify.statistics.intervals import Interval, Samples, binomial_interval, checked_samples, student_t_interval
+from verify.statistics import Interval, Samples, binomial_interval, student_t_interval
+from verify.statistics.intervals import checked_samples
 from verify.trial.design import Design
 
 

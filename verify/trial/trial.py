@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from theory.claim import Claim
+from theory import Claim
 from theory.claims import CLAIMS
 from verify.environment import Profile, Settings, hardware, versions
-from verify.statistics.intervals import Interval, Samples
+from verify.statistics import Interval, Samples
 from verify.streams import stream_seed
 from verify.trial.budget import Budget
 from verify.trial.decision import InstanceResult, combine, decide

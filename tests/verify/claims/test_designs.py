@@ -6,7 +6,7 @@ import pytest
 
 from theory.claims import CLAIMS
 from verify.claims import experiment
-from verify.cohorts.scale import SCALES
+from verify.cohorts import SCALES
 from verify.environment import PROFILES, Profile
 from verify.trial import BUDGET, Design
 from verify.trial.budget import SUITE_FALSE_ALARM

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from synthetic.catalogue import CatalogueError, entries, ready_made, save
-from synthetic.closed_form.pairs import PairLanguage
+from synthetic.closed_form import PairLanguage
 from verify.cli.main import main
 
 

@@ -6,7 +6,7 @@ from scipy import stats
 
 from verify.cohorts import SCALES
 from verify.cohorts.designs import SKEW_ALLOWANCE
-from verify.statistics.intervals import student_t_interval
+from verify.statistics import student_t_interval
 
 REPETITIONS = 400_000
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from verify.cohorts.ranks import correlations, dealt, mean_where_defined, pooled, reliability, without_ranks
-from verify.statistics.association import spearman
+from verify.statistics import spearman
 
 
 def tables(members: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

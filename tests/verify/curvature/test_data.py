@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from synthetic.hmm.random import sticky_hmm
+from synthetic.hmm import sticky_hmm
 from tests.verify.curvature.examples import EPS, filled, mlp, off_gamma, seeded, transformer, vectors
 from verify.curvature import Examples, Labelled, LanguageData, Population, call_model, softmax_of_model, trace
 from verify.curvature.data import n_examples, select

@@ -11,7 +11,7 @@ from scipy import stats
 
 from verify.curvature import hall_interval
 from verify.curvature.interval import MIN_UNITS, _inverse, units_needed
-from verify.statistics.intervals import Interval, Samples, student_t_interval
+from verify.statistics import Interval, Samples, student_t_interval
 
 Law = Callable[[np.random.Generator, int], Samples]
 FALSE_ALARM = 1e-6

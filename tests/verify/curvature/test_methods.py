@@ -34,7 +34,7 @@ from verify.curvature.likelihood import Likelihood
 from verify.curvature.methods import EXACT_LIMIT
 from verify.networks import Transformer
 from verify.networks.rescaling import hidden_factors, mix_values, norm_factors, query_factors, rescale, value_factors
-from verify.statistics.intervals import Interval
+from verify.statistics import Interval
 
 SAMPLED = [name for name in METHODS if name != "exact"]
 POWERS = torch.tensor([3.0, 0.7, 1.5, 0.4, 2.2, 0.9, 1.1, 5.0], dtype=torch.float64)

@@ -7,7 +7,7 @@ from theory.claims import CLAIMS
 from verify.ensembles import Sgd
 from verify.ensembles.on_trial import DivergedError, ensemble
 from verify.environment import Settings
-from verify.models.product import ProductModel
+from verify.models import ProductModel
 from verify.trial import Trial
 
 CLAIM = CLAIMS["product-model"]

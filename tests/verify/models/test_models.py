@@ -9,8 +9,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from synthetic.closed_form.brackets import BracketLanguage
-from synthetic.closed_form.pairs import PairLanguage
+from synthetic.closed_form import BracketLanguage, PairLanguage
 from verify.models import BracketModel, PairModel, ProductModel, bracket_contexts, exact_excess, trace_hessian
 
 EPS = torch.finfo(torch.float64).eps

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthetic.tokens import MASK, PAD
+from synthetic import MASK, PAD
 from verify.networks import (
     Lstm,
     LstmConfig,

@@ -20,9 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from verify.cohorts.cohort import Cohort
+from verify.cohorts import SCALES, Cohort
 from verify.cohorts.phase import PIECE
-from verify.cohorts.scale import SCALES
 from verify.runs import Checkpointer, RunKey, RunStore, complete
 
 STEPS = 5

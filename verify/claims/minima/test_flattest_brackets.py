@@ -15,10 +15,8 @@ from torch import Tensor
 
 from theory.claims import find
 from verify.environment import Profile
-from verify.minimisers.dictionary import DictionaryMinimum, bracket_dictionary_minimum, dictionary_minimum
-from verify.minimisers.retraction import random_minimiser
-from verify.models.brackets import BracketModel, bracket_contexts
-from verify.models.exact import fisher_trace, hessian
+from verify.minimisers import DictionaryMinimum, bracket_dictionary_minimum, dictionary_minimum, random_minimiser
+from verify.models import BracketModel, bracket_contexts, fisher_trace, hessian
 from verify.statistics import Interval, enclosure
 from verify.trial import BUDGET, Design, Outlook, Trial
 

@@ -13,10 +13,8 @@ from torch import Tensor
 
 from theory.claims import find
 from verify.environment import Profile
-from verify.minimisers.flattest import TraceMinimum, minimise_trace
-from verify.minimisers.retraction import random_minimiser
-from verify.models.exact import fisher_trace
-from verify.models.pairs import PairModel
+from verify.minimisers import TraceMinimum, minimise_trace, random_minimiser
+from verify.models import PairModel, fisher_trace
 from verify.statistics import Interval, enclosure
 from verify.trial import BUDGET, Design, Outlook, Trial
 

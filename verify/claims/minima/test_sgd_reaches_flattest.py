@@ -13,15 +13,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from theory.claims import find
-from verify.downstream.minimum_norm import transfer_experiment
+from verify.downstream import transfer_experiment
 from verify.ensembles import Gradient, Sgd
 from verify.ensembles.on_trial import ensemble
 from verify.environment import Profile
-from verify.minimisers.constraint import MinimiserConstraint
-from verify.minimisers.retraction import gauss_newton, random_minimiser
-from verify.models.brackets import BracketModel
-from verify.models.exact import exact_excess, fisher_trace
-from verify.models.pairs import PairModel
+from verify.minimisers import MinimiserConstraint, gauss_newton, random_minimiser
+from verify.models import BracketModel, PairModel, exact_excess, fisher_trace
 from verify.statistics import Samples
 from verify.trial import BUDGET, Design, Outlook, Trial
 

@@ -13,12 +13,19 @@ from torch import Tensor
 
 from theory.claims import find
 from verify.environment import Profile
-from verify.minimisers.retraction import random_minimiser
-from verify.models.brackets import BracketModel
-from verify.models.exact import fisher, fisher_trace, hessian, label_noise_covariance, log_prob, log_prob_jacobian
-from verify.models.model import FiniteModel
-from verify.models.pairs import PairModel
-from verify.models.product import ProductModel
+from verify.minimisers import random_minimiser
+from verify.models import (
+    BracketModel,
+    FiniteModel,
+    PairModel,
+    ProductModel,
+    fisher,
+    fisher_trace,
+    hessian,
+    label_noise_covariance,
+    log_prob,
+    log_prob_jacobian,
+)
 from verify.trial import BUDGET, Design, Outlook, Trial
 
 CLAIM = "noise-covariance"

@@ -16,12 +16,8 @@ from theory.claims import find
 from verify.ensembles import Gradient, Sgd, run_ensemble
 from verify.ensembles.on_trial import DivergedError, ensemble
 from verify.environment import Profile
-from verify.minimisers.constraint import MinimiserConstraint
-from verify.minimisers.retraction import random_minimiser, retract
-from verify.models.exact import exact_excess, fisher_trace, hessian
-from verify.models.pairs import PairModel
-from verify.models.product import ProductModel
-from verify.models.two_layer import TwoLayerModel
+from verify.minimisers import MinimiserConstraint, random_minimiser, retract
+from verify.models import PairModel, ProductModel, TwoLayerModel, exact_excess, fisher_trace, hessian
 from verify.statistics import richardson
 from verify.trial import BUDGET, Design, Outlook, Trial
 

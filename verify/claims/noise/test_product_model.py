@@ -14,7 +14,7 @@ from jaxtyping import Float
 from verify.ensembles import Gradient, Sgd
 from verify.ensembles.on_trial import ensemble
 from verify.environment import Profile
-from verify.models.product import ProductModel
+from verify.models import ProductModel
 from verify.statistics import richardson
 from verify.trial import BUDGET, Design, Outlook, Trial
 

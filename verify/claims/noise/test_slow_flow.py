@@ -15,12 +15,16 @@ from theory.claims import find
 from verify.ensembles import Sgd
 from verify.ensembles.on_trial import ensemble
 from verify.environment import Profile
-from verify.minimisers.constraint import MinimiserConstraint
-from verify.minimisers.flow import FlowResult, SlowFlow
-from verify.minimisers.retraction import random_minimiser, retract, tangent_projection
-from verify.minimisers.trace_clock import time_of_trace
-from verify.models.exact import fisher_trace
-from verify.models.pairs import PairModel
+from verify.minimisers import (
+    FlowResult,
+    MinimiserConstraint,
+    SlowFlow,
+    random_minimiser,
+    retract,
+    tangent_projection,
+    time_of_trace,
+)
+from verify.models import PairModel, fisher_trace
 from verify.statistics import richardson
 from verify.trial import BUDGET, Design, Outlook, Trial
 

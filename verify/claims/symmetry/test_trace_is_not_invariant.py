@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from jaxtyping import Float
 from torch import Tensor
 
-from synthetic.hmm.random import block_hmm
+from synthetic.hmm import block_hmm
 from theory.claims import find
-from verify.curvature.data import LanguageData, Population
+from verify.curvature import LanguageData, Population
 from verify.environment import Profile
 from verify.networks import Transformer, TransformerConfig
 from verify.networks.rescaling import (

@@ -16,9 +16,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from theory.claims import find
-from verify.downstream.minimum_norm import TransferResult, minimum_norm_head, transfer_experiment
+from verify.downstream import TransferResult, minimum_norm_head, transfer_experiment
 from verify.environment import Profile
-from verify.models.pairs import PairModel
+from verify.models import PairModel
 from verify.trial import BUDGET, Design, Outlook, Trial
 
 CLAIM = "transfer-bound"

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from jaxtyping import Float
 from torch import Tensor
 
-from synthetic.closed_form.brackets import SumSignTask
+from synthetic.closed_form import SumSignTask
 from theory.claims import find
-from verify.downstream.minimum_norm import transfer_experiment
+from verify.downstream import transfer_experiment
 from verify.environment import Profile
-from verify.minimisers.retraction import random_minimiser
-from verify.models.brackets import BracketModel, bracket_contexts
+from verify.minimisers import random_minimiser
+from verify.models import BracketModel, bracket_contexts
 from verify.trial import BUDGET, Design, Outlook, Trial
 
 CLAIM = "transfer-brackets"

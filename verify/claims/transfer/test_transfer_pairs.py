@@ -12,11 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from theory.claims import find
-from verify.downstream.minimum_norm import minimum_norm_head, transfer_experiment
+from verify.downstream import minimum_norm_head, transfer_experiment
 from verify.environment import Profile
-from verify.minimisers.flattest import minimise_trace
-from verify.minimisers.retraction import random_minimiser
-from verify.models.pairs import PairModel
+from verify.minimisers import minimise_trace, random_minimiser
+from verify.models import PairModel
 from verify.trial import BUDGET, Design, Outlook, Trial
 
 CLAIM = "transfer-pairs"
