@@ -80,7 +80,7 @@ def contraction(
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class Level:
     """The rules of the nonterminals of one level: what they add to a chart, inside and outside.
 
     Attributes:
@@ -120,7 +120,7 @@ class Plan:
 
     ring: Semiring
     symbols: Int64[Tensor, " row"]
-    blocks: tuple[Block, ...]
+    blocks: tuple[Level, ...]
     scale: Float64[Tensor, " token"]
     leaves: Float64[Tensor, "row column"]
     emitting: Int64[Tensor, " emitting"]
@@ -160,7 +160,7 @@ def make_plan(
         )
         ra, rb, rc = (row_of[symbol].to(device) for symbol in (a, b, c))
         up, left, right = (contraction(*rows, p, ring) for rows in ((ra, rb, rc), (rb, ra, rc), (rc, ra, rb)))
-        blocks.append(Block(up, left, right, splits, bool(whole[a].all())))
+        blocks.append(Level(up, left, right, splits, bool(whole[a].all())))
     emission = rules.emission()[symbols]
     scaled = emission / scale
     leaves = torch.cat([scaled, torch.zeros(len(symbols), 1), emission.sum(1, keepdim=True)], 1)

@@ -13,7 +13,7 @@ from torch import Tensor
 from verify.cohorts.conditions import CONDITIONS, Condition, Size, anneal
 from verify.cohorts.families import FAMILIES
 from verify.cohorts.path import Path
-from verify.cohorts.phase import Found, Measurement, Phase
+from verify.cohorts.phase import Found, MeasuringWork, Phase
 from verify.cohorts.scale import Scale
 from verify.networks import Network
 from verify.runs import RecordedFailureError, RunKey, RunResult, RunStore, Work, at_once, complete, tensors_digest
@@ -194,7 +194,7 @@ class Cohort:
         """
         own = {"measurement": what, "network": network.config.to_json(), "theta": tensors_digest(*network.parameters())}
         return self.completed(
-            lambda: Measurement(measure, self.stopped), own | configuration, (*SOURCES, *MEASURES)
+            lambda: MeasuringWork(measure, self.stopped), own | configuration, (*SOURCES, *MEASURES)
         ).tensors
 
     def completed(

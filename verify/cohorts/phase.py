@@ -83,7 +83,7 @@ class Phase:
         return {f"kept.{name}": torch.stack([own[name] for own in self._kept]) for name in names}
 
 
-class Measurement:
+class MeasuringWork:
     """Tensors that are computed at once, so that a store keeps them; `verify.runs.Work`.
 
     Args:

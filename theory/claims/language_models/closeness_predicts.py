@@ -1,6 +1,6 @@
 r"""Near minima or flat minima? To leading order the two exclude each other.
 
-Arm a network at a minimum θ of the masked loss with two tasks that differ little: at event k, a context with a token,
+Let a network at a minimum θ of the masked loss have two tasks that differ little: at event k, a context with a token,
 the logs of their conditionals differ by c_k. Let d be the displacement between the minima of the two tasks and a_k the
 gradient of log p at event k, so that c_k = a_k · d to leading order. By Cauchy–Schwarz, averaged over events with
 weights w,

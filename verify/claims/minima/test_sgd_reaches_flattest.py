@@ -1,4 +1,4 @@
-"""Measure where SGD with sampled labels ends: how flat, on which features, and what a probe makes of them."""
+"""Measure where SGD with sampled labels ends: how flat, on which features, and what a head makes of them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ BRACKET_WIDTHS = {4: 24, 6: 60}
 
 @dataclass(frozen=True)
 class Size:
-    """Number of pair languages, lengths of bracket languages, starts, groups and nets of a group for the probes."""
+    """Number of pair languages, lengths of bracket languages, starts, groups and nets of a group for the heads."""
 
     pairs: int
     brackets: tuple[int, ...]
@@ -111,7 +111,7 @@ def designs(profile: Profile) -> tuple[Design, ...]:
         ),
         Design(
             claim=CLAIM,
-            prediction="a probe with 4 labels has the accuracy 1 − 2⁻⁴ of the flattest net",
+            prediction="a head with 4 labels has the accuracy 1 − 2⁻⁴ of the flattest net",
             target=1.0,
             delta=0.05,
             delta_refute=0.05,
@@ -127,7 +127,7 @@ def designs(profile: Profile) -> tuple[Design, ...]:
                 "A replicate is the mean over 8 nets and 32 draws of 4 labelled contexts each. On exact features the "
                 "accuracy is 1, or 1/2 with probability 1/8: standard deviation 0.165, over 0.9375 and √256 that is "
                 "0.011, skewness -2.3/√256 = -0.14; 0.014 leaves room for nets that differ. What is left of other "
-                "features lets a probe guess at a class it has not seen: up to 0.01."
+                "features lets a head guess at a class it has not seen: up to 0.01."
             ),
         ),
     )
@@ -221,10 +221,10 @@ def featured(model: PairModel, theta: Float[Tensor, "start parameter"]) -> Sampl
     return good
 
 
-def probe_accuracy(
+def head_accuracy(
     model: PairModel, theta: Float[Tensor, "start parameter"], size: Size, generator: torch.Generator
 ) -> Samples:
-    """Mean accuracy of probes for z₁z₂ with `LABELS` labels over the predicted one, in groups of nets."""
+    """Mean accuracy of heads for z₁z₂ with `LABELS` labels over the predicted one, in groups of nets."""
     labels = model.contexts[:, 0] * model.contexts[:, 1]
     _, w, _ = model.split(theta[: size.groups * size.nets])
     features = (model.contexts @ w.mT).square()
@@ -252,7 +252,7 @@ def test_reaches_flattest(trial: Trial) -> None:
         end = run(trial, instance, start, "sampled", "replicas", i)
         facts, least = instance.parameters, instance.prediction
         transferred = find("transfer-pairs").predict("accuracy", n=LABELS)
-        accuracy = probe_accuracy(model, end, size, trial.torch("probes", i))
+        accuracy = head_accuracy(model, end, size, trial.torch("probes", i))
         trial.decide(flat, reached(instance, end, least), parameters=facts, prediction=least)
         trial.decide(on_features, featured(model, end), parameters=facts, prediction=least)
         trial.decide(probed, accuracy, parameters=facts, prediction=transferred)
@@ -278,7 +278,7 @@ def _wrong_constants(trial: Trial, flat: Design, instance: Instance, end: Tensor
 
 
 def _without_noise(trial: Trial, declared: tuple[Design, ...], instance: Instance, start: Tensor) -> None:
-    """Gradients that vanish on Γ leave nets as sharp, and as bad for a probe, as they were."""
+    """Gradients that vanish on Γ leave nets as sharp, and as bad for a head, as they were."""
     flat, on_features, probed = declared
     model, facts, least = instance.model, instance.parameters, instance.prediction
     assert isinstance(model, PairModel)
@@ -291,7 +291,7 @@ def _without_noise(trial: Trial, declared: tuple[Design, ...], instance: Instanc
         share = float(reached(instance, end, least).mean())
         trial.control(name, broken, flat, share, parameters=facts, prediction=least)
         trial.control(name, broken, on_features, float(featured(model, end).mean()), parameters=facts)
-        accuracy = probe_accuracy(model, end, SIZES[trial.profile], trial.torch("control probes", name))
+        accuracy = head_accuracy(model, end, SIZES[trial.profile], trial.torch("control probes", name))
         trial.control(name, broken, probed, accuracy, parameters=facts)
 
 
