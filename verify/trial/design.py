@@ -114,10 +114,10 @@ class Design:
 
     @property
     def decides(self) -> tuple[str | int | float | None, ...]:
-        """Everything that decides: all but the words."""
+        """Everything that decides but the level, a share of the suite's that shrinks with every claim that is added."""
         return (
             *(self.claim, self.bound, self.side, self.target, self.delta, self.delta_refute, self.systematic),
-            *(self.alpha, self.power, self.n, self.instances, self.spread),
+            *(self.power, self.n, self.instances, self.spread),
         )
 
     @property
@@ -223,5 +223,5 @@ class Design:
 
 
 def same_decisions(some: Sequence[Design], others: Sequence[Design]) -> bool:
-    """Whether designs decide alike, one by one; they may say so in other words."""
+    """Whether designs decide alike, one by one; they may say so in other words, and each at its own level."""
     return [design.decides for design in some] == [design.decides for design in others]

@@ -92,6 +92,7 @@ def test_closed_form_systematic_error_can_hide_twice_itself() -> None:
 
 def test_designs_decide_alike_whatever_their_words() -> None:
     said = dataclasses.replace(STUDENT, prediction="other words", statistic="others", justification="others again")
+    said = dataclasses.replace(said, alpha=STUDENT.alpha * 1.01)  # as when there was a claim less
     assert same_decisions([STUDENT], [said])
     for change in ({"n": 65}, {"target": 1.1}, {"side": "lower"}, {"claim": "plateau"}, {"spread": 0.1}):
         assert not same_decisions([STUDENT], [dataclasses.replace(said, **change)])
