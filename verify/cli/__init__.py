@@ -1,1 +1,1 @@
-"""The command `flatproof`: `main` has the parser and the short verbs, `language` and `runs` the two long ones."""
+"""The command `flatproof`: `main` has the parser and the short verbs, `language`, `run` and `runs` the long ones."""

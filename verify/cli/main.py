@@ -9,9 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -130,58 +128,26 @@ def _run(arguments: argparse.Namespace) -> int:
     claim = find(arguments.id)
     # Imported here: the other verbs need no torch.
     from verify.claims import experiment
+    from verify.cli.run import measure
     from verify.cohorts import ScaleError, scale_of
     from verify.environment import DeviceError, require_device
-    from verify.trial import read
 
     try:
         require_device(arguments.device)
         scale_of(arguments.profile, arguments.scale)
     except (DeviceError, ScaleError) as error:
         return _usage_error(str(error))
-    with tempfile.TemporaryDirectory() as folder:
-        evidence_file = Path(folder) / "evidence.jsonl"
-        options = [
-            f"--device={arguments.device}",
-            f"--profile={arguments.profile}",
-            f"--root-seed={arguments.root_seed}",
-            f"--evidence={evidence_file}",
-            *([] if arguments.scale is None else [f"--scale={arguments.scale}"]),
-        ]
-        # A process of its own, as pytest wants to be first to import what it tests; stdout is kept for the JSON.
-        status = subprocess.run(
-            _pytest(Path(str(experiment(claim).__file__)), Path(folder), options),
-            env=_pytest_environment(folder),
-            check=False,
-            stdout=sys.stderr if arguments.json else None,
-        ).returncode
-        found = list(read(evidence_file)) if evidence_file.is_file() else []
-    if arguments.json:
-        _print_json("run", found[0].as_json() if found else None)
-    return 0 if status == 0 else 1
-
-
-def _pytest(test_file: Path, folder: Path, options: Sequence[str]) -> list[str]:
-    """Return the command that runs one experiment whatever lies in the user's folder or in one above the package.
-
-    It imports from where this process did (`python -m pytest` would put the working directory first), reads no
-    configuration and no conftest.py but the package's own, and writes to `folder` alone.
-    """
-    configuration = folder / "pytest.ini"
-    configuration.write_text("[pytest]\n")
-    package = Path(__file__).parents[1]
-    program = f"import sys; sys.path[:] = {sys.path!r}; import pytest; sys.exit(pytest.main(sys.argv[1:]))"
-    return [
-        *(sys.executable, "-P", "-c", program, str(test_file), "-c", str(configuration)),
-        *(f"--rootdir={package.parent}", f"--confcutdir={package}"),
-        *("--import-mode=importlib", "-p", "no:cacheprovider", *options),
+    options = [
+        f"--device={arguments.device}",
+        f"--profile={arguments.profile}",
+        f"--root-seed={arguments.root_seed}",
+        *([] if arguments.scale is None else [f"--scale={arguments.scale}"]),
     ]
-
-
-def _pytest_environment(folder: str) -> dict[str, str]:
-    """Return the environment without the user's options and plugins for tests of their own."""
-    kept = {name: value for name, value in os.environ.items() if name not in {"PYTEST_ADDOPTS", "PYTEST_PLUGINS"}}
-    return kept | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "HYPOTHESIS_STORAGE_DIRECTORY": folder}
+    # Standard output is kept for the JSON.
+    status, found = measure(Path(str(experiment(claim).__file__)), options, sys.stderr if arguments.json else None)
+    if arguments.json:
+        _print_json("run", found.as_json() if found else None)
+    return 0 if status == 0 else 1
 
 
 def _graph(arguments: argparse.Namespace) -> int:
