@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -19,19 +18,6 @@ from verify.networks import Network
 from verify.runs import RecordedFailureError, RunKey, RunResult, RunStore, Work, at_once, complete, tensors_digest
 from verify.streams import stream_seed
 from verify.training import AllDivergedError, Reference, Trainer, Training, excess_loss, network_at
-
-NOT_TRAINED = (
-    "families",
-    "evaluations",
-    "further_recoveries",
-    "labels",
-    "draws",
-    "tested",
-    "probes",
-    "converged",
-    "spread",
-)
-"""Fields of a scale that leave a family's conditions as they are: which others there are, and how they are measured."""
 
 SOURCES = (
     "synthetic",
@@ -151,7 +137,11 @@ class Cohort:
     def _phase(
         self, name: str, start: Network, training: Training, steps: int, stream: str, keep: Sequence[int]
     ) -> tuple[Network, RunResult]:
-        """Train, or take what is stored; return the networks at the end and what was kept at some steps."""
+        """Train, or take what is stored; return the networks at the end and what was kept at some steps.
+
+        What is stored is told by this training and by the parameters that it starts from: all that came before, the
+        conditions that it rests on and their trainings, is in them.
+        """
 
         def measure(trainer: Trainer) -> Found:
             excess = excess_loss(trainer.snapshot(), self.reference, device=self.device).estimate
@@ -165,6 +155,8 @@ class Cohort:
         configuration = {
             "condition": name,
             "phase": stream,
+            "network": start.config.to_json(),
+            "start": tensors_digest(*start.parameters()),
             "training": training.to_json(),
             "steps": steps,
             "keep": list(keep),
@@ -204,7 +196,8 @@ class Cohort:
 
         Args:
             build: makes the work at its beginning.
-            configuration: JSON data; what determines the work, besides the cohort and the source code.
+            configuration: JSON data; what determines the work, besides the cohort's languages and the source code: the
+                sizes of a scale are not in the key.
             sources: modules whose source determines it.
 
         Raises:
@@ -215,11 +208,11 @@ class Cohort:
         return complete(self._store, self._key(configuration, sources), build)
 
     def _key(self, configuration: Mapping[str, Any], sources: Sequence[str] = SOURCES) -> RunKey:
-        """Return what determines a run; the sampled contexts tell languages that are read from files."""
+        """Return what determines a run; the reference tells languages that are read from files."""
+        reference = self.reference
         own = {
-            "scale": {name: value for name, value in asdict(self.scale).items() if name not in NOT_TRAINED},
             "family": self.family.name,
-            "contexts": tensors_digest(self.reference.contexts),
+            "reference": tensors_digest(reference.contexts, reference.weight, reference.conditional),
             "device": self.device.partition(":")[0],
         }
         return RunKey.of(own | dict(configuration), self._root_seed, sources)
