@@ -16,7 +16,7 @@ from verify.cohorts.phase import Found, MeasuringWork, Phase
 from verify.cohorts.scale import Scale
 from verify.networks import Network
 from verify.runs import RecordedFailureError, RunKey, RunResult, RunStore, Work, at_once, complete, tensors_digest
-from verify.streams import stream_seed
+from verify.streams import Streams
 from verify.training import AllDivergedError, Reference, Trainer, Training, excess_loss, network_at
 
 SOURCES = (
@@ -55,6 +55,7 @@ class Cohort:
         family: the family.
         languages: one per member.
         tables: their contexts, or None where one has too many to write out.
+        streams: its random streams.
         reference: contexts of every member, sampled once, on which excess losses are measured.
         device: where networks are trained and measured.
         stopped: set it, and work that goes on in another thread ends after its piece: 16 steps, or one measurement.
@@ -66,6 +67,7 @@ class Cohort:
         self.family = FAMILIES[family]
         self.scale = scale
         self._root_seed = root_seed
+        self.streams = Streams(root_seed, "cohort")
         self.device = device
         self._store = store
         self.stopped = threading.Event()
@@ -82,27 +84,26 @@ class Cohort:
             ]
         )
 
-    def seeds(self, *purpose: str) -> list[int]:
-        """Return one seed per member for a purpose."""
+    def seeds(self, *purpose: str, again: bool = False) -> list[int]:
+        """Return one seed per member for a purpose; `again`: as in `Streams.seed`, which raises."""
         return [
-            stream_seed(self._root_seed, "cohort", self.family.name, *purpose, member)
-            for member in range(self.scale.members)
+            self.streams.seed(self.family.name, *purpose, member, again=again) for member in range(self.scale.members)
         ]
 
     def initial(self, size: Size, stream: str) -> Network:
-        """Return networks of a size as they are before training."""
+        """Return networks of a size as they are before training; one stream serves the conditions of that name."""
         half = 1 if size == "large" else 2
         return self.family.networks(
             self.languages[0].length,
             width=self.scale.width // half,
             layers=self.scale.layers,
             heads=max(1, self.scale.heads // half),
-            generators=self.generators("initial", stream),
+            generators=self.generators("initial", stream, again=True),
         )
 
-    def generators(self, *purpose: str) -> list[torch.Generator]:
-        """Return one generator per member for a purpose."""
-        return [torch.Generator().manual_seed(seed) for seed in self.seeds(*purpose)]
+    def generators(self, *purpose: str, again: bool = False) -> list[torch.Generator]:
+        """Return one generator per member for a purpose, as `seeds` does."""
+        return [torch.Generator().manual_seed(seed) for seed in self.seeds(*purpose, again=again)]
 
     def condition(self, name: str) -> Condition:
         """Return how a condition is trained."""
@@ -141,6 +142,9 @@ class Cohort:
 
         What is stored is told by this training and by the parameters that it starts from: all that came before, the
         conditions that it rests on and their trainings, is in them.
+
+        Raises:
+            CohortDivergedError: a member diverged.
         """
 
         def measure(trainer: Trainer) -> Found:
@@ -148,7 +152,7 @@ class Cohort:
             return {"theta": trainer.theta.detach().clone(), "excess": excess}
 
         def build() -> Phase:
-            seeds = self.seeds("training", stream)
+            seeds = self.seeds("training", stream, again=True)  # conditions of one stream see the same
             trainer = Trainer(start, self.languages, training, seeds, table=self.tables, device=self.device)
             return Phase(trainer, steps, self.stopped, keep, measure)
 

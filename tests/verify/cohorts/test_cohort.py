@@ -18,6 +18,7 @@ from verify.cohorts.families import LEARNABLE
 from verify.cohorts.laboratory import on_each
 from verify.cohorts.sharpness import part_of, sharpness
 from verify.curvature.interval import interval_of
+from verify.streams import RepeatedStreamError
 
 
 @pytest.fixture(scope="module")
@@ -214,6 +215,14 @@ def test_without_features_the_commonest_class_of_a_draw_is_answered(bench: Bench
 
 def test_an_evaluation_of_one_member_does_not_depend_on_the_others(bench: Bench, cohort: Cohort) -> None:
     tasks = [cohort.family.task_of(language) for language in cohort.languages]
-    seeds = cohort.seeds("exam")
+    seeds = cohort.seeds("exam", again=True)
     alone = Evaluation.sample(tasks[1:2], seeds[1:2], labels=TINY.labels, draws=TINY.draws, tested=TINY.tested)
     assert alone.inputs[0].equal(bench.evaluation.inputs[1])
+
+
+def test_a_stream_of_a_cohort_is_taken_once(bench: Bench, cohort: Cohort) -> None:
+    for taken in (lambda: bench.draw_evaluation("exam"), lambda: cohort.seeds("language")):
+        with pytest.raises(RepeatedStreamError, match="cohort: expected a random stream that was not used before"):
+            taken()
+    with pytest.raises(RepeatedStreamError, match="cohort"):
+        [cohort.generators("dice") for _ in range(2)]

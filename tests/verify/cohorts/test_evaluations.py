@@ -27,7 +27,7 @@ def cohort(bench: Bench) -> Cohort:
 
 
 def evaluation_of(bench: Bench, name: EvaluationName) -> Evaluation:
-    return bench.draw_evaluation(f"exam, {name}", many=EVALUATIONS[name].many)
+    return bench.draw_evaluation(f"exam, {name}", many=EVALUATIONS[name].many, again=True)
 
 
 def test_the_larger_scales_hold_all_evaluations_and_the_small_one_none() -> None:
@@ -51,10 +51,10 @@ def test_property_a_member_does_not_depend_on_the_others(bench: Bench, cohort: C
     evaluation = evaluation_of(bench, name)
 
     def streams() -> list[torch.Generator]:
-        return [torch.Generator().manual_seed(seed) for seed in cohort.seeds("a test")]
+        return [torch.Generator().manual_seed(seed) for seed in cohort.seeds("a test", again=True)]
 
     together = EVALUATIONS[name].grade(evaluation, network, streams())
-    seed = cohort.seeds("initial", "pretraining")[1]
+    seed = cohort.seeds("initial", "pretraining", again=True)[1]
     generators = [torch.Generator().manual_seed(seed)]
     alone = cohort.family.networks(evaluation.inputs.shape[-1], width=4, layers=1, heads=2, generators=generators)
     own = replace(evaluation, inputs=evaluation.inputs[1:2], one_hot=evaluation.one_hot[1:2])

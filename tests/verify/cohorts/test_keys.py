@@ -45,9 +45,9 @@ CHANGES: dict[str, tuple[Any, tuple[int, ...] | range]] = {
     "checkpoints": (2, (0, 2, 4, 6)),
 }
 """A field of a scale, another value for it, and the phases of `CHAIN` that it leads to."""
-MEASURED = (
-    "name families labels draws tested probes evaluations further_recoveries converged spread"  # how, and what else
-).split()
+MEASURED = ("name", "families", "labels", "draws", "tested", "probes", "evaluations", "further_recoveries")
+MEASURED += ("converged", "spread")
+"""Fields that say how conditions are measured, and which others there are."""
 
 
 @pytest.fixture(scope="module")

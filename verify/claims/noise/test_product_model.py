@@ -114,6 +114,7 @@ def measure(
             replace(sgd, learning_rate=rate),
             round(instance.tau * instance.batch_size / rate**2),
             *path,
+            again=bool(columns),  # the rates share their random numbers
             label_conditional=None if labels is None else labels.conditional,
         )
         ratio = (final[:, 0] ** 2 - final[:, 1] ** 2) / (start[:, 0] ** 2 - start[:, 1] ** 2)
