@@ -169,7 +169,8 @@ def test_mutant_an_instance_that_is_decided_twice_is_refused(
     first, second = (enclosure(1.0, 0.01) if bound == "enclosure" else groups.copy() for _ in range(2))
     trial.decide(declared, first, parameters={"alpha": drawn[0]})
     trial.control("the same groups", "a control may be what an instance was", declared, second)
-    with pytest.raises(ValueError, match=r"expected another instance of 'value', .*; draw each") if refused else still():
+    refusal = pytest.raises(ValueError, match=r"expected another instance of 'value', .*; draw each")
+    with refusal if refused else still():
         trial.decide(declared, second, parameters={"alpha": drawn[1]})
 
 
