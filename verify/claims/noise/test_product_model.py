@@ -105,7 +105,7 @@ def measure(
     """Return Δ(τ)/Δ(0) at η → 0 over its prediction, one value for each group, and the extrapolation remainder."""
     size = SIZES[trial.profile]
     start = instance.start.expand(size.groups * size.replicas, 2)
-    columns = []
+    columns: list[torch.Tensor] = []
     for rate in RATES:
         final = ensemble(
             trial,

@@ -199,7 +199,8 @@ def mean_traces(
     if scatter:
         start += scatter * torch.randn(start.shape, generator=trial.torch(*path, "scatter"), dtype=start.dtype)
     constraint = MinimiserConstraint(instance.model)
-    rates, columns = [], []
+    rates: list[float] = []
+    columns = []
     for rung in LADDER:
         rate = rung * slower * sharpness / instance.trace * (1 - sgd.momentum)
         options = replace(sgd, learning_rate=rate)
