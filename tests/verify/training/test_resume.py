@@ -24,7 +24,7 @@ ALL_TERMS = replace(
 )
 
 
-OPTIMISERS = {
+OPTIMISERS: dict[str, SGD | AdamW] = {
     "sgd": SGD(),
     "momentum": SGD(momentum=0.9),
     "adamw": AdamW(),
