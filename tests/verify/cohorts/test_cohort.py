@@ -119,21 +119,33 @@ def test_an_error_in_one_family_stops_the_others() -> None:
     assert good.cohort.stopped.is_set()
 
 
-def test_a_contrast_is_the_difference_of_what_the_conditions_show(bench: Bench, cohort: Cohort) -> None:
-    comparison = Comparison.of(bench, ["base", "plain"])
-    gain = comparison.gain("plain", "base")
+def test_a_contrast_is_the_difference_of_what_the_conditions_show() -> None:
+    bench = Bench(Cohort("hmm", TINY, 15))  # where accuracy changes along the path of base
+    cohort, comparison = bench.cohort, Comparison.of(bench, ["base", "plain"])
+    gain, ratio = comparison.gain("plain", "base"), comparison.log_trace_ratio("plain", "base")
     assert gain.values.equal(comparison.accuracy("plain") - comparison.accuracy("base"))
+    quotient = comparison.sharpness("plain").trace / comparison.sharpness("base").trace
+    assert torch.allclose(ratio.values, quotient.log(), rtol=0, atol=1e-14)  # a few roundings of numbers of order one
     mismatch = (comparison.points["plain"].excess / comparison.points["base"].excess).log().mean()
     assert cohort.reference.method == "monte-carlo"
     kl = [bench.divergences(comparison.points[condition].network) for condition in ("plain", "base")]
     relative = [each / each.mean(1, keepdim=True) for each in kl]
     error = (relative[0] - relative[1]).var(1).mul(1 / TINY.reference).sum().sqrt() / TINY.members
-    allowed = abs(bench.accuracy_slope) * float(mismatch.abs() + 2 * error)
-    assert gain.systematic == pytest.approx(allowed, rel=1e-12)
+    path = cohort.path("base")
+    middle, last = (path.network(k) for k in (len(path.steps) // 2, -1))
+    fall = float((path.excess[-1] / path.excess[len(path.steps) // 2]).log().mean())
+    changes = (
+        float((bench.accuracy(last) - bench.accuracy(middle)).mean()),
+        float((bench.sharpness(last).trace / bench.sharpness(middle).trace).log().mean()),
+    )
+    for contrast, slope, change in zip(
+        (gain, ratio), (bench.accuracy_slope, bench.log_trace_slope), changes, strict=True
+    ):
+        assert slope == pytest.approx(change / fall, rel=1e-12)
+        allowed = abs(change / fall) * float(mismatch.abs() + 2 * error)
+        assert allowed > 1e-5  # 0 on both sides would say nothing
+        assert contrast.systematic == pytest.approx(allowed, rel=1e-12)
     assert comparison.gain("base", "base").systematic == 0
-    ratio = comparison.log_trace_ratio("plain", "base")
-    quotient = comparison.sharpness("plain").trace / comparison.sharpness("base").trace
-    assert torch.allclose(ratio.values, quotient.log(), rtol=0, atol=1e-14)  # a few roundings of numbers of order one
 
 
 def test_raw_is_what_training_left_and_not_what_the_anneal_made_of_it(bench: Bench, cohort: Cohort) -> None:
