@@ -123,7 +123,7 @@ def report(name: str, setting: Setting, clock: Callable[[], float]) -> None:
     )
     network = Transformer(config, (setting.seeds,), [torch.Generator().manual_seed(seed) for seed in seeds])
     for kind, training in kinds.items():
-        trainer = Trainer(network, language, training, seeds, table=table)
+        trainer = Trainer(network, language, training, seeds, table=table, threads=None)
         stream = ExampleStream(
             language,
             table,

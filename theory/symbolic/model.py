@@ -45,6 +45,7 @@ import sympy as sp
 
 from theory.kernel import logistic, logistic_slope
 from theory.symbolic.definition import SymbolicDefinition, SymbolicModelError
+from theory.symbolic.emptiness import contradiction
 
 __all__ = ["SymbolicModel", "SymbolicModelError"]
 
@@ -85,7 +86,8 @@ class SymbolicModel(SymbolicDefinition):
         """Γ as equations in θ: s_y − s_0 = log(p*_y/p*_0) at every context, without repetitions.
 
         Raises:
-            SymbolicModelError: a token is impossible, or the conditions contradict each other.
+            SymbolicModelError: a token is impossible, or the conditions contradict each other, so far as
+                `emptiness.contradiction` tells.
         """
         found: dict[sp.Expr, sp.Equality] = {}
         for scores, truth in zip(self.context_scores, self.truth, strict=True):
@@ -96,10 +98,18 @@ class SymbolicModel(SymbolicDefinition):
                 if residual == 0:
                     continue
                 if not residual.free_symbols & set(self.parameters):
+                    if sp.simplify(sp.expand_log(residual, factor=True)) == 0:
+                        continue
                     raise SymbolicModelError(f"{self.name}: {residual} = 0 has no parameter in it; Γ is empty")
                 monic = self._monic(residual)
                 constant = monic.as_independent(*self.parameters, as_Add=True)[0]
-                found.setdefault(monic, sp.Eq(monic - constant, -constant))
+                found.setdefault(monic, sp.Equality(monic - constant, -constant, evaluate=False))
+        if (zero := contradiction(list(found), self.parameters)) is not None:
+            conditions = ", ".join(map(str, found.values()))
+            raise SymbolicModelError(
+                f"{self.name}: expected conditions on θ that can hold together, got {conditions}, of which {zero} = 0 "
+                "is a consequence that cannot hold; Γ is empty: choose scores that can take the values log(p*_y/p*_0)"
+            )
         return tuple(found.values())
 
     @cached_property
@@ -206,7 +216,8 @@ class SymbolicModel(SymbolicDefinition):
 
     @cached_property
     def _weighted_differences(self) -> list[tuple[sp.Expr, sp.Matrix]]:
-        """π(x) p*_y p*_y' and ∇s_y − ∇s_y', for every context and every pair of tokens."""
+        """π(x) p*_y p*_y' and ∇s_y − ∇s_y', for every context and every pair of tokens; errors as in `manifold`."""
+        _ = self.manifold  # there is nothing on an empty one
         found = []
         for prob, scores, truth in zip(self.context_prob, self.context_scores, self.truth, strict=True):
             for y, second in enumerate(scores):

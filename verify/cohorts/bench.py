@@ -31,21 +31,24 @@ class Bench:
 
     def __init__(self, cohort: Cohort) -> None:
         self.cohort = cohort
-        self.evaluation = self.draw_evaluation("exam")  # the name of a random stream: it stays
+        # The name of a random stream: it stays. Every bench of a cohort has the same sentences.
+        self.evaluation = self.draw_evaluation("exam", again=True)
         self._further: dict[EvaluationName, Evaluation] = {}
         self._evaluated: dict[tuple[EvaluationName, str, tuple[int, ...]], Tensor] = {}
 
-    def draw_evaluation(self, purpose: str, *, many: int | None = None) -> Evaluation:
+    def draw_evaluation(self, purpose: str, *, many: int | None = None, again: bool = False) -> Evaluation:
         """Return an evaluation of every member; another purpose gives independent sentences.
 
         Args:
             purpose: name of its random numbers.
             many: labelled sentences of one large draw, in place of the scale's draws of few.
+            again: as in `Streams.seed`, which raises.
         """
         cohort, scale = self.cohort, self.cohort.scale
         tasks = [cohort.family.task_of(language) for language in cohort.languages]
         labels, draws = (scale.labels, scale.draws) if many is None else (many, 1)
-        return Evaluation.sample(tasks, cohort.seeds(purpose), labels=labels, draws=draws, tested=scale.tested)
+        seeds = cohort.seeds(purpose, again=again)
+        return Evaluation.sample(tasks, seeds, labels=labels, draws=draws, tested=scale.tested)
 
     def divergences(self, network: Network) -> Float[Tensor, "member context"]:
         """Return KL(p* ‖ p_θ) of every member at the contexts of the reference, whose weighted mean is the excess."""
@@ -63,9 +66,10 @@ class Bench:
         """Return the accuracy of every member in one of `EVALUATIONS`, on sentences of its own."""
         further = EVALUATIONS[name]
         if name not in self._further:
-            self._further[name] = self.draw_evaluation(f"exam, {name}", many=further.many)
+            self._further[name] = self.draw_evaluation(f"exam, {name}", many=further.many, again=True)
         sentences = self._further[name].to(self.cohort.device)
-        return further.grade(sentences, self._placed(network), self.cohort.generators("batches", name)).cpu()
+        generators = self.cohort.generators("batches", name, again=True)  # every network is graded by the same batches
+        return further.grade(sentences, self._placed(network), generators).cpu()
 
     def evaluated(self, name: EvaluationName, condition: str, point: Point) -> Float[Tensor, " member"]:
         """Return `further_accuracy` at a point of a condition; kept, as several claims compare the same conditions."""
@@ -83,7 +87,8 @@ class Bench:
 
         def measure() -> Found:
             placed = network.copy().to(cohort.device)
-            return sharpness(placed, cohort.reference, cohort.seeds("sharpness"), batches=probes).tensors()
+            seeds = cohort.seeds("sharpness", again=True)
+            return sharpness(placed, cohort.reference, seeds, batches=probes).tensors()
 
         return Sharpness.of(cohort.measured("sharpness", network, measure, probes=probes))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -17,21 +16,8 @@ from verify.cohorts.phase import Found, MeasuringWork, Phase
 from verify.cohorts.scale import Scale
 from verify.networks import Network
 from verify.runs import RecordedFailureError, RunKey, RunResult, RunStore, Work, at_once, complete, tensors_digest
-from verify.streams import stream_seed
+from verify.streams import Streams
 from verify.training import AllDivergedError, Reference, Trainer, Training, excess_loss, network_at
-
-NOT_TRAINED = (
-    "families",
-    "evaluations",
-    "further_recoveries",
-    "labels",
-    "draws",
-    "tested",
-    "probes",
-    "converged",
-    "spread",
-)
-"""Fields of a scale that leave a family's conditions as they are: which others there are, and how they are measured."""
 
 SOURCES = (
     "synthetic",
@@ -69,6 +55,7 @@ class Cohort:
         family: the family.
         languages: one per member.
         tables: their contexts, or None where one has too many to write out.
+        streams: its random streams.
         reference: contexts of every member, sampled once, on which excess losses are measured.
         device: where networks are trained and measured.
         stopped: set it, and work that goes on in another thread ends after its piece: 16 steps, or one measurement.
@@ -80,6 +67,7 @@ class Cohort:
         self.family = FAMILIES[family]
         self.scale = scale
         self._root_seed = root_seed
+        self.streams = Streams(root_seed, "cohort")
         self.device = device
         self._store = store
         self.stopped = threading.Event()
@@ -96,27 +84,26 @@ class Cohort:
             ]
         )
 
-    def seeds(self, *purpose: str) -> list[int]:
-        """Return one seed per member for a purpose."""
+    def seeds(self, *purpose: str, again: bool = False) -> list[int]:
+        """Return one seed per member for a purpose; `again`: as in `Streams.seed`, which raises."""
         return [
-            stream_seed(self._root_seed, "cohort", self.family.name, *purpose, member)
-            for member in range(self.scale.members)
+            self.streams.seed(self.family.name, *purpose, member, again=again) for member in range(self.scale.members)
         ]
 
     def initial(self, size: Size, stream: str) -> Network:
-        """Return networks of a size as they are before training."""
+        """Return networks of a size as they are before training; one stream serves the conditions of that name."""
         half = 1 if size == "large" else 2
         return self.family.networks(
             self.languages[0].length,
             width=self.scale.width // half,
             layers=self.scale.layers,
             heads=max(1, self.scale.heads // half),
-            generators=self.generators("initial", stream),
+            generators=self.generators("initial", stream, again=True),
         )
 
-    def generators(self, *purpose: str) -> list[torch.Generator]:
-        """Return one generator per member for a purpose."""
-        return [torch.Generator().manual_seed(seed) for seed in self.seeds(*purpose)]
+    def generators(self, *purpose: str, again: bool = False) -> list[torch.Generator]:
+        """Return one generator per member for a purpose, as `seeds` does."""
+        return [torch.Generator().manual_seed(seed) for seed in self.seeds(*purpose, again=again)]
 
     def condition(self, name: str) -> Condition:
         """Return how a condition is trained."""
@@ -151,20 +138,29 @@ class Cohort:
     def _phase(
         self, name: str, start: Network, training: Training, steps: int, stream: str, keep: Sequence[int]
     ) -> tuple[Network, RunResult]:
-        """Train, or take what is stored; return the networks at the end and what was kept at some steps."""
+        """Train, or take what is stored; return the networks at the end and what was kept at some steps.
+
+        What is stored is told by this training and by the parameters that it starts from: all that came before, the
+        conditions that it rests on and their trainings, is in them.
+
+        Raises:
+            CohortDivergedError: a member diverged.
+        """
 
         def measure(trainer: Trainer) -> Found:
             excess = excess_loss(trainer.snapshot(), self.reference, device=self.device).estimate
             return {"theta": trainer.theta.detach().clone(), "excess": excess}
 
         def build() -> Phase:
-            seeds = self.seeds("training", stream)
+            seeds = self.seeds("training", stream, again=True)  # conditions of one stream see the same
             trainer = Trainer(start, self.languages, training, seeds, table=self.tables, device=self.device)
             return Phase(trainer, steps, self.stopped, keep, measure)
 
         configuration = {
             "condition": name,
             "phase": stream,
+            "network": start.config.to_json(),
+            "start": tensors_digest(*start.parameters()),
             "training": training.to_json(),
             "steps": steps,
             "keep": list(keep),
@@ -204,7 +200,8 @@ class Cohort:
 
         Args:
             build: makes the work at its beginning.
-            configuration: JSON data; what determines the work, besides the cohort and the source code.
+            configuration: JSON data; what determines the work, besides the cohort's languages and the source code: the
+                sizes of a scale are not in the key.
             sources: modules whose source determines it.
 
         Raises:
@@ -215,11 +212,11 @@ class Cohort:
         return complete(self._store, self._key(configuration, sources), build)
 
     def _key(self, configuration: Mapping[str, Any], sources: Sequence[str] = SOURCES) -> RunKey:
-        """Return what determines a run; the sampled contexts tell languages that are read from files."""
+        """Return what determines a run; the reference tells languages that are read from files."""
+        reference = self.reference
         own = {
-            "scale": {name: value for name, value in asdict(self.scale).items() if name not in NOT_TRAINED},
             "family": self.family.name,
-            "contexts": tensors_digest(self.reference.contexts),
+            "reference": tensors_digest(reference.contexts, reference.weight, reference.conditional),
             "device": self.device.partition(":")[0],
         }
         return RunKey.of(own | dict(configuration), self._root_seed, sources)

@@ -77,7 +77,8 @@ def trained(
             trial.advance()
 
     def measured(bench: Bench) -> T:
-        found = measure(bench)
+        with bench.cohort.streams.scope():
+            found = measure(bench)
         trial.advance()
         return found
 

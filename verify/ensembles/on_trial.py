@@ -23,13 +23,15 @@ def ensemble(
     sgd: Sgd,
     steps: int,
     *path: str | int,
+    again: bool = False,
     label_conditional: Float[Tensor, "context token"] | None = None,
 ) -> Float[Tensor, "replica parameter"]:
     """Advance an ensemble on the run's device and return its final points in float64 on the CPU.
 
-    Equal paths give equal random streams, so ensembles at several rates share their random numbers.
+    Equal paths give equal random streams; ensembles that share theirs, such as those at several rates, say `again`.
 
     Raises:
+        RepeatedStreamError: the path was taken before, and not `again`.
         DivergedError: a replica diverged; it is named and nothing is averaged.
     """
     result = run_ensemble(
@@ -37,7 +39,7 @@ def ensemble(
         start,
         sgd,
         steps,
-        seed=trial.seed(*path),
+        seed=trial.seed(*path, again=again),
         label_conditional=label_conditional,
         device=trial.device,
     )

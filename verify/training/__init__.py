@@ -3,7 +3,8 @@
 `trainer` trains, `config` says how: labels that are sampled, soft or noisy (`labels`), SGD or AdamW (`optimisers`), a
 penalty on tr F (`trace_penalty`), an adversary of the features (`adversary`). `excess` measures the loss above the
 floor. `data` and `batches` draw examples, from `tables` where a language is small enough to be written out; `objective`
-puts the terms together, `parameters` lays a stack out as one matrix, `diverged` tells of members that ended badly.
+puts the terms together, `parameters` lays a stack out as one matrix, `diverged` tells of members that ended badly,
+`threads` says with how many threads torch computes.
 """
 
 from verify.training.adversary import Adversary

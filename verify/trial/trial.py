@@ -14,7 +14,7 @@ from theory import Claim
 from theory.claims import CLAIMS
 from verify.environment import Profile, Settings, hardware, versions
 from verify.statistics import Interval, Samples
-from verify.streams import stream_seed
+from verify.streams import Streams
 from verify.trial.budget import Budget
 from verify.trial.decision import InstanceResult, combine, decide
 from verify.trial.design import Design, same_decisions
@@ -55,6 +55,7 @@ class Trial:
         self.outlook = outlook or Outlook()
         self.settings = settings
         self.progress = progress
+        self._streams = Streams(settings.root_seed, claim.id)
         self._start = time.perf_counter()
         self._planned, self._done = 0, 0.0
         self._designs: tuple[Design, ...] = ()
@@ -81,20 +82,20 @@ class Trial:
         """The scale of networks that was asked for, or None."""
         return self.settings.scale
 
-    def seed(self, *path: str | int) -> int:
-        """Return the seed of one purpose of this claim's stream."""
-        return stream_seed(self.settings.root_seed, self.claim.id, *path)
+    def seed(self, *path: str | int, again: bool = False) -> int:
+        """Return the seed of one purpose of this claim's stream; `again`: as in `Streams.seed`, which raises."""
+        return self._streams.seed(*path, again=again)
 
-    def rng(self, *path: str | int) -> np.random.Generator:
-        """Return a fresh generator for one purpose."""
-        return np.random.default_rng(self.seed(*path))
+    def rng(self, *path: str | int, again: bool = False) -> np.random.Generator:
+        """Return a fresh generator for one purpose, as `seed` does."""
+        return np.random.default_rng(self.seed(*path, again=again))
 
-    def torch(self, *path: str | int) -> torch.Generator:
-        """Return a fresh torch generator on the CPU for one purpose."""
+    def torch(self, *path: str | int, again: bool = False) -> torch.Generator:
+        """Return a fresh torch generator on the CPU for one purpose, as `seed` does."""
         # Here, so that reading evidence needs no torch.
         import torch
 
-        return torch.Generator().manual_seed(self.seed(*path))
+        return torch.Generator().manual_seed(self.seed(*path, again=again))
 
     def plan(self, tasks: int) -> None:
         """Announce how many tasks (ensembles, searches, …) the trial consists of, for the progress bar."""
@@ -142,8 +143,12 @@ class Trial:
             prediction: the claim's closed form there, from `claim.predict`.
             systematic: allowance estimated on this instance, such as an extrapolation remainder.
             networks: what was measured, for a claim about trained networks.
+
+        Raises:
+            ValueError: the design was not declared, or the instance is one that was decided before.
         """
         result = self._decide(design, measured, systematic)
+        self._require_new(result, parameters)
         self._results.append(result)
         self._measurements.append(Measurement.of(result, parameters, prediction, networks))
         return result
@@ -182,6 +187,23 @@ class Trial:
         if design not in self._designs:
             raise ValueError(f"{design.statistic!r} is not a declared design of {self.claim.id}; declare it first")
         return decide(design, measured, systematic=systematic)
+
+    def _require_new(self, result: InstanceResult, parameters: Parameters) -> None:
+        """Check that an instance is none of those before.
+
+        Means of groups are continuous: if they agree to the bit in two instances, the groups are the same. Counts and
+        enclosures may agree by chance; then what was drawn has to differ.
+
+        Raises:
+            ValueError: it is one of them.
+        """
+        for earlier, measurement in zip(self._results, self._measurements, strict=True):
+            same = (earlier.design, earlier.interval) == (result.design, result.interval)
+            if same and (result.design.bound == "student-t" or dict(measurement.parameters) == dict(parameters)):
+                raise ValueError(
+                    f"expected another instance of {result.design.statistic!r}, got {result.interval} at "
+                    f"{dict(parameters)} again; draw each instance from a stream of its own, and say what was drawn"
+                )
 
     def use_stored(self, stored: Evidence) -> None:
         """Conclude with evidence that was found before, at a larger profile, instead of measuring.

@@ -56,7 +56,7 @@ def test_closed_form_product_model() -> None:
     assert remainder(v * flow[0] + u * flow[1]) == 0
 
 
-@pytest.mark.parametrize(("d", "m"), [(2, 2), (3, 1)])
+@pytest.mark.parametrize(("d", "m"), [(2, 2), (3, 2)])
 def test_closed_form_pair_model_trace(d: int, m: int) -> None:
     model = pair_model(d, m)
     a, w = model.parameters[:m], sp.Matrix(m, d, model.parameters[m:])

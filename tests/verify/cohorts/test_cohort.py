@@ -18,6 +18,7 @@ from verify.cohorts.families import LEARNABLE
 from verify.cohorts.laboratory import on_each
 from verify.cohorts.sharpness import part_of, sharpness
 from verify.curvature.interval import interval_of
+from verify.streams import RepeatedStreamError
 
 
 @pytest.fixture(scope="module")
@@ -118,21 +119,33 @@ def test_an_error_in_one_family_stops_the_others() -> None:
     assert good.cohort.stopped.is_set()
 
 
-def test_a_contrast_is_the_difference_of_what_the_conditions_show(bench: Bench, cohort: Cohort) -> None:
-    comparison = Comparison.of(bench, ["base", "plain"])
-    gain = comparison.gain("plain", "base")
+def test_a_contrast_is_the_difference_of_what_the_conditions_show() -> None:
+    bench = Bench(Cohort("hmm", TINY, 15))  # where accuracy changes along the path of base
+    cohort, comparison = bench.cohort, Comparison.of(bench, ["base", "plain"])
+    gain, ratio = comparison.gain("plain", "base"), comparison.log_trace_ratio("plain", "base")
     assert gain.values.equal(comparison.accuracy("plain") - comparison.accuracy("base"))
+    quotient = comparison.sharpness("plain").trace / comparison.sharpness("base").trace
+    assert torch.allclose(ratio.values, quotient.log(), rtol=0, atol=1e-14)  # a few roundings of numbers of order one
     mismatch = (comparison.points["plain"].excess / comparison.points["base"].excess).log().mean()
     assert cohort.reference.method == "monte-carlo"
     kl = [bench.divergences(comparison.points[condition].network) for condition in ("plain", "base")]
     relative = [each / each.mean(1, keepdim=True) for each in kl]
     error = (relative[0] - relative[1]).var(1).mul(1 / TINY.reference).sum().sqrt() / TINY.members
-    allowed = abs(bench.accuracy_slope) * float(mismatch.abs() + 2 * error)
-    assert gain.systematic == pytest.approx(allowed, rel=1e-12)
+    path = cohort.path("base")
+    middle, last = (path.network(k) for k in (len(path.steps) // 2, -1))
+    fall = float((path.excess[-1] / path.excess[len(path.steps) // 2]).log().mean())
+    changes = (
+        float((bench.accuracy(last) - bench.accuracy(middle)).mean()),
+        float((bench.sharpness(last).trace / bench.sharpness(middle).trace).log().mean()),
+    )
+    for contrast, slope, change in zip(
+        (gain, ratio), (bench.accuracy_slope, bench.log_trace_slope), changes, strict=True
+    ):
+        assert slope == pytest.approx(change / fall, rel=1e-12)
+        allowed = abs(change / fall) * float(mismatch.abs() + 2 * error)
+        assert allowed > 1e-5  # 0 on both sides would say nothing
+        assert contrast.systematic == pytest.approx(allowed, rel=1e-12)
     assert comparison.gain("base", "base").systematic == 0
-    ratio = comparison.log_trace_ratio("plain", "base")
-    quotient = comparison.sharpness("plain").trace / comparison.sharpness("base").trace
-    assert torch.allclose(ratio.values, quotient.log(), rtol=0, atol=1e-14)  # a few roundings of numbers of order one
 
 
 def test_raw_is_what_training_left_and_not_what_the_anneal_made_of_it(bench: Bench, cohort: Cohort) -> None:
@@ -214,6 +227,14 @@ def test_without_features_the_commonest_class_of_a_draw_is_answered(bench: Bench
 
 def test_an_evaluation_of_one_member_does_not_depend_on_the_others(bench: Bench, cohort: Cohort) -> None:
     tasks = [cohort.family.task_of(language) for language in cohort.languages]
-    seeds = cohort.seeds("exam")
+    seeds = cohort.seeds("exam", again=True)
     alone = Evaluation.sample(tasks[1:2], seeds[1:2], labels=TINY.labels, draws=TINY.draws, tested=TINY.tested)
     assert alone.inputs[0].equal(bench.evaluation.inputs[1])
+
+
+def test_a_stream_of_a_cohort_is_taken_once(bench: Bench, cohort: Cohort) -> None:
+    for taken in (lambda: bench.draw_evaluation("exam"), lambda: cohort.seeds("language")):
+        with pytest.raises(RepeatedStreamError, match="cohort: expected a random stream that was not used before"):
+            taken()
+    with pytest.raises(RepeatedStreamError, match="cohort"):
+        [cohort.generators("dice") for _ in range(2)]

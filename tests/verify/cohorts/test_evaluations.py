@@ -26,8 +26,14 @@ def cohort(bench: Bench) -> Cohort:
     return bench.cohort
 
 
+@pytest.fixture(scope="module")
+def states_of_hmms() -> Bench:
+    """A task whose classes, one a state, all occur, the first one in every language."""
+    return Bench(Cohort("hmm", replace(EVALUATED, tested=200), 11))
+
+
 def evaluation_of(bench: Bench, name: EvaluationName) -> Evaluation:
-    return bench.draw_evaluation(f"exam, {name}", many=EVALUATIONS[name].many)
+    return bench.draw_evaluation(f"exam, {name}", many=EVALUATIONS[name].many, again=True)
 
 
 def test_the_larger_scales_hold_all_evaluations_and_the_small_one_none() -> None:
@@ -51,10 +57,10 @@ def test_property_a_member_does_not_depend_on_the_others(bench: Bench, cohort: C
     evaluation = evaluation_of(bench, name)
 
     def streams() -> list[torch.Generator]:
-        return [torch.Generator().manual_seed(seed) for seed in cohort.seeds("a test")]
+        return [torch.Generator().manual_seed(seed) for seed in cohort.seeds("a test", again=True)]
 
     together = EVALUATIONS[name].grade(evaluation, network, streams())
-    seed = cohort.seeds("initial", "pretraining")[1]
+    seed = cohort.seeds("initial", "pretraining", again=True)[1]
     generators = [torch.Generator().manual_seed(seed)]
     alone = cohort.family.networks(evaluation.inputs.shape[-1], width=4, layers=1, heads=2, generators=generators)
     own = replace(evaluation, inputs=evaluation.inputs[1:2], one_hot=evaluation.one_hot[1:2])
@@ -62,12 +68,41 @@ def test_property_a_member_does_not_depend_on_the_others(bench: Bench, cohort: C
 
 
 def test_closed_form_a_head_that_is_not_trained_answers_the_first_class(
-    bench: Bench, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+    states_of_hmms: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    bench = states_of_hmms
     monkeypatch.setattr(evaluations, "FINE_TUNING", FineTuning(steps=0))
     evaluation = evaluation_of(bench, "fine-tuning")
-    found = bench.further_accuracy("fine-tuning", cohort.initial("large", "pretraining"))
+    found = bench.further_accuracy("fine-tuning", bench.cohort.initial("large", "pretraining"))
     assert found.equal(evaluation.one_hot[:, evaluation.learnt :, 0].mean(1))
+    assert bool((found > 0).all())
+
+
+@pytest.mark.parametrize(
+    ("name", "alike"),
+    [("masked states", ()), ("many labels", ()), ("many labels", (1, 5)), ("many labels", (0, 3, 4))],
+)
+def test_closed_form_states_that_are_the_classes_answer_every_one_and_two_that_look_alike_the_commoner(
+    states_of_hmms: Bench, name: EvaluationName, alike: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = states_of_hmms
+    evaluation = evaluation_of(bench, name)
+    one_hot, learnt = evaluation.one_hot, evaluation.learnt
+    shown = one_hot[:, :learnt].reshape(TINY.members, evaluation.draws, evaluation.labels, -1).sum(2)
+    answered = shown > 0
+    states = one_hot.clone()
+    if alike:
+        states[..., alike] = one_hot[..., alike].sum(-1, keepdim=True)
+        counts = shown[..., alike]
+        answered[..., alike] &= counts == counts.amax(-1, keepdim=True)
+        assert bool((answered[..., alike].sum(-1) == 1).all())  # none is as common as another
+    for kind in ("unmasked_states", "every_masked_state"):
+        monkeypatch.setattr(evaluations, kind, lambda network, inputs: states)
+    assert bool((one_hot.sum((0, 1)) > 0).all())  # every class is there
+    expected = (one_hot[:, learnt:].mean(1) * answered.double().mean(1)).sum(-1)
+    found = bench.further_accuracy(name, bench.cohort.initial("large", "pretraining"))
+    assert torch.allclose(found, expected, rtol=0, atol=1e-12)
+    assert bool((found < 1).all()) == bool(alike or name == "masked states")
 
 
 def test_fine_tuning_learns_what_few_labels_do_not_show_and_leaves_the_network_alone(

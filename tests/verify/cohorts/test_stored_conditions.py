@@ -108,7 +108,7 @@ def test_an_interrupted_training_on_one_task_goes_on_where_it_was_saved(
 ) -> None:
     cohort = Cohort("hmm-mixture", TINY, 3, store=RunStore(tmp_path))
     network = cohort.initial("small", "pretraining")
-    task, other = Task.components(cohort.languages, 32, cohort.seeds("reference"))
+    task, other = Task.components(cohort.languages, 32, cohort.seeds("reference", again=True))
     training, seeds = anneal(SCALE), cohort.seeds("both")
 
     def end(**changed: Any) -> End:
@@ -168,12 +168,12 @@ def test_an_interrupted_rise_to_the_plateau_goes_on_where_it_was_saved(
 def test_stored_divergences_of_claims_are_still_ones(tmp_path: Path, members: int) -> None:
     cohort = Cohort("hmm-mixture", replace(TINY, members=members), 3, store=RunStore(tmp_path))
     network = cohort.initial("small", "pretraining")
-    task, _ = Task.components(cohort.languages, 32, cohort.seeds("reference"))
+    task, _ = Task.components(cohort.languages, 32, cohort.seeds("reference", again=True))
     wild = replace(anneal(SCALE), rate=(1e9, 1e-3)[:members])
     hot = Protocol(rates=(1e5, 5e4), batch=2, times=(1e6, 2e6), runs=1, points=16)
     for _ in range(2):
         with pytest.raises(TaskDivergedError, match=r"seed .* diverged at .*; lower the "):
-            end_of(network, task, wild, PIECE, cohort.seeds("both"), cohort=cohort)
+            end_of(network, task, wild, PIECE, cohort.seeds("both", again=True), cohort=cohort)
         with pytest.raises(CohortDivergedError, match=r"family hmm-mixture, labels soft: .* diverged .*; lower"):
             risen(cohort, network, Reference.each(contexts_of(cohort, 16)), hot, "soft")
 

@@ -8,6 +8,7 @@ from verify.ensembles import Sgd
 from verify.ensembles.on_trial import DivergedError, ensemble
 from verify.environment import Settings
 from verify.models import ProductModel
+from verify.streams import RepeatedStreamError
 from verify.trial import Trial
 
 CLAIM = CLAIMS["product-model"]
@@ -20,9 +21,12 @@ def test_a_diverged_ensemble_is_an_error_that_names_replica_step_and_rate() -> N
         ensemble(trial, ProductModel(1.5), start, Sgd(learning_rate=50.0, momentum=0.99), 4000, "x")
 
 
-def test_equal_paths_share_their_random_numbers() -> None:
+def test_equal_paths_share_their_random_numbers_where_that_is_said() -> None:
     trial = Trial(CLAIM, Settings())
     start = ProductModel(1.0).flattest().expand(8, 2)
-    runs = [ensemble(trial, ProductModel(1.0), start, Sgd(learning_rate=0.1), 20, path) for path in ("a", "a", "b")]
-    assert torch.equal(runs[0], runs[1])
-    assert not torch.equal(runs[0], runs[2])
+    model, sgd = ProductModel(1.0), Sgd(learning_rate=0.1)
+    runs = [ensemble(trial, model, start, sgd, 20, path, again=again) for path, again in (("a", False), ("a", True))]
+    assert torch.equal(*runs)
+    assert not torch.equal(runs[0], ensemble(trial, model, start, sgd, 20, "b"))
+    with pytest.raises(RepeatedStreamError, match=r"got \('b',\) again"):
+        ensemble(trial, model, start, sgd, 20, "b")

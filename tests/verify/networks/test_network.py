@@ -19,6 +19,7 @@ from verify.networks import (
     TransformerConfig,
     build,
 )
+from verify.networks.transformer import Norm
 
 EPS = 2.0**-52
 CONFIGS: list[NetworkConfig] = [
@@ -160,6 +161,36 @@ def test_closed_form_initial_deviations() -> None:
         # A sample deviation is off by 1/√(2n) relatively; five of these are passed once in a million draws.
         assert float(weights[name].std()) == pytest.approx(deviation, rel=5 / (2 * n) ** 0.5), name
     assert float(weights["blocks.0.qkv.bias"].abs().max()) == 0
+
+
+def test_closed_form_initial_values_of_an_lstm() -> None:
+    network = Lstm(LstmConfig(40, 40, width=128, layers=2, initial_scale=0.5), (), seeds(1))
+    half, seen = 64, set()
+    for name, weight in network.state_dict().items():
+        if name.endswith("bias"):
+            expected = torch.zeros_like(weight)
+            if name != "head_bias":
+                expected[..., half : 2 * half] = 1  # of the forget gates, second of the four
+            assert weight.equal(expected), name
+            continue
+        # Embeddings as they are; inputs of both directions and of the head are of the whole width, states of half.
+        deviation = 0.5 if name == "token" else 0.5 / weight.shape[-2] ** 0.5
+        seen.add(weight.shape[-2])
+        for own in weight.reshape(-1, *weight.shape[-2:]):
+            assert float(own.std()) == pytest.approx(deviation, rel=5 / (2 * own.numel()) ** 0.5), name
+            assert float(own.mean()) == pytest.approx(0, abs=5 * deviation / own.numel() ** 0.5), name
+    assert seen == {41, 2 * half, half}
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_closed_form_a_variance_of_a_hundred_thousandth_is_halved_by_the_epsilon_of_the_normalisation(
+    fast: bool,
+) -> None:
+    """x of mean 0 and variance ε = 1e-5 has variance ½ when normalised, as in torch.nn.LayerNorm."""
+    x = torch.tensor([[1.0, -1.0] * 4], dtype=torch.float64) * 1e-5**0.5
+    own = Norm((), 8, torch.float64)(x, fast=fast)
+    torch.testing.assert_close(own, x / (2e-5) ** 0.5, rtol=64 * EPS, atol=0)
+    torch.testing.assert_close(own, torch.nn.LayerNorm(8, dtype=torch.float64)(x), rtol=64 * EPS, atol=0)
 
 
 @pytest.mark.parametrize(

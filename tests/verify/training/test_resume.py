@@ -12,7 +12,8 @@ from synthetic.closed_form import BracketLanguage
 from tests.verify.training.examples import assert_same_tensors
 from tests.verify.training.trainers import LANGUAGE, PLAIN, SEEDS, TABLE, trainer
 from verify.networks import Transformer, TransformerConfig
-from verify.training import AdamW, Adversary, ResumeError, TracePenalty, Trainer
+from verify.training import SGD, AdamW, Adversary, ResumeError, TracePenalty, Trainer
+from verify.training.optimisers import Optimiser
 
 ALL_TERMS = replace(
     PLAIN,
@@ -21,6 +22,57 @@ ALL_TERMS = replace(
     decay=20,
     rate=(0.01, 0.02, 0.03),
 )
+
+
+OPTIMISERS: dict[str, SGD | AdamW] = {
+    "sgd": SGD(),
+    "momentum": SGD(momentum=0.9),
+    "adamw": AdamW(),
+    "adamw with decay": AdamW(weight_decay=0.1),
+}
+
+
+def test_every_optimiser_is_resumed_here() -> None:
+    assert {type(own) for own in OPTIMISERS.values()} == set(Optimiser.__subclasses__())
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+@pytest.mark.parametrize("decay", [0, 20])
+def test_property_every_optimiser_goes_on_to_the_bit_from_every_step(name: str, decay: int) -> None:
+    """Saved at each of 13 steps, and after a restart once more two steps later: as if nothing had happened."""
+    config = replace(PLAIN, optimiser=OPTIMISERS[name], decay=decay, rate=(0.01, 0.02, 0.03))
+    whole, states = trainer(config), []
+    for step in range(14):
+        whole.run(step)
+        states.append(whole.state())
+    # What is compared differs from step to step, and so does each part of the optimiser's own state.
+    for part in (part for part in states[0][0] if part == "theta" or part.startswith("optimiser.")):
+        assert len({tensors[part].numpy().tobytes() for tensors, _ in states}) == 14
+    for saved in range(12):
+        first, second = trainer(config), trainer(config)
+        first.restore(*states[saved])
+        first.run(saved + 2)
+        assert_same_tensors(first.state()[0], states[saved + 2][0])
+        second.restore(*first.state())
+        second.run(13)
+        assert_same_tensors(second.state()[0], states[13][0])
+        assert second.state()[1] == states[13][1]
+
+
+@pytest.mark.parametrize("name", ["momentum", "adamw"])
+def test_mutant_an_optimiser_that_begins_afresh_is_another_run(name: str) -> None:
+    config = replace(PLAIN, optimiser=OPTIMISERS[name])
+    whole = trainer(config)
+    whole.run(5)
+    tensors, metadata = whole.state()
+    whole.run(8)
+    for part in (part for part in tensors if part.startswith("optimiser.")):
+        other = trainer(config)
+        other.restore({**tensors, part: torch.zeros_like(tensors[part])}, metadata)
+        other.run(8)
+        assert not torch.equal(whole.theta, other.theta), part
+        with pytest.raises(ResumeError, match=f"without .'{part}'.; start a new run"):
+            trainer(config).restore({key: value for key, value in tensors.items() if key != part}, metadata)
 
 
 @pytest.mark.parametrize("saved", [0, 1, 3, 4, 7])

@@ -1,13 +1,16 @@
 """A trial enforces its own rules: declared designs, spent budget, controls, expected verdicts."""
 
+from contextlib import nullcontext as still
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from theory.claims import CLAIMS
 from verify.environment import Settings
 from verify.statistics import enclosure
+from verify.streams import RepeatedStreamError
 from verify.trial import BUDGET, Design, Networks, Trial
 from verify.trial.evidence import ANY, UnexpectedOutcomeError, require_expected
 
@@ -129,11 +132,46 @@ def test_only_declared_designs_decide() -> None:
 
 
 def test_streams_depend_on_root_seed_claim_and_purpose() -> None:
-    one, two = Trial(CLAIM, Settings(root_seed=1)), Trial(CLAIM, Settings(root_seed=2))
-    assert one.rng("a").integers(1 << 60) == one.rng("a").integers(1 << 60)
-    assert one.rng("a").integers(1 << 60) != one.rng("b").integers(1 << 60)
-    assert one.rng("a").integers(1 << 60) != two.rng("a").integers(1 << 60)
-    assert torch.equal(torch.rand(3, generator=one.torch("x")), torch.rand(3, generator=one.torch("x")))
+    one, same, two = (Trial(CLAIM, Settings(root_seed=seed)) for seed in (1, 1, 2))
+    first = one.rng("a").integers(1 << 60)
+    assert first == same.rng("a").integers(1 << 60)
+    assert first != one.rng("b").integers(1 << 60)
+    assert first != two.rng("a").integers(1 << 60)
+    assert torch.equal(torch.rand(3, generator=one.torch("x")), torch.rand(3, generator=same.torch("x")))
+
+
+def test_mutant_one_draw_passed_off_as_several_instances_is_refused() -> None:
+    trial = Trial(CLAIM, Settings())
+    with pytest.raises(RepeatedStreamError, match=r"product-model: .* got \('instance', 0\) again, .* pass again=True"):
+        [trial.rng("instance", 0) for _ in range(3)]
+    for taken in (trial.seed, trial.rng, trial.torch):
+        with pytest.raises(RepeatedStreamError):
+            taken("instance", 0)
+        taken("instance", 0, again=True)
+
+
+@pytest.mark.parametrize(
+    ("bound", "drawn", "refused"),
+    [
+        ("enclosure", (1.0, 1.0), True),
+        ("enclosure", (1.0, 1.1), False),
+        ("student-t", (1.0, 1.0), True),
+        ("student-t", (1.0, 1.1), True),  # the same groups under another name
+    ],
+)
+def test_mutant_an_instance_that_is_decided_twice_is_refused(
+    bound: str, drawn: tuple[float, float], *, refused: bool
+) -> None:
+    trial = Trial(CLAIM, Settings())
+    size = 1 if bound == "enclosure" else 32
+    (declared,) = trial.declare([replace(design(2), bound=bound, n=size)])
+    groups = np.random.default_rng(0).normal(1.0, 0.01, size)
+    first, second = (enclosure(1.0, 0.01) if bound == "enclosure" else groups.copy() for _ in range(2))
+    trial.decide(declared, first, parameters={"alpha": drawn[0]})
+    trial.control("the same groups", "a control may be what an instance was", declared, second)
+    refusal = pytest.raises(ValueError, match=r"expected another instance of 'value', .*; draw each")
+    with refusal if refused else still():
+        trial.decide(declared, second, parameters={"alpha": drawn[1]})
 
 
 def test_progress_counts_tasks() -> None:

@@ -57,7 +57,7 @@ def projected_accuracy(bench: Bench, network: Network) -> Float[Tensor, " member
     """Return the accuracy on as many features as the small networks have: Gaussian random projections."""
     cohort = bench.cohort
     dimension = cohort.scale.width // 2 * network.length
-    (seed, *_) = cohort.seeds("projection")
+    (seed, *_) = cohort.seeds("projection", again=True)  # one projection for every network
     features = random_projection(bench.features(network), dimension, torch.Generator().manual_seed(seed))
     return bench.evaluation.accuracy(features)
 

@@ -105,7 +105,7 @@ def measure(
     """Return Δ(τ)/Δ(0) at η → 0 over its prediction, one value for each group, and the extrapolation remainder."""
     size = SIZES[trial.profile]
     start = instance.start.expand(size.groups * size.replicas, 2)
-    columns = []
+    columns: list[torch.Tensor] = []
     for rate in RATES:
         final = ensemble(
             trial,
@@ -114,6 +114,7 @@ def measure(
             replace(sgd, learning_rate=rate),
             round(instance.tau * instance.batch_size / rate**2),
             *path,
+            again=bool(columns),  # the rates share their random numbers
             label_conditional=None if labels is None else labels.conditional,
         )
         ratio = (final[:, 0] ** 2 - final[:, 1] ** 2) / (start[:, 0] ** 2 - start[:, 1] ** 2)

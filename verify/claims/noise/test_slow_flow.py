@@ -199,13 +199,15 @@ def mean_traces(
     if scatter:
         start += scatter * torch.randn(start.shape, generator=trial.torch(*path, "scatter"), dtype=start.dtype)
     constraint = MinimiserConstraint(instance.model)
-    rates, columns = [], []
+    rates: list[float] = []
+    columns = []
     for rung in LADDER:
         rate = rung * slower * sharpness / instance.trace * (1 - sgd.momentum)
         options = replace(sgd, learning_rate=rate)
         # smaller rates take more steps and leave less noise: fewer replicas, the first ones of every group
         used = GROUPS * max(2, round(replicas * slower * rung))
-        final = ensemble(trial, instance.model, start[:used], options, options.steps_for(instance.tau), *path)
+        steps, again = options.steps_for(instance.tau), bool(rates)  # the rates share their random numbers
+        final = ensemble(trial, instance.model, start[:used], options, steps, *path, again=again)
         trace = fisher_trace(instance.model, nearly_projected(constraint, final))
         rates.append(rate)
         columns.append(trace.reshape(-1, GROUPS).mean(0))

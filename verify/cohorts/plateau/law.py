@@ -141,7 +141,8 @@ def contexts_of(cohort: Cohort, points: int) -> list[Reference]:
     """
     if cohort.tables is None:
         raise ValueError(f"expected languages that can be written out, got family {cohort.family.name}")
-    offsets = [float(torch.rand((), generator=torch.Generator().manual_seed(own))) for own in cohort.seeds("offset")]
+    generators = cohort.generators("offset", again=True)
+    offsets = [float(torch.rand((), generator=own)) for own in generators]
     return [systematic_sample(table, points, own) for table, own in zip(cohort.tables, offsets, strict=True)]
 
 
@@ -177,7 +178,7 @@ def _risen_at(
     members, runs, steps = cohort.scale.members, protocol.runs, protocol.steps(rate)
     theta = FlatParameters(start, torch.float32, "cpu").theta.detach()
     training = Training(rate=rate, batch=protocol.batch, labels=labels, optimiser=SGD())
-    seeds = [seed for run in range(runs) for seed in cohort.seeds("plateau", str(run))]
+    seeds = [seed for run in range(runs) for seed in cohort.seeds("plateau", str(run), again=True)]
 
     def measure(trainer: Trainer) -> Found:
         total = torch.zeros(members, dtype=torch.float64)
