@@ -20,7 +20,7 @@ from verify.cohorts import SCALES, ScaleError, scale_of
 from verify.environment import PROFILES, DeviceError, Settings, require_device
 from verify.trial import Evidence, Outlook, Trial, Verdict, report
 from verify.trial.budget import SUITE_FALSE_ALARM
-from verify.trial.evidence import append, require_expected
+from verify.trial.evidence import EvidenceFileError, append, check_writable, require_expected
 from verify.trial.stored import at_other_scales
 
 _BAR = 30
@@ -53,7 +53,9 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         device = require_device(config.getoption("--device"))
         scale_of(config.getoption("--profile"), config.getoption("--scale"))
-    except (DeviceError, ScaleError) as error:
+        if (evidence := config.getoption("--evidence")) is not None:
+            check_writable(evidence)
+    except (DeviceError, EvidenceFileError, ScaleError) as error:
         raise pytest.UsageError(str(error)) from error
     # Everything torch does on the CPU here is small: a second thread costs more than it gains. The compiled engine
     # has threads of its own.
