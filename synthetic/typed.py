@@ -19,8 +19,9 @@ import inspect
 import json
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import is_dataclass
+from functools import lru_cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 Built = TypeVar("Built")
@@ -75,24 +76,29 @@ def build(make: Callable[..., Built], data: Any, place: str = "", *, named: bool
     """
     if not isinstance(data, Mapping):
         raise TypedDataError(f"{place or 'all'}: expected names with values, got {_shown(data)}")
-    parameters = inspect.signature(make).parameters
-    any_name = any(own.kind is own.VAR_KEYWORD for own in parameters.values())
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    required = {name for name, own in parameters.items() if own.default is own.empty and own.kind not in variadic}
-    missing, unknown = required - data.keys(), set() if any_name else data.keys() - parameters.keys()
+    names, required, kinds, any_name = _arguments(make)
+    missing, unknown = required - data.keys(), set() if any_name else data.keys() - names
     if missing or unknown:
-        inside = f"{place}: " if place else ""
-        raise TypedDataError(
-            f"{inside}expected {', '.join(parameters)}, got {f'no {min(missing)}' if missing else _shown(min(unknown))}"
-        )
+        inside, got = f"{place}: " if place else "", f"no {min(missing)}" if missing else _shown(min(unknown))
+        raise TypedDataError(f"{inside}expected {', '.join(sorted(names))}, got {got}")
+    inside = f"{place}." if place else ""
+    given = {name: fitted(value, kinds.get(name, Any), f"{inside}{name}", named=named) for name, value in data.items()}
+    return make(**given)
+
+
+@lru_cache(maxsize=256)
+def _arguments(make: Callable[..., Any]) -> tuple[Set[str], Set[str], Mapping[str, Any], bool]:
+    """Names of arguments, those without a default, their annotations, and whether it takes any other name as well."""
+    parameters = inspect.signature(make).parameters
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    named = {name: own for name, own in parameters.items() if own.kind not in variadic}
+    required = {name for name, own in named.items() if own.default is own.empty}
     try:
         own_init = isinstance(make, type) and not is_dataclass(make)
         kinds = get_type_hints(inspect.getattr_static(make, "__init__") if own_init else make)
     except NameError:
         kinds = {}
-    inside = f"{place}." if place else ""
-    given = {name: fitted(value, kinds.get(name, Any), f"{inside}{name}", named=named) for name, value in data.items()}
-    return make(**given)
+    return named.keys(), required, kinds, any(own.kind is own.VAR_KEYWORD for own in parameters.values())
 
 
 def fitted(value: Any, kind: Any, place: str, *, named: bool = False) -> Any:
@@ -103,9 +109,9 @@ def fitted(value: Any, kind: Any, place: str, *, named: bool = False) -> Any:
     Raises:
         TypedDataError: the value does not fit; the message names the place.
     """
-    origin, arguments = get_origin(kind), get_args(kind)
-    if kind is Any:
+    if kind is Any or (type(value) is kind and kind in (str, int, bool)):
         return value
+    origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         return _one_of(value, arguments, place, named)
     if origin is Literal and any(value == each and type(value) is type(each) for each in arguments):
@@ -121,8 +127,6 @@ def fitted(value: Any, kind: Any, place: str, *, named: bool = False) -> Any:
     if kind is float and named and value in _NON_FINITE:
         return float(value)
     if isinstance(kind, type) and kind is not float and isinstance(value, kind) and type(value) is not bool:
-        return value
-    if kind is bool and type(value) is bool:
         return value
     name = kind.__name__ if isinstance(kind, type) and origin is None else str(kind)
     raise TypedDataError(f"{place}: expected {name}, got {_shown(value)}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -70,6 +72,26 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_TRIED] = []
     config.stash[_STORED] = set()
     _remember_interruption(config)
+    _show_waiting(config)
+
+
+class _Said(logging.Handler):
+    """Shows what flatproof has to say, such as that it waits for another process, while pytest captures all else."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        super().__init__()
+        self._plugins = config.pluginmanager
+
+    def emit(self, record: logging.LogRecord) -> None:
+        reporter = self._plugins.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.write_line(record.getMessage(), flush=True)
+
+
+def _show_waiting(config: pytest.Config) -> None:
+    logger, handler = logging.getLogger("flatproof"), _Said(config)
+    logger.addHandler(handler)
+    config.add_cleanup(partial(logger.removeHandler, handler))
 
 
 def _remember_interruption(config: pytest.Config) -> None:

@@ -38,9 +38,7 @@ def packed(arrays: Mapping[str, np.ndarray]) -> bytes:
     """
     total = sum(array.nbytes for array in arrays.values())
     if total > LARGEST_ARRAYS:
-        raise ArraysError(
-            f"expected arrays of at most {LARGEST_ARRAYS} bytes, got {total}; keep them in a file of yours"
-        )
+        raise ArraysError(f"expected arrays of at most {LARGEST_ARRAYS} bytes, got {total}; keep them elsewhere")
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()

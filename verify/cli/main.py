@@ -316,10 +316,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = int(arguments.action(arguments))
         sys.stdout.flush()
         return status
-    except BrokenPipeError:
-        # The reader, such as `head`, has seen enough; the interpreter must not flush to it again at exit.
+    except OSError as error:
+        # The interpreter must not flush to stdout again at exit: its reader, such as `head`, has seen enough, or its
+        # disk is full.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 0 if isinstance(error, BrokenPipeError) else _usage_error(str(error))
     except (KeyError, ParameterError) as error:
         return _usage_error(str(error.args[0]))
 

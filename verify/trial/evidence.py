@@ -136,17 +136,17 @@ class Evidence:
             fields["controls"] = [{k: v for k, v in own.items() if k != "caught"} for own in fields["controls"]]
             found = build(cls, fields, named=True)
             found._check_verdicts()
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise ValueError(f"this line is not evidence of schema {schema}: {error}; measure again") from error
         return found
 
     def _check_verdicts(self) -> None:
         """Raise ValueError unless each measurement has a verdict and a design, and the decisive design has one."""
-        measured = [*self.measurements, *(control.measurement for control in self.controls)]
         known = {design.statistic for design in self.designs}
-        for m in measured:
+        for m in self.measurements:
             if m.statistic not in known:
                 raise ValueError(f"expected measurements of {', '.join(sorted(known))!r:.99}, got {m.statistic!r:.60}")
+        measured = [*self.measurements, *(control.measurement for control in self.controls)]
         for verdict in (self.verdict, *(m.verdict for m in measured)):
             if verdict not in set(Verdict):
                 raise ValueError(f"expected a verdict among {', '.join(Verdict)}, got {verdict!r:.60}")

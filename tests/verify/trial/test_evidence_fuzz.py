@@ -21,7 +21,8 @@ VALUES: tuple[Any, ...] = (
     *([], {}, [[]], [{}], {"a": 1}, {"value": 1.0}, [None]),
 )
 OUTLOOKS = outlooks()
-MUTANTS = 1200
+MUTANTS = 500
+GOOD = min(STORED, key=len)
 
 
 def places(value: Any) -> Iterator[tuple[Any, Any]]:
@@ -70,10 +71,10 @@ def shown(evidence: list[Evidence]) -> None:
 def test_mutants_of_every_stored_line_are_read_and_shown_or_reported(tmp_path: Path) -> None:
     rng = random.Random(0)
     path = tmp_path / "evidence.jsonl"
-    good, refused = json.loads(STORED[0]), 0
+    good, refused = json.loads(GOOD), 0
     for _ in range(MUTANTS):
         name, mutant = mutated(rng.choice(STORED), rng)
-        path.write_bytes(STORED[0].encode() + b"\n" + mutant + b"\n" + STORED[0].encode() + b"\n")
+        path.write_bytes(GOOD.encode() + b"\n" + mutant + b"\n" + GOOD.encode() + b"\n")
         found = list(lines(path))
         assert [getattr(found[place], "claim", None) for place in (0, 2)] == [good["claim"]] * 2
         if isinstance(found[1], BadLine):
