@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-ROUNDS = 50
+ROUNDS = 30
 """JSON mutants of each family; as many pairs of npz mutants of those with arrays."""
 
 
