@@ -25,6 +25,7 @@ from synthetic.enumeration import (
 )
 from synthetic.tasks import check_sample_size
 from synthetic.tokens import PAD, check_tokens
+from synthetic.typed import build
 
 Law = TypeVar("Law", bound="SentenceLaw")
 
@@ -155,8 +156,12 @@ class SentenceLaw(ABC):
 
     @classmethod
     def from_state(cls: type[Law], state: Mapping[str, Any]) -> Law:
-        """Rebuild a language from its `state`; tuples may have become lists. Raises what the constructor raises."""
-        return cls(**state)
+        """Rebuild a language from its `state`; tuples may have become lists.
+
+        Raises TypedDataError for what is not of the types that the constructor's annotations ask for (`build`), and
+        what the constructor raises.
+        """
+        return build(cls, state)
 
     def _empty(self) -> EmptyLanguageError:
         return EmptyLanguageError(

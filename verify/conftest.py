@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,7 +22,7 @@ from verify.cohorts import SCALES, ScaleError, scale_of
 from verify.environment import PROFILES, DeviceError, Settings, require_device
 from verify.trial import Evidence, Outlook, Trial, Verdict, report
 from verify.trial.budget import SUITE_FALSE_ALARM
-from verify.trial.evidence import append, require_expected
+from verify.trial.evidence import EvidenceFileError, append, check_writable, require_expected
 from verify.trial.stored import at_other_scales
 
 _BAR = 30
@@ -53,7 +55,9 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         device = require_device(config.getoption("--device"))
         scale_of(config.getoption("--profile"), config.getoption("--scale"))
-    except (DeviceError, ScaleError) as error:
+        if (evidence := config.getoption("--evidence")) is not None:
+            check_writable(evidence)
+    except (DeviceError, EvidenceFileError, ScaleError) as error:
         raise pytest.UsageError(str(error)) from error
     # Everything torch does on the CPU here is small: a second thread costs more than it gains. The compiled engine
     # has threads of its own.
@@ -68,6 +72,26 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_TRIED] = []
     config.stash[_STORED] = set()
     _remember_interruption(config)
+    _show_waiting(config)
+
+
+class _Said(logging.Handler):
+    """Shows what flatproof has to say, such as that it waits for another process, while pytest captures all else."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        super().__init__()
+        self._plugins = config.pluginmanager
+
+    def emit(self, record: logging.LogRecord) -> None:
+        reporter = self._plugins.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.write_line(record.getMessage(), flush=True)
+
+
+def _show_waiting(config: pytest.Config) -> None:
+    logger, handler = logging.getLogger("flatproof"), _Said(config)
+    logger.addHandler(handler)
+    config.add_cleanup(partial(logger.removeHandler, handler))
 
 
 def _remember_interruption(config: pytest.Config) -> None:

@@ -20,6 +20,7 @@ from synthetic.language import Language
 from synthetic.sentence_tasks import ContainsTask
 from synthetic.tasks import DownstreamTask, check_sample_size
 from synthetic.tokens import mask
+from synthetic.typed import build
 
 CHUNK = 2**18
 """Entries of (row, token) worked on at a time: 2 MB a piece, so that a few stay in the cache."""
@@ -203,9 +204,20 @@ class NGramLanguage(Language):
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> NGramLanguage:
         """Rebuild the language; what the constructors refuse is refused."""
-        names = tuple(state["vocabulary"])
-        model = NGram(len(names), state["grams"], state["counts"], state["weight"])
-        return cls(model, names, state["T"], state["provenance"])
+        return build(cls._of_counts, state)
+
+    @classmethod
+    def _of_counts(
+        cls,
+        vocabulary: tuple[str, ...],
+        T: int,
+        provenance: str,
+        grams: Int64[Tensor, "gram order"],
+        counts: Int64[Tensor, " gram"],
+        weight: Fraction | int | None,
+    ) -> NGramLanguage:
+        smoothing = None if weight is None else Fraction(weight)
+        return cls(NGram(len(vocabulary), grams, counts, smoothing), vocabulary, T, provenance)
 
     def __repr__(self) -> str:
         model = self.model

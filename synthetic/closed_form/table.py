@@ -13,6 +13,7 @@ from torch import Tensor
 from synthetic.enumeration import EmptyLanguageError, log_fraction
 from synthetic.language import Language
 from synthetic.tokens import PAD
+from synthetic.typed import build
 
 
 class TableLanguage(Language):
@@ -83,8 +84,16 @@ class TableLanguage(Language):
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> TableLanguage:
-        rows = [tuple(row) for row in state["sentences"]]
-        return cls(tuple(state["vocabulary"]), dict(zip(rows, state["weights"], strict=True)))
+        return build(cls._of_rows, state)
+
+    @classmethod
+    def _of_rows(
+        cls,
+        vocabulary: tuple[str, ...],
+        sentences: tuple[tuple[int, ...], ...],
+        weights: tuple[int | Fraction, ...],
+    ) -> TableLanguage:
+        return cls(vocabulary, dict(zip(sentences, weights, strict=True)))
 
     def __repr__(self) -> str:
         return f"TableLanguage({self._vocabulary!r}, {len(self._prob)} sentences of length <= {self._length})"

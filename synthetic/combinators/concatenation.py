@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import networkx as nx
 import torch
@@ -177,10 +177,6 @@ class Concatenation(Language):
     def graph(self) -> nx.Graph | None:
         """Return the parts' graphs side by side, a group for each; None if one has none."""
         return side_by_side(self.parts)
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> Concatenation:
-        return cls(tuple(state["parts"]))
 
     def _part_log_prob(self, sentences: Int64[Tensor, "sentence position"]) -> Float[Tensor, "sentence part"]:
         shape = (len(sentences), len(self.parts))

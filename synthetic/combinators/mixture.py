@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import networkx as nx
 import torch
@@ -203,10 +203,6 @@ class Mixture(Language):
     def graph(self) -> nx.Graph | None:
         """Return the components' graphs side by side, a group for each; None if one has none."""
         return side_by_side(self.components)
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> Mixture:
-        return cls(tuple(state["components"]), tuple(state["weights"]))
 
     @cached_property
     def _float(self) -> FloatChannel | None:

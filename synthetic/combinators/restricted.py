@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -118,10 +118,6 @@ class Restricted(Restriction):
                     drawn = self.language.sample_length(len(rows), size, generator)
                     sentences[rows] = resized(drawn, self.length)
         return sentences.to(device or generator.device)
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> Restricted:
-        return cls(state["language"], tuple(state["lengths"]))
 
     def _log_share(self) -> float:
         if not isinstance(self.language, KnowsLengths):

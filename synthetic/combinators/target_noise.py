@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -99,10 +99,6 @@ class TargetNoise(Changed):
         if all(row == rows[0] for row in rows) and self._certain():
             return float(torch.special.entr(torch.tensor([float(p) for p in rows[0]], dtype=torch.float64)).sum())
         return super().entropy_floor()
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> TargetNoise:
-        return cls(state["language"], tuple(tuple(row) for row in state["channel"]))
 
     @cached_property
     def _whole(self) -> Channel:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -141,10 +141,6 @@ class TokenNoise(Changed):
         if n:
             sentences[inside] = torch.multinomial(law[sentences[inside]], 1, generator=generator)[:, 0]
         return sentences.to(device or generator.device)
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> TokenNoise:
-        return cls(state["language"], tuple(tuple(row) for row in state["channel"]))
 
     @cached_property
     def _hidden(self) -> Int64[Tensor, "hidden position"]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import networkx as nx
 import torch
@@ -81,12 +81,6 @@ class PottsGraph(MarkovField):
     def graph(self) -> nx.Graph:
         """Return the positions, joined by the pairs with weight |J_ij|/max |J| and label J_ij."""
         return interaction_graph(self.length, self.pairs, self.couplings)
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> PottsGraph:
-        flat = {name: tuple(state[name]) for name in ("tokens", "couplings", "masked_positions")}
-        deep = {name: tuple(map(tuple, state[name])) for name in ("pairs", "fields")}
-        return cls(**{**state, **flat, **deep})
 
     def _interactions(self) -> tuple[Sequence[Scope], Sequence[float | int]]:
         return self.pairs, self.couplings

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import networkx as nx
 import torch
@@ -109,12 +109,6 @@ class TokenGraph(MarkovField):
                 sign[j] = sign[i] * pairs.edges[i, j]["sign"]
         balanced = all(sign[i] * sign[j] == data["sign"] for i, j, data in pairs.edges(data=True))
         return tuple(sign[t] for t in range(self.length)) if balanced else None
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> TokenGraph:
-        interactions = tuple(tuple(edge) for edge in state["interactions"])
-        lists = {name: tuple(state[name]) for name in ("weights", "masked_positions")}
-        return cls(**{**state, **lists, "interactions": interactions})
 
     def _interactions(self) -> tuple[Sequence[Scope], Sequence[float | int]]:
         return self.interactions, self.weights

@@ -164,11 +164,6 @@ class HMM(HiddenMarkovInference):
         """Return the hidden chain, see `chain_graph`; a node's group is its mixture component."""
         return chain_graph(self.transition, self.start, self.length, self.groups)
 
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> HMM:
-        tuples: dict[str, Any] = {key: tuple(part) if isinstance(part, list) else part for key, part in state.items()}
-        return cls(**tuples)
-
     def __repr__(self) -> str:
         size = f"<= {self.length}" if self.padded else self.length
         return f"HMM({self.n_states} states, {self.n_tokens} tokens, length {size})"

@@ -132,8 +132,13 @@ def parse_nltk(text: str) -> Iterator[Line]:
 
 
 def _read(path: str | Path, parse: object, start: str | None, renormalise: bool) -> Grammar:
-    text = Path(path).read_text(encoding="utf-8")
+    content = Path(path).read_bytes()
     quoted = parse is parse_nltk
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise GrammarFileError(f"{path}: line {line}: expected UTF-8, got {error}; convert the file") from error
     try:
         lines = list(parse_nltk(text) if quoted else parse_plain(text))
         return _grammar(lines, start, renormalise, quoted=quoted)

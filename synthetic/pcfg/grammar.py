@@ -191,6 +191,10 @@ class Grammar:
         return f"Grammar({self.start!r}, {sizes})"
 
     def _check_rows(self, kind: str, rows: Tensor, prob: Tensor, sizes: Tensor) -> None:
+        if len(rows) != len(prob):
+            raise GrammarError(
+                f"expected a probability for each of {len(rows)} {kind} rules, got {len(prob)}; give one"
+            )
         foreign = ((rows < 0) | (rows >= sizes)).any(1)
         if foreign.any():
             raise GrammarError(

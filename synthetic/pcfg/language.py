@@ -190,13 +190,6 @@ class PCFG(Language):
         """Return the grammar's fields, T and whether the length is fixed."""
         return {"grammar": self.grammar.state(), "T": self.T, "fixed_length": self.fixed_length}
 
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> PCFG:
-        """Rebuild the language; GrammarError for what is no grammar."""
-        grammar = dict(state["grammar"])
-        names: dict[str, Any] = {part: tuple(grammar.pop(part)) for part in ("nonterminals", "terminals")}
-        return cls(Grammar(**names, **grammar), state["T"], state["fixed_length"])
-
     def __repr__(self) -> str:
         return f"PCFG({self.grammar!r}, T={self.T}{', fixed_length=True' if self.fixed_length else ''})"
 

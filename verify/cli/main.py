@@ -1,7 +1,8 @@
 """Command line: list the claims, show derivations, evaluate predictions, run experiments, draw the graph.
 
 Exit status: 0 when all is as expected, 1 when a verdict is not the expected one (or the run failed), 2 when the
-command line is wrong. With `--json` every verb prints one JSON document, described in `paper_notes/json_schema.md`.
+command line is wrong, or a line of evidence cannot be read (the others are shown all the same). With `--json` every
+verb prints one JSON document, described in `paper_notes/json_schema.md`.
 """
 
 from __future__ import annotations
@@ -170,12 +171,16 @@ def _graph(arguments: argparse.Namespace) -> int:
 
 def _report(arguments: argparse.Namespace) -> int:
     from verify.claims import outlooks
-    from verify.trial import read, report
+    from verify.trial import Evidence, lines, report
 
     try:
-        files = [{item.claim: item for item in read(_evidence_file(file))} for file in arguments.file]
-    except (OSError, ValueError) as error:
+        read = [list(lines(_evidence_file(file))) for file in arguments.file]
+    except OSError as error:
         return _usage_error(str(error))
+    files = [{item.claim: item for item in items if isinstance(item, Evidence)} for items in read]
+    left_out = [item for items in read for item in items if not isinstance(item, Evidence)]
+    for item in left_out:
+        _usage_error(f"left out: {item}")
     if len(files) > 1 and not (arguments.languages or arguments.evaluations):
         return _usage_error(
             "only --languages and --evaluations show several files in one table; report them one by one"
@@ -198,7 +203,7 @@ def _report(arguments: argparse.Namespace) -> int:
         print(report.markdown(evidence, outlooks({item.claim for item in evidence})), end="")
     else:
         print("\n".join(report.table(evidence)))
-    return 0
+    return 2 if left_out else 0
 
 
 def _evidence_file(name: str) -> Path:
@@ -311,10 +316,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = int(arguments.action(arguments))
         sys.stdout.flush()
         return status
-    except BrokenPipeError:
-        # The reader, such as `head`, has seen enough; the interpreter must not flush to it again at exit.
+    except OSError as error:
+        # The interpreter must not flush to stdout again at exit: its reader, such as `head`, has seen enough, or its
+        # disk is full.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 0 if isinstance(error, BrokenPipeError) else _usage_error(str(error))
     except (KeyError, ParameterError) as error:
         return _usage_error(str(error.args[0]))
 

@@ -62,6 +62,8 @@ def describe(arguments: argparse.Namespace) -> dict[str, Any]:
             found |= _prune(store, arguments)
     except (KeyError, ValueError) as error:
         raise RunsError(str(error.args[0])) from error
+    except OSError as error:
+        raise RunsError(str(error)) from error
     return dict(_finite(found))
 
 

@@ -209,7 +209,8 @@ class Cohort:
         """
         if self._store is None:
             return at_once(build())
-        return complete(self._store, self._key(configuration, sources), build)
+        key = self._key(configuration, sources)
+        return complete(self._store, key, build, waits=lambda: not self.stopped.is_set())
 
     def _key(self, configuration: Mapping[str, Any], sources: Sequence[str] = SOURCES) -> RunKey:
         """Return what determines a run; the reference tells languages that are read from files."""

@@ -5,7 +5,7 @@ locks, `run` one run of it, `failures` how a run can end, `sealed` the files, wh
 """
 
 from verify.runs.checkpointer import Checkpointer, State, Work, at_once, complete
-from verify.runs.failures import DivergedRunError, RecordedFailureError, RunLockedError
+from verify.runs.failures import DivergedRunError, RecordedFailureError, RunLockedError, StoreError
 from verify.runs.keys import RunKey, tensors_digest
 from verify.runs.run import RunResult
 from verify.runs.sealed import CorruptFileError
@@ -21,6 +21,7 @@ __all__ = [
     "RunResult",
     "RunStore",
     "State",
+    "StoreError",
     "Work",
     "at_once",
     "complete",

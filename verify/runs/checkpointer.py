@@ -108,15 +108,22 @@ RETRIED = ("failed", "out-of-memory")
 """Recorded failures that are tried again; a divergence is not, as the same key diverges again."""
 
 
-def complete(store: RunStore, key: RunKey, build: Callable[[], Work], every_seconds: float | int = 60) -> RunResult:
+def complete(
+    store: RunStore,
+    key: RunKey,
+    build: Callable[[], Work],
+    every_seconds: float | int = 60,
+    waits: Callable[[], bool] = lambda: True,
+) -> RunResult:
     """Return the stored result of a run, or do its work from the last whole checkpoint on and store it.
 
-    `build` makes the work at its beginning; it is not called when there is a result.
+    `build` makes the work at its beginning; it is not called when there is a result. While another process does the
+    work, this one waits for it as long as `waits` says so.
 
     Raises:
         RecordedFailureError: the run is recorded with a failure that is not in `RETRIED`.
     """
-    with store.open(key) as run:
+    with store.open(key, waits) as run:
         if run.result is not None:
             return run.result
         if run.status not in ("running", *RETRIED):

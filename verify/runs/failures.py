@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 STATUSES = ("running", "finished", "diverged", "out-of-memory", "failed")
@@ -24,6 +26,16 @@ class RecordedFailureError(RuntimeError):
         self.status = status
 
 
+class StoreError(OSError):
+    """A folder of runs cannot be read or written; what was stored before is still there."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(
+            f"expected to reach {path}, got: {error.strerror or error}; make room or give the right to write, or name "
+            "another folder in FLATPROOF_RUNS (--root for `flatproof runs`)"
+        )
+
+
 class ImmutableResultError(RuntimeError):
     """The run has a result already; results are never overwritten."""
 
@@ -37,9 +49,10 @@ def status_of(error: BaseException) -> str | None:
 
     An error says so itself by an attribute `run_status`; FloatingPointError is a divergence; the errors of Python and
     torch about memory are out-of-memory; any other `Exception` is a failure; KeyboardInterrupt is an interruption.
-    RecordedFailureError changes nothing: what it tells is on record.
+    RecordedFailureError changes nothing, what it tells is on record; nor does StoreError: the run goes on once there is
+    room.
     """
-    if isinstance(error, RecordedFailureError):
+    if isinstance(error, RecordedFailureError | StoreError):
         return None
     stated = getattr(error, "run_status", None)
     if stated in STATUSES:

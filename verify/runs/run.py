@@ -15,7 +15,7 @@ from torch import Tensor
 
 from verify.runs.failures import STATUSES, ImmutableResultError
 from verify.runs.keys import RunKey
-from verify.runs.sealed import TEMPORARY, CorruptFileError, digest, read_sealed, sync_folder, write_sealed
+from verify.runs.sealed import TEMPORARY, CorruptFileError, digest, reaching, read_sealed, sync_folder, write_sealed
 
 KEPT_CHECKPOINTS = 2
 """Checkpoints kept: the newest and one to fall back on should it be corrupt."""
@@ -83,9 +83,10 @@ class Run:
         self.record: dict[str, Any] = {"key": key.parts(), "status": "running", "progress": 0, "report": ""}
         self.record |= {"history": [], "incidents": [], "created": _now()}
         self.result: RunResult | None = None
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in folder.glob(f"*{TEMPORARY}"):
-            path.unlink()  # half-written when a kill came
+        with reaching(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in folder.glob(f"*{TEMPORARY}"):
+                path.unlink()  # half-written when a kill came
         written = (folder / "run.json").exists()
         try:
             if written:
@@ -157,7 +158,8 @@ class Run:
             )
 
     def _set_aside(self, error: CorruptFileError) -> None:
-        aside = error.path.rename(error.path.with_name(f"{error.path.name}.corrupt-{time.time_ns()}"))
-        sync_folder(self.folder)
+        with reaching(error.path):
+            aside = error.path.rename(error.path.with_name(f"{error.path.name}.corrupt-{time.time_ns()}"))
+            sync_folder(self.folder)
         incident = {"file": error.path.name, "reason": error.reason, "set_aside": aside.name, "date": _now()}
         self.note(incidents=[*self.record["incidents"], incident])

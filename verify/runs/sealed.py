@@ -7,10 +7,12 @@ that is read is executed.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
+
+from verify.runs.failures import StoreError
 
 LAYOUT = 2
 """Version of the stored files and of what a key means, part of every key and of every file.
@@ -29,6 +33,10 @@ the sources of the flat folders of before, and kept tensors and JSON in two file
 
 TEMPORARY = ".partial"
 """Ending of a file that is being written; what is left of one after a kill is never read."""
+
+
+_NOT_NOW = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
+"""Refusals that say nothing about what a file holds."""
 
 
 class CorruptFileError(ValueError):
@@ -44,6 +52,21 @@ class OutdatedFileError(CorruptFileError):
     """The file was written in another layout."""
 
 
+@contextlib.contextmanager
+def reaching(path: Path) -> Iterator[None]:
+    """Say what to do where the system refuses to read or write `path`.
+
+    Raises:
+        StoreError: it did: a full disk, a read-only folder, a file where a folder is expected.
+    """
+    try:
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        raise StoreError(path, error) from error
+
+
 def sync_folder(folder: Path) -> None:
     """Force the names in a folder to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -54,14 +77,22 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to `path` so that a reader, or a kill at any moment, sees all of it or none of it."""
+    """Write `content` to `path` so that a reader, or a kill at any moment, sees all of it or none of it.
+
+    Raises:
+        StoreError: it cannot be written; the old file is still there, and nothing of the new one takes room.
+    """
     partial = path.with_name(path.name + TEMPORARY)
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    sync_folder(path.parent)
+    with reaching(path):
+        try:
+            with partial.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+        sync_folder(path.parent)
 
 
 def canonical_json(value: Any) -> bytes:
@@ -104,6 +135,7 @@ def read_sealed(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     Raises:
         CorruptFileError: it is missing, or not what was written.
         OutdatedFileError: it is of another layout.
+        StoreError: it may be whole, but cannot be opened now.
     """
     text: str | bytes
     tensors = {}
@@ -115,14 +147,21 @@ def read_sealed(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
                 tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
                 text = (file.metadata() or {}).get("flatproof", "")
         whole = json.loads(text)
-    except (OSError, ValueError, RecursionError, safetensors.SafetensorError) as error:
+    except OSError as error:
+        if error.errno in _NOT_NOW:
+            raise StoreError(path, error) from error
+        raise CorruptFileError(path, f"expected a whole {path.suffix} file: {error}") from error
+    except (ValueError, RecursionError, safetensors.SafetensorError) as error:
         raise CorruptFileError(path, f"expected a whole {path.suffix} file: {error}") from error
     if not (isinstance(whole, dict) and isinstance(whole.get("body"), dict)):
         raise CorruptFileError(path, "expected an object with layout, sha256 and body")
     layout = whole.get("layout", whole.get("schema"))
     if layout != LAYOUT:
         raise OutdatedFileError(path, f"expected layout {LAYOUT}, got {layout!r}")
-    found = _seal(whole["body"], tensors)
+    try:
+        found = _seal(whole["body"], tensors)
+    except (ValueError, RecursionError) as error:  # half a surrogate pair, or nested too deeply to be written
+        raise CorruptFileError(path, f"expected a body that JSON can hold: {error}") from error
     if found != whole.get("sha256"):
         raise CorruptFileError(path, f"expected sha256 {whole.get('sha256')!r}, got {found!r}")
     return whole["body"], tensors

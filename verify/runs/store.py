@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import shutil
@@ -18,7 +19,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from verify.runs.failures import RunLockedError, status_of
 from verify.runs.keys import RunKey
 from verify.runs.run import Run, checkpoint_numbers, read_checkpoint, read_record, read_result
-from verify.runs.sealed import CorruptFileError, OutdatedFileError, sync_folder
+from verify.runs.sealed import CorruptFileError, OutdatedFileError, reaching, sync_folder
 
 PATIENCE = 0.2
 """Seconds to wait for a lock: longer than another process needs to look whether it is held."""
@@ -63,16 +64,19 @@ class RunStore:
         self.root = root
 
     @contextlib.contextmanager
-    def open(self, key: RunKey) -> Iterator[Run]:
+    def open(self, key: RunKey, waits: Callable[[], bool] = lambda: False) -> Iterator[Run]:
         """Hold the lock of a run, new or stored, and give the run.
+
+        While another process has it, wait as long as `waits` says so, and say so once.
 
         Leaving by an error records how the run ended (`status_of`), with its checkpoints kept; leaving by Ctrl-C
         records nothing.
 
         Raises:
-            RunLockedError: another process works on it.
+            RunLockedError: another process works on it, and `waits` says no.
+            StoreError: the folder cannot be written to.
         """
-        with self._locked(key.digest) as lock:
+        with self._locked(key.digest, waits) as lock:
             run = Run(key, self.folder(key.digest), lock)
             try:
                 yield run
@@ -84,17 +88,23 @@ class RunStore:
                 raise
 
     @contextlib.contextmanager
-    def _locked(self, digest: str) -> Iterator[BaseFileLock]:
+    def _locked(self, digest: str, waits: Callable[[], bool] = lambda: False) -> Iterator[BaseFileLock]:
         # Never removed: a process that waits for a lock has its file open.
         path = self.root / "locks" / digest
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path, timeout=PATIENCE)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise RunLockedError(
-                f"run {digest[:12]} is held by another process or thread; wait for it, or end it: its lock ends with it"
-            ) from error
+        held = f"run {digest[:12]} is held by another process or thread"
+        said = False
+        with reaching(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path, timeout=PATIENCE)
+            while not lock.is_locked:
+                try:
+                    lock.acquire()
+                except Timeout as error:
+                    if not waits():
+                        raise RunLockedError(f"{held}; wait for it, or end it: its lock ends with it") from error
+                    if not said:
+                        logging.getLogger("flatproof").warning("%s: waiting for it", held)
+                    said = True
         try:
             yield lock
         finally:
@@ -113,10 +123,15 @@ class RunStore:
         return self.root / digest
 
     def digests(self) -> list[str]:
-        """Return the digests of all stored runs, sorted."""
-        if not self.root.is_dir():
-            return []
-        return sorted(path.name for path in self.root.iterdir() if _DIGEST.fullmatch(path.name) and path.is_dir())
+        """Return the digests of all stored runs, sorted; none where nothing was stored yet.
+
+        Raises:
+            StoreError: the folder cannot be read, or is none.
+        """
+        with reaching(self.root):
+            if not self.root.exists():
+                return []
+            return sorted(path.name for path in self.root.iterdir() if _DIGEST.fullmatch(path.name) and path.is_dir())
 
     def find(self, prefix: str) -> str:
         """Return the one digest that starts with `prefix`.

@@ -10,13 +10,14 @@ outlook      what is said and expected beside the designs
 
 from verify.trial.decision import Verdict
 from verify.trial.design import Design, UnderpoweredError
-from verify.trial.evidence import Evidence, read
+from verify.trial.evidence import BadLine, Evidence, lines, read
 from verify.trial.measurement import Measurement, Networks, Reported
 from verify.trial.outlook import Outlook
 from verify.trial.trial import BUDGET, Trial
 
 __all__ = [
     "BUDGET",
+    "BadLine",
     "Design",
     "Evidence",
     "Measurement",
@@ -26,5 +27,6 @@ __all__ = [
     "Trial",
     "UnderpoweredError",
     "Verdict",
+    "lines",
     "read",
 ]

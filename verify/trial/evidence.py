@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import itertools
 import json
 import math
 import os
@@ -10,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from synthetic.typed import build, parse_json
 from verify.trial._schema_1 import upgraded
 from verify.trial.decision import Verdict
 from verify.trial.design import Design
@@ -17,6 +21,9 @@ from verify.trial.measurement import Measurement, Networks
 
 SCHEMA = 2
 """Version of the layout of a line; raised when a field changes its meaning. Lines of schema 1 are read as well."""
+
+LARGEST_LINE = 2**26
+"""Bytes of a line that is read."""
 
 ANY = "any"
 """Expected verdict of networks at a scale that was asked for: a claim says what it expects at that of its profile."""
@@ -113,26 +120,60 @@ class Evidence:
         return _finite(line)  # type: ignore[no-any-return]
 
     @classmethod
-    def from_json(cls, line: Mapping[str, Any]) -> Evidence:
+    def from_json(cls, line: Any) -> Evidence:
         """Rebuild what `as_json` wrote, or what it wrote at schema 1.
 
         Raises:
-            ValueError: the line is of another schema, or a field is missing or unknown.
+            ValueError: the line is of another schema, a field is missing, unknown or of another type, or a measurement
+                belongs to no design.
         """
-        if line.get("schema") not in (1, SCHEMA):
-            raise ValueError(f"expected evidence of schema 1 or {SCHEMA}, got {line.get('schema')}; measure again")
+        schema = line.get("schema") if isinstance(line, dict) else None
+        if schema not in (1, SCHEMA):
+            raise ValueError(f"expected evidence of schema 1 or {SCHEMA}, got {schema!r:.60}; measure again")
         try:
-            fields = {**(upgraded(line) if line["schema"] == 1 else line)}
+            fields = upgraded(line) if schema == 1 else dict(line)
             del fields["schema"]
-            fields["measurements"] = tuple(Measurement.from_json(m) for m in fields["measurements"])
-            fields["controls"] = tuple(
-                ControlOutcome(c["name"], c["broken"], Measurement.from_json(c["measurement"]))
-                for c in fields["controls"]
-            )
-            fields["designs"] = tuple(Design(**design) for design in fields["designs"])
-            return cls(**fields)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"this line is not evidence of schema {line['schema']}: {error}; measure again") from error
+            fields["controls"] = [{k: v for k, v in own.items() if k != "caught"} for own in fields["controls"]]
+            found = build(cls, fields, named=True)
+            found._check_verdicts()
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise ValueError(f"this line is not evidence of schema {schema}: {error}; measure again") from error
+        return found
+
+    def _check_verdicts(self) -> None:
+        """Raise ValueError unless each measurement has a verdict and a design, and the decisive design has one."""
+        known = {design.statistic for design in self.designs}
+        for m in self.measurements:
+            if m.statistic not in known:
+                raise ValueError(f"expected measurements of {', '.join(sorted(known))!r:.99}, got {m.statistic!r:.60}")
+        measured = [*self.measurements, *(control.measurement for control in self.controls)]
+        for verdict in (self.verdict, *(m.verdict for m in measured)):
+            if verdict not in set(Verdict):
+                raise ValueError(f"expected a verdict among {', '.join(Verdict)}, got {verdict!r:.60}")
+        if not self.designs or self.headline_design.statistic not in {m.statistic for m in self.measurements}:
+            raise ValueError("expected a measurement of the design that decided, got none")
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """A line of a file that is not evidence.
+
+    Attributes:
+        path: the file.
+        number: of the line, from 1.
+        reason: what was expected and what to do.
+    """
+
+    path: Path
+    number: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}, line {self.number}: {self.reason}"
+
+
+class EvidenceFileError(OSError):
+    """A file that evidence cannot be written to; what it held before is still there."""
 
 
 def _finite(value: Any) -> Any:
@@ -147,25 +188,82 @@ def _finite(value: Any) -> Any:
 
 
 def append(path: Path, evidence: Evidence) -> None:
-    """Write one line and force it to disk, so that an interruption keeps every finished claim."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(evidence.as_json(), ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    """Write one line and force it to disk, so that an interruption keeps every finished claim.
+
+    All of it is written or nothing; a line that was cut short before is closed first. Two runs may append to one file.
+
+    Raises:
+        EvidenceFileError: it cannot be written, as on a full disk.
+    """
+    _append(path, (json.dumps(evidence.as_json(), ensure_ascii=False) + "\n").encode())
+
+
+def check_writable(path: Path) -> None:
+    """Raise EvidenceFileError unless lines can be appended to the file; makes it where there is none."""
+    _append(path, b"")
+
+
+def _append(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b", buffering=0) as file:
+            with contextlib.suppress(OSError):  # some network folders know no locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(0, end - 1))
+            cut = content and file.read(1) not in (b"", b"\n")
+            rest = memoryview(b"\n" + content if cut else content)
+            try:
+                while rest:
+                    rest = rest[file.write(rest) :]
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(end)
+                raise
+    except OSError as error:
+        raise EvidenceFileError(
+            f"expected to append evidence to {path}, got: {error.strerror or error}; make room, or name another file"
+        ) from error
+
+
+def lines(path: Path) -> Iterator[Evidence | BadLine]:
+    """Read the lines of a file that are not empty, whatever the others are; one cut short is a `BadLine`.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        for number in itertools.count(1):
+            line = file.readline(LARGEST_LINE)
+            if not line:
+                return
+            if len(line) == LARGEST_LINE and not line.endswith(b"\n"):
+                while file.readline(LARGEST_LINE)[-1:] not in (b"", b"\n"):
+                    pass
+                yield BadLine(path, number, f"expected at most {LARGEST_LINE} bytes; remove the line, measure again")
+            elif line.strip():
+                try:
+                    yield Evidence.from_json(parse_json(line))
+                except ValueError as error:
+                    remedy = "" if ";" in str(error) else "; it is cut short or damaged: measure the claim again"
+                    yield BadLine(path, number, f"{error}{remedy}")
 
 
 def read(path: Path) -> Iterator[Evidence]:
     """Read the evidence of a file, line by line.
 
     Raises:
-        ValueError: a line is not evidence; the message names the line.
+        ValueError: lines are not evidence; raised after all others were given, and the message names them.
+        OSError: the file cannot be read.
     """
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            yield Evidence.from_json(json.loads(line))
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from error
+    bad = []
+    for line in lines(path):
+        if isinstance(line, Evidence):
+            yield line
+        else:
+            bad.append(str(line))
+    if bad:
+        raise ValueError("\n".join(bad))
 
 
 class UnexpectedOutcomeError(AssertionError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from verify.trial.decision import InstanceResult
 
@@ -60,14 +59,6 @@ class Networks:
         for group in ("accuracies", "evaluations", "beside"):
             object.__setattr__(self, group, dict(getattr(self, group)))
 
-    @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Networks:
-        named = {
-            group: {name: Reported(**own) for name, own in found[group].items()}
-            for group in ("accuracies", "evaluations", "beside")
-        }
-        return cls(**{**found, **named})
-
 
 @dataclass(frozen=True)
 class Measurement:
@@ -114,8 +105,3 @@ class Measurement:
             verdict=str(result.verdict),
             networks=networks,
         )
-
-    @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Measurement:
-        networks = None if found["networks"] is None else Networks.from_json(found["networks"])
-        return cls(**{**found, "networks": networks})

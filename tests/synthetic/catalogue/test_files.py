@@ -1,5 +1,6 @@
 """Languages in files: exact round trips, whole files, and clear errors for what is no language."""
 
+import errno
 import hashlib
 import json
 from fractions import Fraction
@@ -15,6 +16,7 @@ from torch import Tensor
 from synthetic import Language
 from synthetic.catalogue import LanguageFileError, load, save
 from synthetic.closed_form import PairLanguage, TableLanguage
+from synthetic.combinators import Concatenation
 from synthetic.testing.strategies import languages
 
 
@@ -110,7 +112,7 @@ def test_missing_damaged_or_executable_arrays_are_refused(tmp_path: Path) -> Non
         load(path, KNOWN)
     np.savez(beside, weights=np.array([{"code": "object"}], dtype=object))
     edited(path, arrays={"file": "w.npz", "sha256": hashlib.sha256(beside.read_bytes()).hexdigest()})
-    with pytest.raises(LanguageFileError, match="allow_pickle"):
+    with pytest.raises(LanguageFileError, match="pickles are not read"):
         load(path, KNOWN)
     beside.write_bytes(b"no zip")
     edited(path, arrays={"file": "w.npz", "sha256": hashlib.sha256(b"no zip").hexdigest()})
@@ -137,3 +139,33 @@ def test_what_cannot_be_saved_says_why(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="define state"):
         save(Plain(("a",), {(0,): 1}), tmp_path / "x.json")
     assert not list(tmp_path.iterdir())
+
+
+def test_limits_hold_for_writing_and_for_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "p.json"
+    with pytest.raises(TypeError, match="expected d of pairs up to 1048576 in a file, got 2000000"):
+        save(PairLanguage(2_000_000, 0.7), path)
+    chain: Language = PairLanguage(2, 0.7)
+    for _ in range(60):
+        chain = Concatenation((chain,))
+    with pytest.raises(TypeError, match="at most 100 levels inside one another, got more; save the inner"):
+        save(chain, path)
+    assert not list(tmp_path.iterdir())
+    save(PairLanguage(3, 0.7), path)
+    monkeypatch.setattr("synthetic.catalogue.files.LARGEST_DOCUMENT", 50)
+    with pytest.raises(LanguageFileError, match=r"at most 50 bytes in p\.json, got more"):
+        load(path)
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "p.json"
+    save(PairLanguage(3, 0.7), path)
+
+    def fsync(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fsync)
+    with pytest.raises(OSError, match="No space left"):
+        save(PairLanguage(4, 0.7), path)
+    assert load(path) == PairLanguage(3, 0.7)
+    assert [file.name for file in tmp_path.iterdir()] == ["p.json"]

@@ -208,6 +208,26 @@ def test_report_knows_the_evidence_that_comes_with_flatproof(capsys: pytest.Capt
     assert "comes with flatproof is default-cpu, " in err
 
 
+def test_report_shows_the_good_lines_and_names_what_it_left_out(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    stored = stored_file("default", "cpu").read_text(encoding="utf-8")
+    path = tmp_path / "evidence.jsonl"
+    path.write_text(stored + stored[:500], encoding="utf-8")
+    status, out, err = run(capsys, "report", str(path))
+    assert (status, out) == (2, run(capsys, "report", "default-cpu")[1])
+    (line,) = err.splitlines()
+    assert line.startswith(f"flatproof: error: left out: {path}, line 21: expected a JSON document")
+    assert run(capsys, "report", str(tmp_path))[0] == 2
+
+
+def test_a_full_disk_under_stdout_is_one_clear_line() -> None:
+    command = f"{sys.executable} -m verify list > /dev/full"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr == "flatproof: error: [Errno 28] No space left on device\n"
+
+
 def test_several_files_of_evidence_make_one_table_by_language_only(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "report", "default-cpu", "default-cpu")[0] == 2
     _, once, _ = run(capsys, "report", "default-cpu", "--languages")

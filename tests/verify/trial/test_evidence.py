@@ -2,6 +2,10 @@
 
 import json
 import math
+import resource
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -9,9 +13,11 @@ from types import MappingProxyType
 import pytest
 
 from verify.statistics import enclosure
-from verify.trial import Design, Evidence, Measurement, Networks, Reported, read
+from verify.trial import BadLine, Design, Evidence, Measurement, Networks, Reported, lines, read
 from verify.trial.decision import decide
-from verify.trial.evidence import SCHEMA, ControlOutcome, append
+from verify.trial.evidence import SCHEMA, ControlOutcome, EvidenceFileError, append, check_writable
+
+ROOT = Path(__file__).parents[3]
 
 
 def design(statistic: str = "value", target: float = 1.0) -> Design:
@@ -122,15 +128,77 @@ def test_every_line_is_plain_json(tmp_path: Path) -> None:
     assert line["schema"] == SCHEMA
 
 
-def test_a_truncated_last_line_is_named_and_the_rest_is_readable(tmp_path: Path) -> None:
+def test_a_line_cut_short_is_named_and_hides_no_other(tmp_path: Path) -> None:
     path = tmp_path / "evidence.jsonl"
     append(path, evidence())
     whole = path.read_text(encoding="utf-8")
     path.write_text(whole + whole[:50], encoding="utf-8")
-    lines = read(path)
-    assert next(lines) == evidence()
+    append(path, evidence())  # on a line of its own
+    first, cut, last = lines(path)
+    assert (first, last) == (evidence(), evidence())
+    assert isinstance(cut, BadLine)
+    assert str(cut).startswith(f"{path}, line 2: expected a JSON document, got ")
+    assert "cut short or damaged: measure the claim again" in cut.reason
+    given = read(path)
+    assert [next(given), next(given)] == [evidence(), evidence()]
     with pytest.raises(ValueError, match="line 2"):
-        next(lines)
+        next(given)
+
+
+def test_lines_that_are_empty_too_long_or_hold_other_line_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "evidence.jsonl"
+    titled = replace(evidence(), title="a\u2028b\x85c")
+    append(path, titled)
+    with path.open("a") as file:
+        file.write("\n  \n" + "x" * 9000 + "\n")
+    append(path, evidence())
+    monkeypatch.setattr("verify.trial.evidence.LARGEST_LINE", 4096)
+    first, long, last = lines(path)
+    assert (first, last) == (titled, evidence())
+    assert isinstance(long, BadLine)
+    assert (long.number, long.reason) == (4, "expected at most 4096 bytes; remove the line, measure again")
+
+
+def test_numbers_that_are_not_finite_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "evidence.jsonl"
+    wide = replace(evidence().measurements[0], low=-math.inf, high=math.inf)
+    append(path, replace(evidence(), measurements=(wide,)))
+    assert next(read(path)).measurements == (wide,)
+
+
+def test_a_full_disk_loses_nothing_that_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "evidence.jsonl"
+    append(path, evidence())
+    before = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 100, hard))
+    try:
+        with pytest.raises(EvidenceFileError, match=r"expected to append evidence to .*File too large; make room"):
+            append(path, evidence())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == before
+    append(path, evidence())
+    assert len(list(read(path))) == 2
+
+
+def test_a_file_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path) -> None:
+    for path in (tmp_path, Path(__file__) / "evidence.jsonl"):
+        with pytest.raises(EvidenceFileError, match="or name another file"):
+            check_writable(path)
+    command = [sys.executable, "-m", "pytest", "verify/claims/noise", "-k", "nothing", f"--evidence={tmp_path}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"expected to append evidence to {tmp_path}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_two_runs_append_whole_lines(tmp_path: Path) -> None:
+    path = tmp_path / "evidence.jsonl"
+    long = replace(evidence(), title="x" * 100_000)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: append(path, long), range(20)))
+    assert list(read(path)) == [long] * 20
 
 
 @pytest.mark.parametrize("change", [{"schema": 0}, {"claim": None, "surplus": 1}])
