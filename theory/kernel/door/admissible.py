@@ -32,6 +32,7 @@ from theory.kernel.door.values import (
     power,
     sign,
 )
+from theory.kernel.failure import CheckFailedError
 from theory.kernel.premises import Premise, is_generic
 
 Exact = int | Fraction
@@ -44,6 +45,8 @@ POOL: tuple[Exact, ...] = (
 GRID = tuple(range(-1, 5))
 """Indices at which a hypothesis about every index is tested."""
 LONGEST_RUN = 8
+MIXED = (2, 3, 5, 7)
+"""Attempts in which each quantity is at one of its two most degenerate values, such as 0 and 1."""
 
 
 class InadmissibleError(Exception):
@@ -156,7 +159,11 @@ class Setting:
         self.flows: dict[Any, tuple[sp.Symbol, sp.Expr] | None] = {}
         self.cases: list[tuple[sp.Tuple, tuple[sp.Basic, ...]]] = []
         self._needs: dict[Any, set[Any]] = {}
+        self.effort = 0
+        """How many values were computed to satisfy the premises."""
         self._cased: set[sp.Basic] = set()
+        self.meanings: set[Any] = set()
+        """What definitions and recurrences give a meaning: these may not rest on each other in a circle."""
         ordered = sorted((p for p in premises if isinstance(p.statement, sp.Basic)), key=lambda p: (p.kind, p.name))
         everything = [statement, *(p.statement for p in ordered)]
         self.discrete = _discrete(everything)
@@ -168,6 +175,7 @@ class Setting:
         for premise in ordered:
             if premise.kind == "dynamics":
                 self._follow(premise, solutions)
+                self.meanings |= self.runs.keys() | self.flows.keys()
                 continue
             generic = _generic(premise)
             parts = premise.statement.args if isinstance(premise.statement, sp.And) else (premise.statement,)
@@ -176,14 +184,25 @@ class Setting:
                 easy = 3 if premise.kind == "condition" else easy
                 solvable.append((easy, part, generic & part.free_symbols, premise))
         for easy, part, generic, _ in sorted(solvable, key=lambda item: item[0]):
-            if isinstance(part, sp.Contains) and isinstance(part.args[1], sp.FiniteSet):
+            if easy == 0 and part.lhs.is_Symbol:
+                if part.lhs in self.meanings:
+                    raise CheckFailedError(f"{part.lhs} has two meanings; give one of them another name")
+                self.meanings.add(part.lhs)
+                self.rules[part.lhs] = [Rule(part, part.lhs, (), frozenset(), part.rhs)]
+                self._needs[part.lhs] = set(_heads(part.rhs))
+            elif isinstance(part, sp.Contains) and isinstance(part.args[1], sp.FiniteSet):
                 self._list_cases(part)
             elif (
                 not isinstance(part, sp.Rel) or (easy == 2 and not slack) or easy == 3 or not self._solve(part, generic)
             ):
                 self.tests.append((part, generic))
                 if not all(symbol.is_integer for symbol in generic):
-                    raise NotAttackableError(f"{part} is assumed for every {', '.join(map(str, generic))}")
+                    raise NotAttackableError("a hypothesis about every real number is solved for none")
+
+    @property
+    def fixed(self) -> frozenset[Any]:
+        """Quantities with a rule, a recurrence or a list of cases."""
+        return frozenset(self.rules.keys() | self.runs.keys() | self._cased)
 
     def _follow(self, premise: Premise, solutions: Mapping[sp.Basic, Mapping[str, sp.Expr]]) -> None:
         rule, place = premise.statement.args
@@ -240,7 +259,7 @@ class Setting:
                     started = {s: start for s, start, again in self.runs[head][0] if again == s + 1}
                     yield from ((a, None) for a in _elements(update.xreplace(started)) if isinstance(a, sp.Indexed))
 
-    def _reaches(self, heads: set[Any], goal: Any) -> bool:
+    def _reaches(self, heads: Iterable[Any], goal: Any) -> bool:
         seen, front = set(), list(heads)
         while front:
             head = front.pop()
@@ -315,17 +334,18 @@ class Point:
 
     Args:
         setting: the premises.
-        attempt: 0 and 1 put all that is free to its most degenerate values, the others are random.
+        attempt: 0 and 1 put all that is free to a degenerate value, those of `MIXED` mix two, the others are random.
     """
 
     def __init__(self, setting: Setting, attempt: int) -> None:
         self._setting, self._attempt, self._seed = setting, attempt, f"door|{attempt}"
         self._known: dict[Any, Value] = {}
-        self._pending: set[Any] = set()
+        self._shown = self._known
+        self._pending: list[Any] = []
         self._indices: set[int] = set()
         self.memo: dict[Any, Value] = {}
         for entries, cases in setting.cases:
-            case = cases[_draw(f"{self._seed}|{entries}", tuple(range(len(cases))))]
+            case = cases[int(_draw(f"{self._seed}|{entries}", tuple(range(len(cases)))))]
             for entry, value in zip(entries, case if isinstance(case, sp.Tuple) else (case,), strict=True):
                 self._known[entry, ()] = Fraction(int(value.p), int(value.q))
 
@@ -333,12 +353,13 @@ class Point:
         """Return the same point with another value of a symbol, on which others may depend by their rules."""
         point = Point(self._setting, self._attempt)
         point._known[symbol, ()] = value
+        point._shown = self._shown
         return point
 
     def describe(self) -> str:
         """The point in words."""
         shown = []
-        for (head, places), value in self._known.items():
+        for (head, places), value in self._shown.items():
             if isinstance(head, sp.Dummy):
                 continue
             name = str(getattr(head, "label", head)) + (f"[{', '.join(map(str, places))}]" if places else "")
@@ -387,15 +408,19 @@ class Point:
         if key in self._known:
             return self._known[key]
         if key in self._pending:
+            circle = [other for other, _ in self._pending[self._pending.index(key) :]]
+            if self._setting.meanings.issuperset(circle):
+                shown = " → ".join(map(str, [*circle, head]))
+                raise CheckFailedError(f"meanings run in a circle, {shown}: rename one of the symbols")
             raise InadmissibleError
         self._indices.update(places)
-        self._pending.add(key)
+        self._pending.append(key)
         try:
             value = self._found(head, places)
         except (UndefinedHereError, OpenError) as failure:
             raise InadmissibleError from failure
         finally:
-            self._pending.discard(key)
+            self._pending.pop()
         self._known[key] = value
         return value
 
@@ -428,6 +453,8 @@ class Point:
             raise NotAttackableError(f"no value is known that is {', '.join(name for name, _ in assumed(head))}")
         if self._attempt < 2 and self._attempt < len(choices) and not places:
             return choices[self._attempt]
+        if self._attempt in MIXED and len(choices) > 2:
+            choices = choices[:2]
         return _draw(f"{self._seed}|{_name(head)}|{places}", choices)
 
     def _solved(self, rule: Rule, key: Any, env: Env) -> Value | None:
@@ -440,6 +467,7 @@ class Point:
             try:
                 return add(difference(rule.premise, self, env), negative(rest))
             finally:
+                self._setting.effort += len(self.memo)
                 self.memo, self._known = memo, known
 
         r1, r2, r3 = (residual(n) for n in (1, 2, 3))
@@ -546,6 +574,8 @@ class Point:
         for powers in itertools.product(range(3), repeat=len(reals)):
             if sum(powers) <= 3:
                 term: Value = _draw(f"{self._seed}|{_name(head)}|{names}|{powers}", _COEFFICIENTS)
+                if self._attempt < 2:  # the functions 0 and 1
+                    term = 0 if any(powers) else self._attempt
                 for argument, exponent in zip(reals, powers, strict=True):
                     term = multiply(term, power(argument, exponent))
                 total = add(total, term)

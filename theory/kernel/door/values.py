@@ -1,8 +1,8 @@
 """Arithmetic of the door: exact rationals, enclosures where those end, and truncated power series of either.
 
-A number is exact, an int or a `Fraction`, or an interval of mpmath that encloses it. A `Jet` is Σ c_m ε^m over monomials in the
-infinitesimals that derivatives introduce, ε_i^k = 0 beyond the order i is asked for, so that the coefficients of
-f(x + ε) are f^(k)(x)/k!: derivatives without symbolic differentiation.
+A number is exact, an int or a `Fraction`, or an interval of mpmath that encloses it. A `Jet` is Σ c_m ε^m over
+monomials in the infinitesimals that derivatives introduce, ε_i^k = 0 for k above the order asked for, so that the
+coefficients of f(x + ε) are f^(k)(x)/k!: derivatives without symbolic differentiation.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ DIGITS = 40
 """Digits of an enclosure: differences of 10⁻³⁰ between numbers of size 1 are seen."""
 LARGEST_EXPONENT = 400
 EXACT = (int, Fraction)
-Number = Any  # int, Fraction, or an mpmath interval
+Number = Any  # exact, or an mpmath interval: mpmath is untyped
 Value = Any  # Number or Jet
 Monomial = tuple[tuple[int, int], ...]
 
@@ -178,7 +178,7 @@ def _require(found: int | None, wanted: set[int]) -> None:
         raise UndefinedHereError
 
 
-def power(value: Value, exponent: Value) -> Value:
+def power(value: Value, exponent: Any) -> Value:
     """Return value^exponent, real; 0^0 = 1.
 
     Raises:
@@ -187,10 +187,11 @@ def power(value: Value, exponent: Value) -> Value:
     """
     if isinstance(exponent, Jet):
         return exponential(multiply(exponent, logarithm(value)))
+    whole: Any = exponent if isinstance(exponent, EXACT) and exponent.denominator == 1 else None
     if isinstance(value, Jet):
-        if isinstance(exponent, EXACT) and exponent.denominator == 1 and 0 <= exponent <= LARGEST_EXPONENT:
+        if whole is not None and 0 <= whole <= LARGEST_EXPONENT:
             result: Value = 1
-            for _ in range(int(exponent)):
+            for _ in range(int(whole)):
                 result = multiply(result, value)
             return result
 
@@ -203,22 +204,22 @@ def power(value: Value, exponent: Value) -> Value:
             return found
 
         return _composed(value, derivatives)
-    if isinstance(exponent, EXACT) and exponent.denominator == 1:
-        if exponent < 0:
+    if whole is not None:
+        if whole < 0:
             _require(sign(value), {-1, 1})
-        if abs(exponent) <= LARGEST_EXPONENT:
-            return (Fraction(value) if isinstance(value, int) and exponent < 0 else value) ** int(exponent)
+        if abs(whole) <= LARGEST_EXPONENT:
+            return (Fraction(value) if isinstance(value, int) and whole < 0 else value) ** int(whole)
     if sign(value) == 0:
         _require(sign(exponent), {1})
         return 0
     size, flip = value, False
-    if isinstance(exponent, EXACT) and exponent.denominator == 1:
-        flip = sign(value) == -1 and exponent.numerator % 2 == 1
+    if whole is not None:
+        flip = sign(value) == -1 and whole % 2 == 1
         size = abs(value)
     _require(sign(size), {1})
     if isinstance(size, EXACT) and isinstance(exponent, EXACT):
         root = _exact_root(size, exponent.denominator)
-        if root is not None and abs(exponent) <= LARGEST_EXPONENT:
+        if root is not None and -LARGEST_EXPONENT <= exponent <= LARGEST_EXPONENT:
             return Fraction(root) ** exponent.numerator
     magnitude = exponential(multiply(exponent, logarithm(size)))
     return negative(magnitude) if flip else magnitude
