@@ -175,6 +175,9 @@ def _tends(statement: sp.Equality, point: Point) -> bool:
 
     Even an error ∝ 1/|log distance| falls to a third; 10⁻¹⁰ is that of a slope of 100, so that an error already small
     at 10⁻⁴ need not fall. This can let a wrong limit through, and refuses one that is approached more slowly.
+
+    Raises:
+        OpenError: the enclosures are too wide to tell.
     """
     expr, variable, place, direction = statement.lhs.args
     side = -1 if str(direction) == "-" else 1
