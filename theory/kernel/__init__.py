@@ -12,6 +12,7 @@ of inequalities; `logistic` and `logistic_slope` are the functions that claims a
     structural     sums of earlier steps, induction along a recurrence
     analysis       differential equations, limits, series, enumerations
     dynamics       what may be said along a flow
+    door           the last check of every step: it is attacked by an evaluator that shares no code with the others
     domain, signs  where an expression is defined, and what is evidently positive
     notation       how a derivation shows itself
 """

@@ -17,6 +17,7 @@ import sympy as sp
 
 from theory.kernel.analysis import check_cases, check_identity, check_limit, check_ode, check_series
 from theory.kernel.domain import check_sums, conditions
+from theory.kernel.door import attack
 from theory.kernel.dynamics import check_constant_along, flow_premises, refuse_dependence
 from theory.kernel.failure import CheckFailedError
 from theory.kernel.inequality import (
@@ -524,6 +525,9 @@ class Derivation:
         if isinstance(statement, sp.Basic):
             check_sums(statement)
             premises |= conditions(statement, Signs(known))
+        rest_on = combined(statement, premises)
+        if kind not in (*PREMISES, *UNPROVED, "lemma"):  # a lemma was attacked where it was derived
+            evidence = f"{evidence}; {attack(kind, statement, rest_on)}"
         step = Step(
             key=_KEY,
             name=name,
@@ -533,7 +537,7 @@ class Derivation:
             uses=tuple(dict.fromkeys(uses)),
             evidence=evidence,
             equality=equality,
-            premises=combined(statement, premises),
+            premises=rest_on,
             values=tuple((symbol, sp.sympify(value)) for symbol, value in values.items()),
         )
         self._steps[name] = step

@@ -1,0 +1,13 @@
+"""One door into the ledger: before a step enters, its statement is evaluated where its premises hold.
+
+    refute      tries to refute a step; nothing else of this package is used outside
+    admissible  points that satisfy the premises
+    evaluate    expressions at a point
+    values      exact rationals, enclosures, truncated series
+
+It shares no code with the checkers: what deceives them must deceive it as well, at every point tried, to come through.
+"""
+
+from theory.kernel.door.refute import attack
+
+__all__ = ["attack"]
