@@ -27,6 +27,7 @@ from theory.kernel.inequality import (
     check_terms,
     sample_inequality,
 )
+from theory.kernel.language import entered
 from theory.kernel.notation import html_table, statement_latex
 from theory.kernel.premises import Premise, check_values, combined, undischarged
 from theory.kernel.signs import Signs, gap, is_strict
@@ -196,6 +197,7 @@ class Derivation:
         cited = dict.fromkeys(step.name for step in self.citations)
         return f"derived given [{', '.join(cited)}]" if cited else "derived"
 
+    @entered
     def assume(
         self, name: str, statement: sp.Basic | str, because: str, *, for_every: Iterable[sp.Symbol] = ()
     ) -> Step:
@@ -207,6 +209,7 @@ class Derivation:
         own = Premise("hypothesis", name, statement, every=frozenset(for_every))
         return self._add(name, "hypothesis", statement, because, own=(own,))
 
+    @entered
     def define(self, name: str, statement: sp.Equality, because: str) -> Step:
         """Introduce a new name for an expression, which must have every property assumed of the name.
 
@@ -234,14 +237,17 @@ class Derivation:
         check_values({symbol: value}, Signs([sign]))
         return self._add(name, "definition", statement, because, own=own)
 
+    @entered
     def cite(self, name: str, statement: sp.Basic | str, reference: str) -> Step:
         """Rely on an outside theorem; the status of the derivation will say so."""
         return self._add(name, "citation", statement, reference)
 
+    @entered
     def conjecture(self, name: str, statement: sp.Basic | str, because: str) -> Step:
         """State what is believed and not proved; the whole derivation becomes a conjecture."""
         return self._add(name, "conjecture", statement, because)
 
+    @entered
     def identity(self, name: str, statement: sp.Equality, because: str, given: Sequence[str] = ()) -> Step:
         """Add lhs = rhs, where the equations of `given` may be substituted left to right."""
 
@@ -255,6 +261,7 @@ class Derivation:
 
         return self._checked(name, "identity", statement, because, given, check)
 
+    @entered
     def inequality(
         self,
         name: str,
@@ -302,6 +309,7 @@ class Derivation:
         kind = "summation" if isinstance(certificate, Termwise) else "inequality"
         return self._checked(name, kind, statement, because, uses, check)
 
+    @entered
     def induction(
         self,
         name: str,
@@ -330,6 +338,7 @@ class Derivation:
 
         return self._checked(name, "induction", invariant, because, given, check)
 
+    @entered
     def enumeration(
         self, name: str, statement: sp.Basic, because: str, cases: Iterable[Mapping[sp.Symbol, sp.Expr]]
     ) -> Step:
@@ -346,6 +355,7 @@ class Derivation:
 
         return self._checked(name, "enumeration", statement, because, (), check)
 
+    @entered
     def ode(
         self,
         name: str,
@@ -371,6 +381,7 @@ class Derivation:
 
         return self._checked(name, "ode", statement, because, given, check)
 
+    @entered
     def limit(
         self,
         name: str,
@@ -392,6 +403,7 @@ class Derivation:
         statement = sp.Eq(sp.Limit(expr, variable, point, "+"), value)
         return self._checked(name, "limit", statement, because, given, check)
 
+    @entered
     def series(
         self,
         name: str,
@@ -413,6 +425,7 @@ class Derivation:
         statement = sp.Eq(expr, expansion + sp.Order(variable**order), evaluate=False)
         return self._checked(name, "series", statement, because, given, check)
 
+    @entered
     def instance(
         self,
         name: str,
