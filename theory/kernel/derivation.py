@@ -524,7 +524,7 @@ class Derivation:
         evidence: str = "",
         equality: tuple[sp.Expr, ...] = (),
         own: Iterable[Premise] = (),
-        known: Sequence[sp.Basic] = (),
+        signs: Signs | None = None,
         values: Mapping[sp.Symbol, sp.Expr] = MappingProxyType({}),
     ) -> Step:
         if self._conclusion is not None:
@@ -536,7 +536,7 @@ class Derivation:
         premises = set(own)
         if isinstance(statement, sp.Basic):
             check_sums(statement)
-            premises |= conditions(statement, Signs(known))
+            premises |= conditions(statement, signs or Signs())
         step = Step(
             key=_KEY,
             name=name,
@@ -578,9 +578,8 @@ class Derivation:
             evidence, equality, premises = check()
             if premises is None:
                 premises = self._premises(uses)
-            step = self._add(
-                name, kind, statement, because, uses, evidence, equality, premises, self._facts(uses), values
-            )
+            signs = Signs(self._facts(uses), self._runs(uses))
+            step = self._add(name, kind, statement, because, uses, evidence, equality, premises, signs, values)
         except CheckFailedError as failure:
             raise CheckFailedError(f"step {name!r} of {self.claim}: {failure}") from failure
         except _UNDECIDED as failure:

@@ -68,25 +68,25 @@ def entered(method: Callable[P, R]) -> Callable[P, R]:
 
 
 def _argument(value: Any) -> Any:
-    """Copy one argument: text and whole numbers as they are, everything else part by part."""
+    """Copy one argument; names and words, alone or in a sequence, and whole numbers stay what they are."""
     if value is None or type(value) in (str, int):
         return value
-    if type(value) in _CERTIFICATES:
-        return type(value)(**{name: _part(getattr(value, name)) for name in value.__dataclass_fields__})
-    if isinstance(value, Mapping):
-        return {_part(key): _part(each) for key, each in value.items()}
-    if isinstance(value, Iterable) and not isinstance(value, sp.Basic):
-        return tuple(_argument(each) for each in value)
+    if isinstance(value, Iterable) and not isinstance(value, sp.Basic | Mapping):
+        return tuple(each if type(each) is str else _part(each) for each in value)
     return _part(value)
 
 
 def _part(value: Any) -> Any:
-    """Copy what a mapping or a certificate holds; a whole number becomes sympy's."""
+    """Copy what a mapping, a sequence or a certificate holds; there is no text in it but names of steps."""
     if type(value) is int:
         return sp.Integer(value)
     if value is sp.oo or value is -sp.oo:  # the point of a limit, the end of an isolating interval
         return value
-    return rebuilt(value) if isinstance(value, sp.Basic | type) else _argument(value)
+    if type(value) in _CERTIFICATES:
+        return type(value)(**{name: _argument(getattr(value, name)) for name in value.__dataclass_fields__})
+    if isinstance(value, Mapping):
+        return {key if type(key) is str else _part(key): _part(each) for key, each in value.items()}
+    return rebuilt(value)
 
 
 def rebuilt(node: Any) -> Any:
@@ -167,6 +167,16 @@ def _check_name(named: Any, name: Any, stated: Mapping[str, Any]) -> None:
     odd = {key for key, value in stated.items() if key not in _ASSUMPTIONS or value is not True}
     if odd:
         _refuse(named, f"assumed to be what the kernel does not know: {', '.join(sorted(odd))} (or not so)")
+
+
+def check_statement(statement: object) -> None:
+    """Check that something can be true or false.
+
+    Raises:
+        CheckFailedError: it is no relation, and no Boolean combination of relations.
+    """
+    if type(statement) not in {str, BooleanTrue, BooleanFalse} | _RELATIONS | _CONNECTIVES:
+        raise CheckFailedError(f"expected a relation such as Eq(x, y) or Ge(x, 0), got {statement!r}")
 
 
 def check_names(statement: sp.Basic, known: Mapping[str, sp.Basic]) -> dict[str, sp.Basic]:
