@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import sympy as sp
 
 from theory.kernel.analysis import check_cases, check_identity, check_limit, check_ode, check_series
-from theory.kernel.domain import check_sums, conditions
+from theory.kernel.domain import check_sums, conditions, conditions_along
 from theory.kernel.dynamics import check_constant_along, flow_premises, refuse_dependence
 from theory.kernel.failure import CheckFailedError
 from theory.kernel.inequality import (
@@ -27,12 +27,12 @@ from theory.kernel.inequality import (
     check_terms,
     sample_inequality,
 )
-from theory.kernel.language import entered
+from theory.kernel.language import Meaning, check_names, check_statement, entered
 from theory.kernel.notation import html_table, statement_latex
 from theory.kernel.premises import Premise, check_values, combined, undischarged
 from theory.kernel.signs import Signs, gap, is_strict
 from theory.kernel.structural import Recurrence, check_induction, check_termwise, runs_with
-from theory.kernel.substitution import instantiated, rewritten
+from theory.kernel.substitution import bound_symbols, instantiated, rewritten
 
 __all__ = ["CheckFailedError", "Derivation", "RootIsolation", "Step", "Terms", "Termwise"]
 
@@ -127,6 +127,7 @@ class Derivation:
     def __init__(self, claim: str) -> None:
         self._claim = claim
         self._steps: dict[str, Step] = {}
+        self._names: Mapping[str, Meaning] = {}
         self._imported: list[Derivation] = []
         self._conclusion: str | None = None
 
@@ -376,8 +377,8 @@ class Derivation:
             check_constant_along({time, *system}, [self[g] for g in given])
             refuse_dependence(time, sp.Tuple(*right.values(), *solution.values()), set(system), self.steps)
             evidence = check_ode(time, right, solution, initial)
-            rest_on = self._premises(given)
-            return evidence, (), rest_on | flow_premises(time, right, initial)
+            defined = conditions_along(time, right, solution, initial, Signs(self._facts(given)))
+            return evidence, (), self._premises(given) | defined | flow_premises(time, right, initial)
 
         return self._checked(name, "ode", statement, because, given, check)
 
@@ -444,9 +445,16 @@ class Derivation:
             facts = self._facts(given)
             signs = Signs(facts, self._runs(given))
             check_values(values, signs)
-            kept = undischarged(source.premises, values, facts, signs).union(*(self[g].premises for g in given))
+            bound = bound_symbols(source.statement) & values.keys() - source.statement.free_symbols
+            if bound:
+                raise CheckFailedError(f"{bound} is bound in {source.statement}: it takes no value")
+            kept = undischarged(source.premises, values, facts, signs)
+            kept |= conditions(sp.Tuple(*values.values()), signs)
+            moved = sorted(" = ".join(map(str, p.statement.args)) for p in kept - source.premises if p.kind == "definition")
+            kept = kept.union(*(self[g].premises for g in given))
             shown = ", ".join(f"{symbol} → {value}" for symbol, value in values.items())
-            return f"{step} with {shown}", tuple(instantiated(factor, values) for factor in source.equality), kept
+            meaning = f", where now {', '.join(moved)}" if moved else ""
+            return f"{step} with {shown}{meaning}", tuple(instantiated(factor, values) for factor in source.equality), kept
 
         return self._checked(name, "instance", stated, because, [step, *given], check, values=values)
 
@@ -533,10 +541,15 @@ class Derivation:
             raise CheckFailedError(f"there is already a step {name!r}")
         if not because.strip():
             raise CheckFailedError(f"step {name!r} gives no reason")
-        premises = set(own)
+        premises = frozenset(own)
+        check_statement(statement)
         if isinstance(statement, sp.Basic):
             check_sums(statement)
             premises |= conditions(statement, signs or Signs())
+        premises = combined(statement, premises)
+        named = self._names
+        for stated in (statement, *(premise.statement for premise in premises)):
+            named = check_names(stated, named) if isinstance(stated, sp.Basic) else named
         step = Step(
             key=_KEY,
             name=name,
@@ -546,10 +559,11 @@ class Derivation:
             uses=tuple(dict.fromkeys(uses)),
             evidence=evidence,
             equality=equality,
-            premises=combined(statement, premises),
+            premises=premises,
             values=tuple((symbol, sp.sympify(value)) for symbol, value in values.items()),
         )
         self._steps[name] = step
+        self._names = named
         return step
 
     def _checked(

@@ -6,7 +6,7 @@ would otherwise prove u = −v. So whatever is not evidently defined becomes a c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import sympy as sp
 from sympy.core.function import AppliedUndef
@@ -17,7 +17,7 @@ from theory.kernel.normal_form import remainder
 from theory.kernel.points import Evaluator, UndefinedAtPointError, sign
 from theory.kernel.premises import Premise, is_generic, is_integer
 from theory.kernel.signs import Signs
-from theory.kernel.substitution import check_forward
+from theory.kernel.substitution import check_forward, instantiated
 
 _ALLOWED = {"integer", "positive", "nonnegative", "real", "rational", "finite", "commutative"}
 _UNSOUND = (sp.nan, sp.zoo, sp.Float, sp.I)
@@ -88,6 +88,30 @@ def evident_conditions(parts: Iterable[sp.Basic], signs: Signs, varying: Iterabl
         if condition.mentions & set(varying):
             raise CheckFailedError(f"{condition.name} is not evident at every step of the rule {sp.Tuple(*parts)}")
     return found
+
+
+def conditions_along(
+    time: sp.Symbol,
+    system: Mapping[sp.Symbol, sp.Expr],
+    solution: Mapping[sp.Symbol, sp.Expr],
+    initial: Mapping[sp.Symbol, sp.Expr],
+    signs: Signs,
+) -> frozenset[Premise]:
+    """Return the conditions under which a right side is defined at the start of a flow and at its time.
+
+    Raises:
+        CheckFailedError: it is undefined at the start.
+    """
+    found: set[Premise] = set()
+    for condition in conditions(sp.Tuple(*system.values()), Signs()):
+        for place in ({**initial, time: sp.S.Zero}, solution):
+            there = instantiated(condition.statement, place)
+            if there == sp.false:
+                raise CheckFailedError(f"the right side needs {condition.name}, which is false for {place}")
+            difference = there.lhs - there.rhs if isinstance(there, sp.Rel) else sp.S.One
+            if not (signs.nonzero if isinstance(there, sp.Unequality) else signs.positive)(difference):
+                found.add(Premise("condition", str(there), there))
+    return frozenset(found)
 
 
 def _walk(node: sp.Basic, signs: Signs, limits: Bound) -> Iterator[sp.Basic]:

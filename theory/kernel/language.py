@@ -43,6 +43,8 @@ _ASSUMPTIONS = {
 _NAME = re.compile(r"[^\W\d]\w*[-+']?")
 """Names that no other expression prints as: `w[1]` and `x + y` are names of nothing."""
 
+Meaning = tuple[Any, str]
+"""What a name stands for, and that in words."""
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -55,16 +57,15 @@ def entered(method: Callable[P, R]) -> Callable[P, R]:
     """
 
     @functools.wraps(method)
-    def with_rebuilt(*args: Any, **kwargs: Any) -> Any:
-        own, *others = args
+    def with_rebuilt(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            taken = [_argument(value) for value in others]
+            taken = [_argument(value) for value in args]
             named = {name: _argument(value) for name, value in kwargs.items()}
         except (RecursionError, sp.SympifyError, TypeError, ValueError, AttributeError) as failure:
             raise CheckFailedError(f"an argument is no expression of the kernel's language: {failure!r}") from failure
-        return method(own, *taken, **named)  # type: ignore[arg-type]
+        return method(self, *taken, **named)  # type: ignore[arg-type]
 
-    return with_rebuilt
+    return with_rebuilt  # type: ignore[return-value]
 
 
 def _argument(value: Any) -> Any:
@@ -175,33 +176,36 @@ def check_statement(statement: object) -> None:
     Raises:
         CheckFailedError: it is no relation, and no Boolean combination of relations.
     """
-    if type(statement) not in {str, BooleanTrue, BooleanFalse} | _RELATIONS | _CONNECTIVES:
+    if statement in (sp.true, sp.false):
+        raise CheckFailedError(f"sympy folded the statement to {statement}; state it unevaluated")
+    if type(statement) not in {str} | _RELATIONS | _CONNECTIVES:
         raise CheckFailedError(f"expected a relation such as Eq(x, y) or Ge(x, 0), got {statement!r}")
 
 
-def check_names(statement: sp.Basic, known: Mapping[str, sp.Basic]) -> dict[str, sp.Basic]:
-    """Return the names of a derivation with those of a statement: each stands for one thing.
+def check_names(statement: sp.Basic, known: Mapping[str, Meaning]) -> dict[str, Meaning]:
+    """Return the names of a derivation with those of a statement: x, x_j and x(…) each stand for one thing.
 
     Raises:
-        CheckFailedError: a name stands for two symbols of different assumptions, or two functions.
+        CheckFailedError: a name stands for symbols of different assumptions, or for two functions.
     """
     found = dict(known)
-    for symbol in statement.atoms(sp.Symbol):
-        _one_meaning(found, symbol.name, symbol)
+    labels = {base.label for base in statement.atoms(sp.IndexedBase)}
+    for symbol in statement.atoms(sp.Symbol) - labels:
+        _one_meaning(found, symbol.name, symbol, _assumed(symbol))
+    for label in labels:
+        _one_meaning(found, f"{label.name}[…]", label, _assumed(label))
     for applied in statement.atoms(AppliedUndef):
-        _one_meaning(found, f"{applied.func.name}()", sp.Tuple(sp.Symbol(f"{applied.func}"), len(applied.args)))
+        head, arity = applied.func, len(applied.args)
+        real = "real values" if applied.is_real else "values"
+        _one_meaning(found, f"{head.__name__}(…)", (head, arity), f"a function of {arity} arguments with {real}")
     return found
 
 
-def _one_meaning(found: dict[str, sp.Basic], name: str, meant: sp.Basic) -> None:
-    other = found.setdefault(name, meant)
+def _assumed(symbol: sp.Symbol) -> str:
+    return f"assumed to be {', '.join(sorted(symbol._assumptions_orig)) or 'nothing'}"
+
+
+def _one_meaning(found: dict[str, Meaning], name: str, meant: Any, shown: str) -> None:
+    other, said = found.setdefault(name, (meant, shown))
     if other != meant:
-        raise CheckFailedError(
-            f"{name} stands for two things, assumed to be {_assumed(other)} and {_assumed(meant)}; rename one"
-        )
-
-
-def _assumed(meant: sp.Basic) -> str:
-    if not isinstance(meant, sp.Symbol):
-        return f"a function of {meant.args[1]} arguments"
-    return ", ".join(sorted(meant._assumptions_orig)) or "complex"
+        raise CheckFailedError(f"{name} stands for two things, {said} and {shown}; rename one")

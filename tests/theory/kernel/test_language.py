@@ -210,10 +210,10 @@ ATTACKS: Mapping[str, Callable[[], Any]] = MappingProxyType(
         "0 to the power −1": lambda: definition(sp.Pow(sp.Add(1, -1, evaluate=False), -1, evaluate=False)),
         "0 to the power 0": lambda: assume(sp.Eq(sp.Pow(0, 0, evaluate=False), y, evaluate=False)),
         "0 to a power that may be negative": lambda: assume(sp.Eq(sp.Pow(0, k, evaluate=False), y, evaluate=False)),
-        "a fractional power of a negative number": lambda: assume(sp.Eq(sp.Pow(-8, sp.Rational(1, 3)), y)),
+        "a fractional power of a negative number": lambda: assume(sp.Eq(sp.Pow(-8, sp.Rational(1, 3), evaluate=False), y, evaluate=False)),
         "a real power of a negative number": lambda: assume(sp.Eq((-2) ** x, y)),
-        "the logarithm of 0": lambda: assume(sp.Eq(sp.log(unevaluated_zero()), y)),
-        "the logarithm of a negative number": lambda: assume(sp.Eq(sp.log(1 - sp.sqrt(2), evaluate=False), y)),
+        "the logarithm of 0": lambda: assume(sp.Eq(sp.log(unevaluated_zero(), evaluate=False), y, evaluate=False)),
+        "the logarithm of a negative number": lambda: assume(sp.Eq(sp.log(1 - sp.sqrt(2), evaluate=False), y, evaluate=False)),
         "a fact about one index under a sum": lambda: _refuse_unless_conditional(fact_about_a_free_index()),
         "an update that divides by 0": lambda: recurrence(
             sp.Eq(y, 0), {n: 0, y: 0}, {n: n + 1, y: y / (n - 3)}
@@ -224,8 +224,8 @@ ATTACKS: Mapping[str, Callable[[], Any]] = MappingProxyType(
             else recurrence(sp.Eq(n * 0 + y * x, 1), {n: 0, y: 1 / x}, {n: n + 1, y: y})
         ),
         "a right side that is undefined at time 0": lambda: flow(x / t, y * t, sp.S.Zero),
-        "a right side that is undefined at the start": lambda: flow(1 + x**2 / x - x, t, sp.S.Zero),
-        "a right side that jumps": lambda: flow(sp.floor(t) - sp.floor(t) + 1 + 0 * x, t, sp.S.Zero),
+        "a right side that is undefined at the start": lambda: flow(1 + sp.Mul(x**2, 1 / x, evaluate=False) - x, t, sp.S.Zero),
+        "a right side that jumps": lambda: flow(1 + (x - t) * sp.floor(t), t, sp.S.Zero),
         "the derivative of an absolute value": lambda: assume(sp.Eq(sp.Derivative(sp.Abs(x), x), y)),
         "the derivative of a root at 0": lambda: _refuse_unless_conditional(
             assume(sp.Eq(sp.Derivative(sp.sqrt(sp.Abs(x)), x), y))
@@ -288,7 +288,7 @@ def _instance_of_a_limit() -> Any:
 def _two_names(other: sp.Expr) -> Any:
     d = D("d")
     d.assume("one", sp.Ge(f(x), x), "said so")
-    return d.assume("other", sp.Ge(other, 0), "said so")
+    return d.assume("other", sp.Ge(f(x) + x, other, evaluate=False), "said so")
 
 
 def _refuse_unless_conditional(step: Any) -> Any:
