@@ -29,6 +29,7 @@ from theory.kernel.inequality import (
 )
 from theory.kernel.language import Meaning, check_names, check_statement, entered
 from theory.kernel.notation import html_table, statement_latex
+from theory.kernel.points import UndefinedAtPointError
 from theory.kernel.premises import Premise, check_values, combined, undischarged
 from theory.kernel.signs import Signs, gap, is_strict
 from theory.kernel.structural import Recurrence, check_induction, check_termwise, runs_with
@@ -42,7 +43,10 @@ MARKS = {**dict.fromkeys(PREMISES, "·"), "citation": "※", "conjecture": "?"}
 _FIELDS = ("name", "kind", "statement", "because", "uses", "evidence", "equality", "premises", "values")
 _LEDGER: weakref.WeakKeyDictionary[Step, tuple[object, ...]] = weakref.WeakKeyDictionary()
 _KEY = object()
-_UNDECIDED = (NotImplementedError, ArithmeticError, sp.PolynomialError, RecursionError, TypeError, ValueError)
+_UNDECIDED = (
+    NotImplementedError, ArithmeticError, sp.PolynomialError, RecursionError, TypeError, ValueError,
+    UndefinedAtPointError,
+)  # fmt: skip
 Found = tuple[str, tuple[sp.Expr, ...], "frozenset[Premise] | None"]
 """What a check returns: evidence, factors of equality, and premises, or None for those of all that is used."""
 
@@ -450,11 +454,12 @@ class Derivation:
                 raise CheckFailedError(f"{bound} is bound in {source.statement}: it takes no value")
             kept = undischarged(source.premises, values, facts, signs)
             kept |= conditions(sp.Tuple(*values.values()), signs)
-            moved = sorted(" = ".join(map(str, p.statement.args)) for p in kept - source.premises if p.kind == "definition")
+            moved = [p.statement.args for p in kept - source.premises if p.kind == "definition"]
             kept = kept.union(*(self[g].premises for g in given))
             shown = ", ".join(f"{symbol} → {value}" for symbol, value in values.items())
-            meaning = f", where now {', '.join(moved)}" if moved else ""
-            return f"{step} with {shown}{meaning}", tuple(instantiated(factor, values) for factor in source.equality), kept
+            meaning = "".join(sorted(f", where now {symbol} = {value}" for symbol, value in moved))
+            equality = tuple(instantiated(factor, values) for factor in source.equality)
+            return f"{step} with {shown}{meaning}", equality, kept
 
         return self._checked(name, "instance", stated, because, [step, *given], check, values=values)
 

@@ -21,9 +21,7 @@ from theory.kernel.substitution import check_forward, instantiated
 
 _ALLOWED = {"integer", "positive", "nonnegative", "real", "rational", "finite", "commutative"}
 _UNSOUND = (sp.nan, sp.zoo, sp.Float, sp.I)
-_SMOOTH = (
-    sp.Add, sp.Mul, sp.exp, sp.log, sp.sin, sp.cos, sp.sinh, sp.cosh, sp.tanh, logistic, logistic_slope, AppliedUndef,
-)  # fmt: skip
+_SMOOTH = (sp.Add, sp.Mul, sp.exp, sp.log, logistic, logistic_slope, AppliedUndef)
 Bound = tuple[sp.Tuple, ...]
 
 
@@ -184,16 +182,16 @@ def _needed(node: sp.Basic, signs: Signs) -> sp.Basic | None:
     if isinstance(node, sp.log):
         argument = node.args[0]
         if _is_number(argument):
-            return _decided(node, number_sign(argument) == 1)
+            _require_value(node, number_sign(argument) == 1)
+            return None
         return None if signs.positive(argument) else sp.Gt(argument, 0)
     if not isinstance(node, sp.Pow):
         return None
     base, exponent = node.base, node.exp
     if _is_number(base):
         found = number_sign(base)
-        if found == 0:
-            return _decided(node, signs.positive(exponent))
-        return _decided(node, found == 1 or is_integer(exponent))
+        _require_value(node, found == 1 or (signs.positive(exponent) if found == 0 else is_integer(exponent)))
+        return None
     if exponent.is_integer and exponent.is_nonnegative:
         return None
     if exponent.is_integer:
@@ -207,7 +205,7 @@ def _is_number(expr: sp.Expr) -> bool:
     return not expr.free_symbols and not expr.has(AppliedUndef)
 
 
-def _decided(node: sp.Basic, defined: bool) -> None:
+def _require_value(node: sp.Basic, defined: bool) -> None:
     if not defined:
         raise CheckFailedError(f"{node} has no value: a base or argument is 0 or negative, where it must not be")
 

@@ -58,7 +58,7 @@ def refuse_dependence(
 
 
 def _ties(premise: Premise) -> frozenset[sp.Basic]:
-    """Names whose value a premise sets: of listed cases all; of an equation X = …, that is X; of any other equation, all its names."""
+    """Names whose value a premise sets: of an equation X = …, that is X; of another, or of listed cases, all names."""
     if isinstance(premise.statement, sp.Contains):
         return premise.mentions
     if premise.kind != "hypothesis" or not isinstance(premise.statement, sp.Equality):

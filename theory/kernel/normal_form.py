@@ -147,9 +147,12 @@ def _written_out(product: sp.Product) -> sp.Expr:
     return sp.Mul(*(_performed(factor) for factor in factors))
 
 
+_OPAQUE = (sp.Sum, sp.Product, sp.Indexed, sp.Derivative, sp.Abs, sp.log, sp.Max, sp.Min)
+
+
 def _name_opaque(expr: sp.Expr, names: dict[sp.Expr, sp.Symbol]) -> sp.Expr:
     """Replace sums, indexed quantities, undefined functions and derivatives by symbols of their own."""
-    if isinstance(expr, sp.Sum | sp.Product | sp.Indexed | AppliedUndef | sp.Derivative | sp.Abs | sp.log | sp.Max | sp.Min):
+    if isinstance(expr, (*_OPAQUE, AppliedUndef)):
         return names.setdefault(expr, sp.Dummy(f"opaque{len(names)}", **_assumptions(expr)))
     if not expr.args:
         return expr

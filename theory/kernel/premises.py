@@ -122,8 +122,6 @@ def _refuse_cycles(meanings: list[Premise]) -> None:
         open_ones = [premise for premise in open_ones if premise not in ready]
 
 
-
-
 def _text(premise: Premise) -> str:
     return str(premise.statement)
 
