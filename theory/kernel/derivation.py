@@ -3,7 +3,9 @@
 A `Derivation` is a list of steps; each is checked when it is added and refused when it fails. What has been checked
 is written in a ledger private to this module, so a `Step` that was built, copied or altered anywhere else is not
 checked, whatever it claims. A step means: if its premises hold, its statement holds for all values of its symbols
-that their assumptions allow; `theory.kernel.premises` says what becomes of premises. A sum over an empty range is 0.
+that their assumptions allow; `theory.kernel.premises` says what becomes of premises. A sum over an empty range is 0,
+a product 1, and a range that runs backwards is empty. Statements are of the language that `theory.kernel.language`
+rebuilds them in, and in one derivation a name stands for one thing.
 """
 
 from __future__ import annotations
