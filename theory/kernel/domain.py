@@ -153,13 +153,13 @@ def _near(limit: sp.Limit, signs: Signs, limits: Bound) -> Iterator[sp.Basic]:
         distance = 1 / variable if point == sp.oo else variable - point
         if not any(
             strictly(sp.limit((condition.lhs - condition.rhs) / distance**order, variable, point, "+"))
-            for order in range(ORDERS)
+            for order in ORDERS
         ):
             raise CheckFailedError(f"{condition} is not evident for {variable} near {point}")
 
 
-ORDERS = 4
-"""Orders up to which a denominator may vanish at the point of a limit: c·t^k is not 0 near t = 0 if c ≠ 0."""
+ORDERS = (0, 1, -1, 2, -2, 3, -3)
+"""Orders to which a denominator may vanish or grow at the point of a limit: c·t^k is not 0 near t = 0 if c ≠ 0."""
 
 
 def _require_differentiable(node: sp.Derivative) -> None:
@@ -240,5 +240,7 @@ def _for_all(condition: sp.Basic, limits: tuple[sp.Tuple, ...]) -> sp.Basic:
             continue
         if not isinstance(condition, sp.Unequality):
             raise CheckFailedError(f"{condition} is not evident for every {index} from {limit[1]} to {limit[2]}")
-        condition = sp.Ne(sp.Product(condition.lhs, limit), 0)
+        condition = sp.Ne(sp.Product(condition.lhs, limit), 0, evaluate=False)
+    if isinstance(condition, sp.Unequality) and _is_number(condition.lhs):
+        return sp.true if number_sign(condition.lhs) else sp.false
     return condition

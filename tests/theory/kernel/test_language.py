@@ -249,6 +249,7 @@ UNDEFINED: dict[str, tuple[str, Callable[[], Any]]] = {
         lambda: assume(eq(sp.log(sp.Pow(SQUARE_ROOTS, -2, evaluate=False), evaluate=False), y)),
     ),
     "inside a sum": ("no value", lambda: assume(eq(sp.Sum(w[i] / SQUARE_ROOTS, (i, 1, m)), y))),
+    "one term of a sum": ("has no value", lambda: define(sp.Sum(1 / (i - 2), (i, 1, 3)))),
     "a fact about one index": ("under conditions", lambda: without_conditions(fact_about_one_index())),
     "update": ("not evident at every step", lambda: recurrence(eq(y, 0), {n: 0, y: 0}, {n: n + 1, y: y / (n - 3)})),
     "certificate of an update": (
