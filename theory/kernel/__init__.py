@@ -4,6 +4,7 @@
 of inequalities; `logistic` and `logistic_slope` are the functions that claims are written in.
 
     derivation     what a step is, and the ledger of what has been checked
+    language       what a statement is made of: it is rebuilt from exact types before anything is done with it
     premises       what a step rests on, and what becomes of it when symbols are replaced
     substitution   replacing symbols so that no Σ, limit or derivative captures one
     normal_form    identities: an exact normal form of a difference

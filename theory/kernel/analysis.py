@@ -49,17 +49,19 @@ def check_ode(
     for component, right in system.items():
         if solution[component].free_symbols & components or initial[component].free_symbols & {*components, time}:
             raise CheckFailedError(f"the solution and the initial value of {component} must be explicit")
-        _require_smooth(right, components)
+        _require_smooth(right, components, time)
         flow = instantiated(right, solution)
         check_identity(sp.diff(solution[component], time), flow)
         check_identity(solution[component].subs(time, 0), initial[component])
     return "substituted into the equation and the initial value; both channels agree; the equation is smooth"
 
 
-def _require_smooth(expr: sp.Expr, components: set[sp.Symbol]) -> None:
-    """Refuse what is not continuously differentiable in the components: there the solution need not be unique."""
+def _require_smooth(expr: sp.Expr, components: set[sp.Symbol], time: sp.Symbol) -> None:
+    """Refuse what is not continuously differentiable in the components, or jumps in time: two solutions may exist."""
     smooth = (sp.Add, sp.Mul, sp.exp, sp.log, logistic, logistic_slope, sp.tanh, sp.sin, sp.cos)
     for part in sp.preorder_traversal(expr):
+        if time in part.free_symbols and isinstance(part, sp.floor | sp.ceiling | sp.KroneckerDelta):
+            raise CheckFailedError(f"{part} jumps in {time}: the solution need not be differentiable")
         if not part.free_symbols & components or part in components or isinstance(part, smooth):
             continue
         if not (isinstance(part, sp.Pow) and part.exp.is_integer and not part.exp.free_symbols & components):
@@ -75,7 +77,11 @@ def check_limit(expr: sp.Expr, variable: sp.Symbol, point: sp.Expr, value: sp.Ex
     Raises:
         CheckFailedError: sympy's limit differs or is undecided, or the values do not approach.
     """
-    found = sp.limit(expr, variable, point, "+")
+    folds = {fold: sp.Dummy(real=True) for fold in expr.atoms(sp.Sum, sp.Product) if variable not in fold.free_symbols}
+    constant_folds = expr.xreplace(folds)  # sympy's limit would look for closed forms, by its own convention
+    if constant_folds.has(sp.Sum, sp.Product):
+        raise CheckFailedError(f"{expr} has a Σ over what varies with {variable}; state its closed form first")
+    found = sp.limit(constant_folds, variable, point, "+").xreplace({name: fold for fold, name in folds.items()})
     if found.has(sp.Limit, sp.AccumBounds, sp.nan, sp.zoo):
         raise CheckFailedError(f"the limit of {expr} is undecided: {found}")
     left_over = remainder(found - value)

@@ -3,7 +3,9 @@
 A `Derivation` is a list of steps; each is checked when it is added and refused when it fails. What has been checked
 is written in a ledger private to this module, so a `Step` that was built, copied or altered anywhere else is not
 checked, whatever it claims. A step means: if its premises hold, its statement holds for all values of its symbols
-that their assumptions allow; `theory.kernel.premises` says what becomes of premises. A sum over an empty range is 0.
+that their assumptions allow; `theory.kernel.premises` says what becomes of premises. A sum over an empty range is 0,
+a product 1, and a range that runs backwards is empty. Statements are of the language that `theory.kernel.language`
+rebuilds them in, and in one derivation a name stands for one thing.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any, NoReturn
 import sympy as sp
 
 from theory.kernel.analysis import check_cases, check_identity, check_limit, check_ode, check_series
-from theory.kernel.domain import check_sums, conditions
+from theory.kernel.domain import check_sums, conditions, conditions_along
 from theory.kernel.door import attack
 from theory.kernel.dynamics import check_constant_along, flow_premises, refuse_dependence
 from theory.kernel.failure import CheckFailedError
@@ -28,11 +30,13 @@ from theory.kernel.inequality import (
     check_terms,
     sample_inequality,
 )
+from theory.kernel.language import Meaning, check_names, check_statement, entered
 from theory.kernel.notation import html_table, statement_latex
+from theory.kernel.points import UndefinedAtPointError
 from theory.kernel.premises import Premise, check_values, combined, undischarged
 from theory.kernel.signs import Signs, gap, is_strict
 from theory.kernel.structural import Recurrence, check_induction, check_termwise, runs_with
-from theory.kernel.substitution import instantiated, rewritten
+from theory.kernel.substitution import bound_symbols, instantiated, rewritten
 
 __all__ = ["CheckFailedError", "Derivation", "RootIsolation", "Step", "Terms", "Termwise"]
 
@@ -42,7 +46,10 @@ MARKS = {**dict.fromkeys(PREMISES, "·"), "citation": "※", "conjecture": "?"}
 _FIELDS = ("name", "kind", "statement", "because", "uses", "evidence", "equality", "premises", "values")
 _LEDGER: weakref.WeakKeyDictionary[Step, tuple[object, ...]] = weakref.WeakKeyDictionary()
 _KEY = object()
-_UNDECIDED = (NotImplementedError, ArithmeticError, sp.PolynomialError, RecursionError, TypeError, ValueError)
+_UNDECIDED = (
+    NotImplementedError, ArithmeticError, sp.PolynomialError, RecursionError, TypeError, ValueError,
+    UndefinedAtPointError,
+)  # fmt: skip
 Found = tuple[str, tuple[sp.Expr, ...], "frozenset[Premise] | None"]
 """What a check returns: evidence, factors of equality, and premises, or None for those of all that is used."""
 
@@ -127,6 +134,7 @@ class Derivation:
     def __init__(self, claim: str) -> None:
         self._claim = claim
         self._steps: dict[str, Step] = {}
+        self._names: Mapping[str, Meaning] = {}
         self._imported: list[Derivation] = []
         self._conclusion: str | None = None
 
@@ -197,6 +205,7 @@ class Derivation:
         cited = dict.fromkeys(step.name for step in self.citations)
         return f"derived given [{', '.join(cited)}]" if cited else "derived"
 
+    @entered
     def assume(
         self, name: str, statement: sp.Basic | str, because: str, *, for_every: Iterable[sp.Symbol] = ()
     ) -> Step:
@@ -208,6 +217,7 @@ class Derivation:
         own = Premise("hypothesis", name, statement, every=frozenset(for_every))
         return self._add(name, "hypothesis", statement, because, own=(own,))
 
+    @entered
     def define(self, name: str, statement: sp.Equality, because: str) -> Step:
         """Introduce a new name for an expression, which must have every property assumed of the name.
 
@@ -235,14 +245,17 @@ class Derivation:
         check_values({symbol: value}, Signs([sign]))
         return self._add(name, "definition", statement, because, own=own)
 
+    @entered
     def cite(self, name: str, statement: sp.Basic | str, reference: str) -> Step:
         """Rely on an outside theorem; the status of the derivation will say so."""
         return self._add(name, "citation", statement, reference)
 
+    @entered
     def conjecture(self, name: str, statement: sp.Basic | str, because: str) -> Step:
         """State what is believed and not proved; the whole derivation becomes a conjecture."""
         return self._add(name, "conjecture", statement, because)
 
+    @entered
     def identity(self, name: str, statement: sp.Equality, because: str, given: Sequence[str] = ()) -> Step:
         """Add lhs = rhs, where the equations of `given` may be substituted left to right."""
 
@@ -256,6 +269,7 @@ class Derivation:
 
         return self._checked(name, "identity", statement, because, given, check)
 
+    @entered
     def inequality(
         self,
         name: str,
@@ -303,6 +317,7 @@ class Derivation:
         kind = "summation" if isinstance(certificate, Termwise) else "inequality"
         return self._checked(name, kind, statement, because, uses, check)
 
+    @entered
     def induction(
         self,
         name: str,
@@ -331,6 +346,7 @@ class Derivation:
 
         return self._checked(name, "induction", invariant, because, given, check)
 
+    @entered
     def enumeration(
         self, name: str, statement: sp.Basic, because: str, cases: Iterable[Mapping[sp.Symbol, sp.Expr]]
     ) -> Step:
@@ -347,6 +363,7 @@ class Derivation:
 
         return self._checked(name, "enumeration", statement, because, (), check)
 
+    @entered
     def ode(
         self,
         name: str,
@@ -367,11 +384,12 @@ class Derivation:
             check_constant_along({time, *system}, [self[g] for g in given])
             refuse_dependence(time, sp.Tuple(*right.values(), *solution.values()), set(system), self.steps)
             evidence = check_ode(time, right, solution, initial)
-            rest_on = self._premises(given)
-            return evidence, (), rest_on | flow_premises(time, right, initial)
+            defined = conditions_along(time, right, solution, initial, Signs(self._facts(given)))
+            return evidence, (), self._premises(given) | defined | flow_premises(time, right, initial)
 
         return self._checked(name, "ode", statement, because, given, check)
 
+    @entered
     def limit(
         self,
         name: str,
@@ -393,6 +411,7 @@ class Derivation:
         statement = sp.Eq(sp.Limit(expr, variable, point, "+"), value)
         return self._checked(name, "limit", statement, because, given, check)
 
+    @entered
     def series(
         self,
         name: str,
@@ -414,6 +433,7 @@ class Derivation:
         statement = sp.Eq(expr, expansion + sp.Order(variable**order), evaluate=False)
         return self._checked(name, "series", statement, because, given, check)
 
+    @entered
     def instance(
         self,
         name: str,
@@ -432,9 +452,17 @@ class Derivation:
             facts = self._facts(given)
             signs = Signs(facts, self._runs(given))
             check_values(values, signs)
-            kept = undischarged(source.premises, values, facts, signs).union(*(self[g].premises for g in given))
+            bound = bound_symbols(source.statement) & values.keys() - source.statement.free_symbols
+            if bound:
+                raise CheckFailedError(f"{bound} is bound in {source.statement}: it takes no value")
+            kept = undischarged(source.premises, values, facts, signs)
+            kept |= conditions(sp.Tuple(*values.values()), signs)
+            moved = [p.statement.args for p in kept - source.premises if p.kind == "definition"]
+            kept = kept.union(*(self[g].premises for g in given))
             shown = ", ".join(f"{symbol} → {value}" for symbol, value in values.items())
-            return f"{step} with {shown}", tuple(instantiated(factor, values) for factor in source.equality), kept
+            meaning = "".join(sorted(f", where now {symbol} = {value}" for symbol, value in moved))
+            equality = tuple(instantiated(factor, values) for factor in source.equality)
+            return f"{step} with {shown}{meaning}", equality, kept
 
         return self._checked(name, "instance", stated, because, [step, *given], check, values=values)
 
@@ -512,7 +540,7 @@ class Derivation:
         evidence: str = "",
         equality: tuple[sp.Expr, ...] = (),
         own: Iterable[Premise] = (),
-        known: Sequence[sp.Basic] = (),
+        signs: Signs | None = None,
         values: Mapping[sp.Symbol, sp.Expr] = MappingProxyType({}),
     ) -> Step:
         if self._conclusion is not None:
@@ -521,13 +549,17 @@ class Derivation:
             raise CheckFailedError(f"there is already a step {name!r}")
         if not because.strip():
             raise CheckFailedError(f"step {name!r} gives no reason")
-        premises = set(own)
+        premises = frozenset(own)
+        check_statement(statement)
         if isinstance(statement, sp.Basic):
             check_sums(statement)
-            premises |= conditions(statement, Signs(known))
-        rest_on = combined(statement, premises)
+            premises |= conditions(statement, signs or Signs())
+        premises = combined(statement, premises)
+        named = self._names
+        for stated in (statement, *(premise.statement for premise in premises)):
+            named = check_names(stated, named) if isinstance(stated, sp.Basic) else named
         if kind not in (*PREMISES, *UNPROVED, "lemma"):  # a lemma was attacked where it was derived
-            evidence = f"{evidence}; {attack(kind, statement, rest_on)}"
+            evidence = f"{evidence}; {attack(kind, statement, premises)}"
         step = Step(
             key=_KEY,
             name=name,
@@ -537,10 +569,11 @@ class Derivation:
             uses=tuple(dict.fromkeys(uses)),
             evidence=evidence,
             equality=equality,
-            premises=rest_on,
+            premises=premises,
             values=tuple((symbol, sp.sympify(value)) for symbol, value in values.items()),
         )
         self._steps[name] = step
+        self._names = named
         return step
 
     def _checked(
@@ -569,9 +602,8 @@ class Derivation:
             evidence, equality, premises = check()
             if premises is None:
                 premises = self._premises(uses)
-            step = self._add(
-                name, kind, statement, because, uses, evidence, equality, premises, self._facts(uses), values
-            )
+            signs = Signs(self._facts(uses), self._runs(uses))
+            step = self._add(name, kind, statement, because, uses, evidence, equality, premises, signs, values)
         except CheckFailedError as failure:
             raise CheckFailedError(f"step {name!r} of {self.claim}: {failure}") from failure
         except _UNDECIDED as failure:

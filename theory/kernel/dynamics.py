@@ -22,13 +22,14 @@ def check_constant_along(variables: Set[sp.Basic], given: Iterable[_HasPremises]
     """Check that no given step holds for one value of the variables only.
 
     Raises:
-        CheckFailedError: a hypothesis behind a given step speaks of the variable.
+        CheckFailedError: a hypothesis or an enumeration behind a given step speaks of the variable.
     """
     for step in given:
         for premise in step.premises:
-            if premise.kind == "hypothesis" and premise.mentions & variables:
+            assumed = premise.kind == "hypothesis" or isinstance(premise.statement, sp.Contains)
+            if assumed and premise.mentions & variables:
                 raise CheckFailedError(
-                    f"{step.name!r} rests on the hypothesis {premise.name!r}, {premise.statement}, about "
+                    f"{step.name!r} rests on the {premise.kind} {premise.name!r}, {premise.statement}, about "
                     f"{premise.mentions & variables}, which vary here"
                 )
 
@@ -57,7 +58,9 @@ def refuse_dependence(
 
 
 def _ties(premise: Premise) -> frozenset[sp.Basic]:
-    """Names whose value a premise sets: of an equation X = …, that is X; of any other equation, all its names."""
+    """Names whose value a premise sets: of an equation X = …, that is X; of another, or of listed cases, all names."""
+    if isinstance(premise.statement, sp.Contains):
+        return premise.mentions
     if premise.kind != "hypothesis" or not isinstance(premise.statement, sp.Equality):
         return frozenset(premise.defines)
     left = premise.statement.lhs

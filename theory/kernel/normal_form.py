@@ -132,12 +132,27 @@ def _performed(expr: sp.Expr) -> sp.Expr:
     if not expr.args:
         return expr
     rebuilt = expr.func(*(_performed(arg) for arg in expr.args))
+    if isinstance(rebuilt, sp.Product):
+        return _written_out(rebuilt)
     return rebuilt if isinstance(rebuilt, sp.Sum | sp.Tuple) else rebuilt.doit(deep=False)
+
+
+def _written_out(product: sp.Product) -> sp.Expr:
+    """Write out a product over numbers, 1 over no number; sympy would take a reversed one for a quotient."""
+    *inner, (index, low, high) = product.limits
+    if not (low.is_Integer and high.is_Integer and high - low < WRITTEN_OUT):
+        return product
+    one = sp.Product(product.function, *inner) if inner else product.function
+    factors = [one.subs(index, place) for place in range(int(low), int(high) + 1)]
+    return sp.Mul(*(_performed(factor) for factor in factors))
+
+
+_OPAQUE = (sp.Sum, sp.Product, sp.Indexed, sp.Derivative, sp.Abs, sp.log, sp.Max, sp.Min)
 
 
 def _name_opaque(expr: sp.Expr, names: dict[sp.Expr, sp.Symbol]) -> sp.Expr:
     """Replace sums, indexed quantities, undefined functions and derivatives by symbols of their own."""
-    if isinstance(expr, sp.Sum | sp.Indexed | AppliedUndef | sp.Derivative | sp.Abs | sp.log | sp.Max | sp.Min):
+    if isinstance(expr, (*_OPAQUE, AppliedUndef)):
         return names.setdefault(expr, sp.Dummy(f"opaque{len(names)}", **_assumptions(expr)))
     if not expr.args:
         return expr

@@ -20,7 +20,7 @@ from sympy.core.function import AppliedUndef
 
 from theory.kernel.failure import CheckFailedError
 from theory.kernel.signs import Signs, gap, is_strict
-from theory.kernel.substitution import instantiated
+from theory.kernel.substitution import check_forward, instantiated
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,14 @@ class Premise:
             return (names_in(rule) - self.bound) | names_in(place) | frozenset(self.defines)
         return names_in(self.statement)
 
+    @property
+    def rests_on(self) -> frozenset[sp.Basic]:
+        """Names without which what it defines has no meaning."""
+        if self.kind == "dynamics":
+            rule, place = self.statement.args
+            return (names_in(rule) - self.bound - frozenset(self.defines)) | names_in(place)
+        return names_in(self.statement.rhs)
+
 
 def names_in(statement: Any) -> frozenset[sp.Basic]:
     """Free symbols and undefined functions of a statement; none for text."""
@@ -78,7 +86,7 @@ def combined(statement: Any, premises: Iterable[Premise]) -> frozenset[Premise]:
     """Unite premises: no symbol may have two meanings, and meanings of symbols that no longer occur are dropped.
 
     Raises:
-        CheckFailedError: a symbol would have two meanings.
+        CheckFailedError: a symbol would have two meanings, or one that rests on itself.
     """
     kept = set(premises)
     meaning: dict[sp.Basic, Premise] = {}
@@ -98,7 +106,20 @@ def combined(statement: Any, premises: Iterable[Premise]) -> frozenset[Premise]:
             if not elsewhere & set(premise.defines):
                 kept.discard(premise)
                 changed = True
+    _refuse_cycles([premise for premise in kept if premise.defines])
     return frozenset(kept)
+
+
+def _refuse_cycles(meanings: list[Premise]) -> None:
+    """Check that what gives symbols their meaning can be put in an order, each resting on earlier ones only."""
+    open_ones = meanings
+    while open_ones:
+        still_open = frozenset().union(*(premise.defines for premise in open_ones))
+        ready = [premise for premise in open_ones if not premise.rests_on & still_open]
+        if not ready:
+            shown = "; ".join(sorted(_text(premise) for premise in open_ones))
+            raise CheckFailedError(f"these meanings go round in a circle: {shown}")
+        open_ones = [premise for premise in open_ones if premise not in ready]
 
 
 def _text(premise: Premise) -> str:
@@ -109,9 +130,10 @@ def check_values(values: Mapping[sp.Symbol, sp.Expr], signs: Signs) -> None:
     """Check that each value has every property that is assumed of the symbol it replaces.
 
     Raises:
-        CheckFailedError: a property is not evident.
+        CheckFailedError: a property is not evident, or a value has a Σ that runs backwards.
     """
     for symbol, value in values.items():
+        check_forward(sp.sympify(value))
         for assumption, wanted in _assumptions(symbol).items():
             if not _has(sp.sympify(value), assumption, wanted, signs):
                 said = assumption if wanted else f"not {assumption}"

@@ -56,6 +56,15 @@ class Signs:
             elif isinstance(fact, sp.Unequality):
                 self._nonzero.add(sp.expand(fact.lhs - fact.rhs))
 
+    def under(self, indices: Iterable[sp.Basic]) -> Signs:
+        """What stays evident under a Σ: a fact about one value of an index says nothing of the others."""
+        bound = tuple(indices)
+        return Signs([fact for fact in self._facts if all(self._runs(index, fact) for index in bound)], self._runs)
+
+    def with_facts(self, facts: Iterable[sp.Basic]) -> Signs:
+        """What is evident with more facts."""
+        return Signs((*self._facts, *facts), self._runs)
+
     def positive(self, expr: sp.Expr) -> bool:
         """Whether `expr` > 0 is evident."""
         return self._sign(sp.sympify(expr)) == 1
@@ -81,7 +90,7 @@ class Signs:
         strict = self._known.get(sp.expand(expr))
         if strict is not None:
             return int(strict)
-        if expr.is_number and expr.is_comparable:
+        if expr.is_number and expr.is_comparable and not expr.has(sp.Sum, sp.Product):  # sympy's sums run backwards
             return 1 if expr.is_positive else 0 if expr.is_zero else None
         if expr.is_Symbol or isinstance(expr, sp.Indexed):
             return 1 if expr.is_positive else 0 if expr.is_nonnegative else None
@@ -111,8 +120,7 @@ class Signs:
         indices = [limit[0] for limit in fold.limits]
         if any(end.is_infinite for limit in fold.limits for end in limit[1:]):
             return None
-        facts = [fact for fact in self._facts if all(self._runs(index, fact) for index in indices)]
-        one = Signs(facts, self._runs)._sign(fold.function)
+        one = self.under(indices)._sign(fold.function)
         return None if one is None else one if isinstance(fold, sp.Product) else 0
 
     def vanishing_factor(self, term: sp.Expr) -> sp.Expr:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 import sympy as sp
 
 from theory.kernel.analysis import check_identity
-from theory.kernel.domain import check_sums
+from theory.kernel.domain import check_sums, conditions, evident_conditions
 from theory.kernel.failure import CheckFailedError
 from theory.kernel.inequality import Terms, Termwise, check_terms, sample_inequality
 from theory.kernel.normal_form import remainder
@@ -40,6 +41,7 @@ def check_termwise(
     usable = Signs(running, runs)
     check_values(certificate.instance, usable)
     kept = undischarged(premises, certificate.instance, running, usable)
+    kept |= conditions(sp.Tuple(*certificate.instance.values()), usable)
     in_range = Signs([sp.Ge(index, low), sp.Le(index, high)])
     rest_on = check_runs(index, {*kept, *given}, in_range)
     one = instantiated(gap(source), certificate.instance)
@@ -151,7 +153,17 @@ def check_induction(
     grounds = {recurrence.plain(fact): premises for fact, premises in grounds.items()}
     start, running = initial, recurrence.running
     runs = runs_with({**grounds, **{at(running, fact): premises for fact, premises in grounds.items()}})
-    after = at(running, at(update, invariant))
+    after, previous = at(running, at(update, invariant)), at(running, invariant)
+    varying = {*initial, *recurrence.states}.union(*(value.free_symbols for value in running.values()))
+    terms_of = () if certificate is None else (*certificate.terms, *certificate.using.values())
+    for parts, known in (
+        (start.values(), [at(start, fact) for fact in facts]),
+        ([at(running, part) for part in (*update.values(), *terms_of)], [*(at(running, f) for f in facts), previous]),
+    ):
+        rest_on |= {
+            replace(condition, statement=condition.statement.xreplace(recurrence.written))
+            for condition in evident_conditions(parts, Signs(known, runs), varying)
+        }
     if isinstance(invariant, sp.Equality):
         base = check_identity(*(at(start, side) for side in invariant.args))
         old = {at(running, invariant.lhs): at(running, invariant.rhs)}
@@ -174,7 +186,6 @@ def check_induction(
     )
     if terms.using.keys() - {"previous"}:
         raise CheckFailedError(f"an inductive step may only use 'previous', got {list(terms.using)}")
-    previous = at(running, invariant)
     check_terms(
         after,
         terms,

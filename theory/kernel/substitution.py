@@ -9,6 +9,7 @@ import sympy as sp
 from theory.kernel.failure import CheckFailedError
 
 _BINDERS = (sp.Sum, sp.Product, sp.Integral, sp.Limit, sp.Derivative, sp.Lambda, sp.Subs, sp.Order)
+_OPAQUE = (sp.Limit, sp.Lambda, sp.Subs, sp.Order)
 Runs = Callable[[sp.Basic, sp.Basic], bool]
 
 
@@ -69,6 +70,22 @@ def _replaced_inside(node: sp.Basic, old: sp.Expr, new: sp.Expr, runs: Runs) -> 
     return node.func(_replaced(node.expr, old, new, runs), *node.variable_count)
 
 
+def check_forward(expr: sp.Basic) -> None:
+    """Check that no Σ or Π of numbers runs backwards, where sympy would take it for a negative sum.
+
+    Raises:
+        CheckFailedError: one does, or has a range of numbers that is not written out.
+    """
+    for fold in expr.atoms(sp.Sum, sp.Product):
+        for index, low, high in fold.limits:
+            length = high - low + 1
+            if length.is_negative or (not fold.free_symbols and not (low.is_Integer and high.is_Integer)):
+                raise CheckFailedError(
+                    f"{fold} runs over {index} from {low} to {high}: write 0 for a sum over no terms, 1 for a product, "
+                    f"and a sum of numbers with its limits as integers"
+                )
+
+
 def instantiated(statement: sp.Basic, values: Mapping[sp.Symbol, sp.Expr]) -> sp.Basic:
     """Replace symbols by values everywhere at once.
 
@@ -84,4 +101,10 @@ def instantiated(statement: sp.Basic, values: Mapping[sp.Symbol, sp.Expr]) -> sp
         captured = bound & sp.sympify(value).free_symbols
         if captured and symbol in statement.free_symbols and value != symbol:
             raise CheckFailedError(f"{value} would be captured: {statement} already binds {captured}")
-    return statement.subs(dict(values), simultaneous=True)
+    free = {symbol: value for symbol, value in values.items() if symbol in statement.free_symbols}
+    elsewhere = free.keys() & {s for part in statement.atoms(*_OPAQUE) for s in bound_symbols(part)}
+    if elsewhere:
+        raise CheckFailedError(f"{elsewhere} occur both free and bound in {statement}; rename the bound ones")
+    for fold in statement.atoms(sp.Sum, sp.Product):
+        check_forward(fold.subs(free, simultaneous=True))
+    return statement.subs(free, simultaneous=True)

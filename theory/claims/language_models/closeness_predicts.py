@@ -226,7 +226,7 @@ def _product(d: Derivation) -> None:
 
 
 def _rescaled(d: Derivation) -> None:
-    bound, wanted = sp.symbols("M epsilon", positive=True)
+    bound, wanted = sp.symbols("A epsilon", positive=True)
     now, near = sp.symbols("T_c D2_c", positive=True)
     unbounded = d.lemma("unbounded", trace_is_not_invariant.CLAIM.derivation, "unbounded", "some scale of one function")
     sharp = d.instance(

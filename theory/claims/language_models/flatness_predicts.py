@@ -28,7 +28,7 @@ networks = sp.Symbol("N", integer=True, positive=True)
 rank = sp.IndexedBase("A", real=True)
 """Rank of network i by accuracy, 1…N."""
 other, margin = sp.symbols("T_other delta", positive=True)
-bound = sp.Symbol("M", positive=True)
+bound = sp.Symbol("A", positive=True)
 """As in `trace-is-not-invariant`."""
 scaled, middle = sp.symbols("T_scaled m_A", real=True)
 

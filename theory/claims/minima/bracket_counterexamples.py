@@ -7,7 +7,7 @@ A neuron with a > 0 meets the conditions for equality (`theory.claims.minima.bra
   relu'(0) = 0: where no pre-activation is 0, mask moves alone force w ∝ (1, …, 1), at T = 2 as well;
 * nested words of any length: w = (ω, …, ω, −κ) with any ω ≤ −κ/2, since their last token always closes. For
   ω < −κ/2 no pre-activation is 0;
-* neurons with a bias, whose bound is 2α√T σ'(α): w = 2cz*, β = c − 2c(T − 1) responds to the context z* alone.
+* neurons with a bias, whose bound is 2α√T σ'(α): w = 2bz*, β = b − 2b(T − 1) responds to the context z* alone.
 """
 
 from __future__ import annotations
@@ -108,14 +108,14 @@ def biases() -> Derivation:
         "tr H = σ'(α) E|∇f|² on Γ",
         Terms(using={"gradient-bias": logistic_slope(alpha)}),
     )
-    height = sp.Symbol("c", positive=True)
+    height = sp.Symbol("b", positive=True)
     differing = sp.Symbol("k", integer=True, nonnegative=True)
     bias = sp.Symbol("beta", real=True)
-    d.define("bias", sp.Eq(bias, height - 2 * height * (T - 1)), "w = 2cz* for a context z*, and this bias")
+    d.define("bias", sp.Eq(bias, height - 2 * height * (T - 1)), "w = 2bz* for a context z*, and this bias")
     d.identity(
         "own-context",
         sp.Eq(2 * height * (T - 1) + bias, height),
-        "on z* itself w·z* + β = c, as |z*|² = T − 1",
+        "on z* itself w·z* + β = b, as |z*|² = T − 1",
         given=("bias",),
     )
     d.assume("other", sp.Ge(differing, 1), "another context with the same mask differs in k ≥ 1 tokens")

@@ -66,7 +66,7 @@ def derive() -> Derivation:
 
 def _curvature(d: Derivation) -> None:
     """Add the second derivatives on Γ of both losses along a coordinate t of θ."""
-    t, token = sp.symbols("t y", real=True)
+    t, token = sp.Symbol("t", real=True), sp.Symbol("y", integer=True)
     p = sp.Symbol("p", positive=True)
     f = sp.Function("f", real=True)(t)
     cross_entropy = sp.log(1 + sp.exp(f)) - p * f

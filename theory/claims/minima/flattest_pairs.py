@@ -29,7 +29,7 @@ from theory.claims.minima.pair_language import alpha, d
 from theory.kernel import Derivation, Terms, logistic_slope
 
 m = sp.Symbol("m", integer=True, positive=True)
-trace = sp.Symbol("T", real=True)
+trace = sp.Symbol("trH", real=True)
 PRICE = 6 * logistic_slope(alpha) * d ** (2 * third) * h ** (4 * third)
 
 

@@ -98,7 +98,7 @@ def derive() -> Derivation:
     _gradient(derivation)
     _moments(derivation)
     add_network(derivation, "", Neurons(a, w, m), cost, mean, pair)
-    trace = sp.Symbol("T", real=True)
+    trace = sp.Symbol("trH", real=True)
     derivation.define("trace", sp.Eq(trace, logistic_slope(alpha) * cost), "curvature: tr H = σ'(α) E‖∇f‖² on Γ")
     derivation.identity(
         "trace-formula",

@@ -1,8 +1,8 @@
 r"""On the minimisers, the covariance of the mini-batch gradient is the Hessian.
 
 Any number c of tokens, any number of contexts x of probability q_x, any true conditional p*, any parameters: the
-model is the softmax of scores g(x, y, ·) about which nothing is assumed but two derivatives. Second-order objects
-are bilinear, so two directions of parameter space, with coordinates s and t along them, say all there is to say.
+model is the softmax of scores s(x, y, ·) about which nothing is assumed but two derivatives. Second-order objects
+are bilinear, so two directions of parameter space, with coordinates θ and φ along them, say all there is to say.
 
 Off Γ = {p_θ = p*} the covariance of ∇ℓ, ℓ = −log p_θ, misses H = ∇²L by an exact gap,
 
@@ -20,11 +20,11 @@ import sympy as sp
 from theory import Claim, Parameter, closed_form
 from theory.kernel import Derivation, logistic
 
-s, t = sp.symbols("s t", real=True)
+s, t = sp.symbols("theta phi", real=True)
 x, y, i = sp.symbols("x y i", integer=True, positive=True)
 contexts, tokens, dimension = sp.symbols("X c D", integer=True, positive=True)
-score = sp.Function("g")
-context_prob, truth = sp.IndexedBase("q"), sp.IndexedBase("P")
+score = sp.Function("s")
+context_prob, truth = sp.IndexedBase("q"), sp.IndexedBase("P", real=True)
 
 batch = sp.Symbol("B", integer=True, positive=True)
 population = sp.Symbol("n", integer=True, positive=True)
@@ -34,13 +34,13 @@ alpha, wrong_alpha = sp.symbols("alpha alpha_label", real=True)
 
 
 def cross_entropy(*coordinates: sp.Expr) -> sp.Expr:
-    """Return ℓ = −log p(y | x) = log Σ_{y'} e^{g(x, y', …)} − g(x, y, …)."""
+    """Return ℓ = −log p(y | x) = log Σ_{y'} e^{s(x, y', …)} − s(x, y, …)."""
     other = sp.Symbol("y_1", integer=True, positive=True)
     return sp.log(sp.Sum(sp.exp(score(x, other, *coordinates)), (other, 1, tokens))) - score(x, y, *coordinates)
 
 
 def softmax(*coordinates: sp.Expr) -> sp.Expr:
-    """Return p(y | x) = e^{−ℓ}, which sympy writes e^{g(x, y, …)} / Σ_{y'} e^{g(x, y', …)}."""
+    """Return p(y | x) = e^{−ℓ}, which sympy writes e^{s(x, y, …)} / Σ_{y'} e^{s(x, y', …)}."""
     return sp.exp(-cross_entropy(*coordinates))
 
 

@@ -17,7 +17,8 @@ from theory import Claim, Parameter, closed_form
 from theory.claims.noise import noise_covariance
 from theory.kernel import Derivation, Terms
 
-eta, batch, h, trace = sp.symbols("eta B h trace", positive=True)
+eta, h, trace = sp.symbols("eta h trace", positive=True)
+batch = sp.Symbol("B", integer=True, positive=True)
 modes = sp.Symbol("r", integer=True, positive=True)
 i = sp.Symbol("i", integer=True, positive=True)
 curvature = sp.IndexedBase("h", positive=True)
@@ -112,14 +113,14 @@ def _stationary(d: Derivation) -> None:
         Terms((eta * h * (eta * h - 2),)),
         given=(beyond.name,),
     )
-    steps, rate = sp.symbols("k lambda", positive=True)
+    steps, rate = sp.symbols("K lambda", positive=True)
     d.limit(
         "forgetting",
         sp.exp(-rate * steps),
         steps,
         sp.oo,
         sp.S.Zero,
-        "(1 − ηh)^{2k} = e^{−λk} with λ = −2 log|1 − ηh| > 0 by contraction: every start is forgotten",
+        "(1 − ηh)^{2K} = e^{−λK} with λ = −2 log|1 − ηh| > 0 by contraction: every start is forgotten",
     )
 
 

@@ -187,11 +187,11 @@ def _momentum(d: Derivation) -> None:
         "with momentum β fixed and η → 0 the same limit holds, with η replaced by η/(1 − β)",
         "R. Wang, S. Malladi, T. Wang, K. Lyu, Z. Li, arXiv 2307.15196 (slow dynamics of SGD with momentum)",
     )
-    push, velocity, power = sp.symbols("f m P", real=True)
+    push, velocity, power = sp.symbols("f mu P", real=True)
     d.induction(
         "accumulated-force",
         sp.Eq(velocity, push * (1 - power) / (1 - beta)),
-        "a constant force f, through m ← βm + f, accumulates to f(1 − β^k)/(1 − β), P = β^k",
+        "a constant force f, through μ ← βμ + f, accumulates to f(1 − β^k)/(1 − β), P = β^k",
         initial={velocity: sp.S.Zero, power: sp.S.One},
         update={velocity: beta * velocity + push, power: beta * power},
     )

@@ -90,7 +90,7 @@ def _range(d: Derivation) -> None:
         given=("scaled",),
     )
     first, second = sp.symbols("P_0 Q_0", positive=True)
-    best, small = sp.symbols("c_star c_M", positive=True)
+    best, small = sp.symbols("c_star c_A", positive=True)
     d.define(
         "best", sp.Eq(best, (first / second) ** sp.Rational(1, 4)), "equality in `least`, with P = P_0, Q = Q_0 > 0"
     )
@@ -100,12 +100,12 @@ def _range(d: Derivation) -> None:
         "at c⁴ = P/Q, when both blocks have curvature",
         given=("best",),
     )
-    bound = sp.Symbol("M", positive=True)
-    d.define("small", sp.Eq(small, sp.sqrt(first / bound)), "a scale for the bound M")
+    bound = sp.Symbol("A", positive=True)
+    d.define("small", sp.Eq(small, sp.sqrt(first / bound)), "a scale for the bound A")
     d.inequality(
         "unbounded",
         sp.Ge(R + first / small**2 + Q * small**2, bound),
-        "whatever M is, c = √(P/M) makes tr H at least M: there is no largest value",
+        "whatever A is, c = √(P/A) makes tr H at least A: there is no largest value",
         Terms((R, Q * first / bound)),
         given=("small",),
     )

@@ -20,8 +20,8 @@ from theory.claims.minima.pair_language import over_signs
 from theory.kernel import Derivation, Terms, Termwise
 
 n, d, dimension, pairs, draws = sp.symbols("n d nu N W", integer=True, positive=True)
-s, q, draw = sp.symbols("s q omega", integer=True, positive=True)
-target, weight = (sp.IndexedBase(name, real=True) for name in "th")
+s, q, draw = sp.symbols("j q omega", integer=True, positive=True)
+target, weight = (sp.IndexedBase(name, real=True) for name in "tw")
 captured = sp.IndexedBase("E", nonnegative=True)
 error, residual = (sp.IndexedBase(name, real=True) for name in ("rho", "epsilon"))
 mse, share = sp.symbols("MSE e", real=True)
@@ -54,7 +54,7 @@ def _orthonormal(derivation: Derivation) -> None:
         )
     c, K = sp.symbols("c K", integer=True, positive=True)
     rest, unit = (sp.IndexedBase(name, real=True) for name in "rb")
-    h, t = sp.symbols("h t", real=True)
+    h, t = sp.symbols("w t", real=True)
 
     def mean(expr: sp.Expr) -> sp.Expr:
         return sp.Sum(expr, (c, 1, K)) / K
@@ -65,7 +65,7 @@ def _orthonormal(derivation: Derivation) -> None:
             mean((rest[c] - h * unit[c]) ** 2),
             mean(rest[c] ** 2) - 2 * h * mean(rest[c] * unit[c]) + h**2 * mean(unit[c] ** 2),
         ),
-        "taking h·b off a function r, over the K contexts",
+        "taking w·b off a function r, over the K contexts",
     )
     derivation.assume("unit-length", sp.Eq(mean(unit[c] ** 2), 1), "b is one of an orthonormal family")
     derivation.assume("component", sp.Eq(mean(rest[c] * unit[c]), t), "t is the component of r along b")
@@ -75,7 +75,7 @@ def _orthonormal(derivation: Derivation) -> None:
             mean(rest[c] ** 2) - 2 * h * mean(rest[c] * unit[c]) + h**2 * mean(unit[c] ** 2),
             mean(rest[c] ** 2) - t**2 + (h - t) ** 2,
         ),
-        "so the squared length falls by t², up to (h − t)²",
+        "so the squared length falls by t², up to (w − t)²",
         given=("unit-length", "component"),
     )
     member = sp.IndexedBase("g", real=True)
@@ -95,7 +95,7 @@ def _pythagoras(derivation: Derivation) -> None:
     derivation.induction(
         "pythagoras",
         sp.Eq(error[draw], 1 - total + missed),
-        "error of the prediction Σ h_s b_s of χ₁₂, b_s an orthonormal basis of V: χ₁₂ has length 1; remove b_s by b_s",
+        "error of the prediction Σ w_j b_j of χ₁₂, b_j an orthonormal basis of V: χ₁₂ has length 1; remove b_j by b_j",
         initial={dimension: sp.S.Zero, error[draw]: sp.S.One},
         update={
             dimension: dimension + 1,
@@ -106,7 +106,7 @@ def _pythagoras(derivation: Derivation) -> None:
     derivation.inequality(
         "error",
         sp.Ge(error[draw], 1 - total),
-        "what V does not capture is error, however the labels are used; equality for the projection, h = t",
+        "what V does not capture is error, however the labels are used; equality for the projection, w = t",
         Terms((missed,)),
         given=("pythagoras",),
     )
@@ -137,7 +137,7 @@ def _bessel(derivation: Derivation) -> None:
         "captured",
         sp.Eq(residual[draw], dimension - total),
         "squared lengths of b_1…b_ν, ν in all, after the components along the χ_S are removed pair by pair: "
-        "E_S = Σ_s ⟨b_s, χ_S⟩² goes with each",
+        "E_S = Σ_s ⟨b_j, χ_S⟩² goes with each",
         initial={pairs: sp.S.Zero, residual[draw]: dimension},
         update={pairs: pairs + 1, residual[draw]: residual[draw] - captured[draw, pairs + 1]},
         given=("expansion", "removal", "others", "same pair", "one coordinate shared", "no coordinate shared"),

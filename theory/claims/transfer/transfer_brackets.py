@@ -45,8 +45,8 @@ def _features(d: Derivation) -> None:
         "w₀ = εκ, ε = ±1: relu(εκS) = κ(1 + εS/2) for S = ±2, so 2κ on one class and 0 on the other",
         ({side: e, excess: total} for e in (-1, 1) for total in (-2, 2)),
     )
-    product, square = sp.symbols("P Q", real=True)
-    kappa, epsilon = sp.Symbol("kappa", positive=True), sp.Symbol("epsilon", real=True)
+    product, square = sp.symbols("P V", real=True)
+    kappa, epsilon = sp.Symbol("kappa", positive=True), sp.Symbol("epsilon", integer=True)
     d.assume("sides", sp.Eq(epsilon**2, 1), "every neuron has its side ε = ±1")
     d.induction(
         "orthogonal",

@@ -99,7 +99,7 @@ def _head(derivation: Derivation) -> None:
 
 
 def _counting(derivation: Derivation) -> None:
-    both = sp.Symbol("N", integer=True, nonnegative=True)
+    both = sp.Symbol("N_both", integer=True, nonnegative=True)
     derivation.induction(
         "both-seen",
         sp.Eq(both, 2**n - 2),

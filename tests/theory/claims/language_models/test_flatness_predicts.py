@@ -48,7 +48,7 @@ def test_finite_difference_units_closed_at_the_mask_have_no_curvature(psi: float
 def test_mutant_without_a_margin_nothing_is_strictly_reversed() -> None:
     d = Derivation("mutant")
     d.lemma("unbounded", trace_is_not_invariant.CLAIM.derivation, "unbounded")
-    bound = sp.Symbol("M", positive=True)
+    bound = sp.Symbol("A", positive=True)
     at_least = d.instance("above", "unbounded", {bound: other}, "the other trace itself as the bound")
     d.define("scaled", sp.Eq(scaled, at_least.statement.lhs), "scaled")
     with pytest.raises(CheckFailedError, match="strict"):
