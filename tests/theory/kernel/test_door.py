@@ -330,8 +330,8 @@ def test_property_the_door_alone_stops_what_the_checkers_let_through(monkeypatch
             passed += 1
         except CheckFailedError:
             continue
-    # 35 before statements had to be in one language and defined in every part.
-    assert passed >= 13
+    # Three times as many before statements had to be in one language and defined in every part.
+    assert passed >= 12
 
 
 def test_property_nearly_every_step_of_every_claim_is_attacked() -> None:
