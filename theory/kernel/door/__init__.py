@@ -2,6 +2,7 @@
 
     refute      tries to refute a step; nothing else of this package is used outside
     admissible  points that satisfy the premises
+    setting     the premises, solved for what they determine
     evaluate    expressions at a point
     values      exact rationals, enclosures, truncated series
 

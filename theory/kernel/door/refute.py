@@ -10,8 +10,9 @@ from typing import Any
 import sympy as sp
 from sympy.core.function import AppliedUndef
 
-from theory.kernel.door.admissible import InadmissibleError, Point, Setting
+from theory.kernel.door.admissible import InadmissibleError, Point
 from theory.kernel.door.evaluate import NotAttackableError, evaluated, truth
+from theory.kernel.door.setting import Setting
 from theory.kernel.door.values import (
     OpenError,
     UndefinedHereError,
