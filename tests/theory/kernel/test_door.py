@@ -351,6 +351,12 @@ def test_property_nearly_every_step_of_every_claim_is_attacked() -> None:
 # What the door says.
 
 
+def test_mutant_a_refused_limit_names_the_degenerate_point() -> None:
+    far, real = sp.Symbol("x", positive=True), sp.Symbol("y", real=True)
+    with pytest.raises(CheckFailedError, match=r"is false at y = 0, where"):
+        Derivation("root").limit("root", sp.Abs(real) ** (1 / far), far, sp.oo, sp.S.One, "not at y = 0")
+
+
 @pytest.mark.parametrize(
     ("statement", "premises", "message"),
     [

@@ -126,7 +126,7 @@ class Point:
     def __init__(self, setting: Setting, attempt: int) -> None:
         self._setting, self._attempt, self._seed = setting, attempt, f"door|{attempt}"
         self._known: dict[Any, Value] = {}
-        self._shown = self._known
+        self._shown: dict[Any, Value] = {}
         self._pending: list[Any] = []
         self._indices: set[int] = set()
         self.memo: dict[Any, Value] = {}
@@ -145,7 +145,7 @@ class Point:
     def describe(self) -> str:
         """The point in words."""
         shown = []
-        for (head, places), value in self._shown.items():
+        for (head, places), value in {**self._shown, **self._known}.items():
             if isinstance(head, sp.Dummy):
                 continue
             name = str(getattr(head, "label", head)) + (f"[{', '.join(map(str, places))}]" if places else "")
@@ -208,6 +208,7 @@ class Point:
         finally:
             self._pending.pop()
         self._known[key] = value
+        self._shown.setdefault(key, value)
         return value
 
     def _found(self, head: Any, places: tuple[Value, ...]) -> Value:
@@ -248,13 +249,13 @@ class Point:
         rest = self._slack(rule, key)
 
         def residual(trial: Value) -> Value:
-            memo, known = self.memo, self._known
-            self.memo, self._known = {}, {**known, key: trial}
+            memo, known, shown = self.memo, self._known, self._shown
+            self.memo, self._known, self._shown = {}, {**known, key: trial}, {}
             try:
                 return add(difference(rule.premise, self, env), negative(rest))
             finally:
                 self._setting.effort += len(self.memo)
-                self.memo, self._known = memo, known
+                self.memo, self._known, self._shown = memo, known, shown
 
         r1, r2, r3 = (residual(n) for n in (1, 2, 3))
         a = multiply(Fraction(1, 2), add(add(r3, r1), multiply(-2, r2)))
