@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import json
 import math
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +18,9 @@ from verify.trial._schema_1 import upgraded
 from verify.trial.decision import Verdict
 from verify.trial.design import Design
 from verify.trial.measurement import Measurement, Networks
+
+if sys.platform != "win32":  # which has no such locks
+    import fcntl
 
 SCHEMA = 2
 """Version of the layout of a line; raised when a field changes its meaning. Lines of schema 1 are read as well."""
@@ -207,8 +210,9 @@ def _append(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+b", buffering=0) as file:
-            with contextlib.suppress(OSError):  # some network folders know no locks
-                fcntl.flock(file, fcntl.LOCK_EX)
+            if sys.platform != "win32":
+                with contextlib.suppress(OSError):  # some network folders know no locks
+                    fcntl.flock(file, fcntl.LOCK_EX)
             end = file.seek(0, os.SEEK_END)
             file.seek(max(0, end - 1))
             cut = content and file.read(1) not in (b"", b"\n")
