@@ -192,14 +192,17 @@ class Trial:
         """Check that an instance is none of those before.
 
         Means of groups are continuous: if they agree to the bit in two instances, the groups are the same. Counts and
-        enclosures may agree by chance; then what was drawn has to differ.
+        enclosures may agree honestly, and integers that were drawn may as well: these are the same instance if a
+        parameter that is a real number is the same too.
 
         Raises:
             ValueError: it is one of them.
         """
         for earlier, measurement in zip(self._results, self._measurements, strict=True):
             same = (earlier.design, earlier.interval) == (result.design, result.interval)
-            if same and (result.design.bound == "student-t" or dict(measurement.parameters) == dict(parameters)):
+            drawn = any(isinstance(value, float) for value in parameters.values())
+            again = drawn and dict(measurement.parameters) == dict(parameters)
+            if same and (result.design.bound == "student-t" or again):
                 raise ValueError(
                     f"expected another instance of {result.design.statistic!r}, got {result.interval} at "
                     f"{dict(parameters)} again; draw each instance from a stream of its own, and say what was drawn"

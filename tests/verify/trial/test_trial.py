@@ -174,6 +174,13 @@ def test_mutant_an_instance_that_is_decided_twice_is_refused(
         trial.decide(declared, second, parameters={"alpha": drawn[1]})
 
 
+def test_instances_of_whole_numbers_may_agree_as_at_root_seed_6_of_flattest_brackets() -> None:
+    trial = Trial(CLAIM, Settings())
+    (declared,) = trial.declare([replace(design(2), bound="enclosure", n=1)])
+    for _ in range(2):
+        trial.decide(declared, enclosure(1.0, 0.01), parameters={"T": 8, "loss": "squared"})
+
+
 def test_progress_counts_tasks() -> None:
     seen: list[float] = []
     trial = Trial(CLAIM, Settings(), seen.append)
