@@ -22,6 +22,9 @@ def as_latex(derivation: Derivation) -> str:
         lines.append(rf"\[{step.latex()}\]")
         if step.uses:
             lines.append(rf"From {escaped(', '.join(step.uses))}.")
+        if step.name in {hypothesis.name for hypothesis in derivation.hypotheses} and derivation.models:
+            held, fallen = derivation.models_of(step.name)
+            lines.append(rf"Holds in: {escaped('; '.join(held))}; without it {escaped(', '.join(fallen))} fails.")
         if step.evidence:
             lines.append(rf"Checked: {escaped(step.evidence)}.")
         if step.equality:
@@ -42,6 +45,17 @@ def as_json(derivation: Derivation) -> dict[str, Any]:
         "conclusion": derivation.conclusion.name,
         "conditions": [premise.name for premise in derivation.conditions],
         "citations": [{"name": step.name, "reference": step.because} for step in derivation.citations],
+        "bridges": [step.name for step in derivation.bridges],
+        "models": [
+            {
+                "name": examined.model.name,
+                "breaks": examined.model.breaks,
+                "falls": examined.model.step,
+                "hypotheses": dict(examined.standing),
+                "points": dict(examined.points),
+            }
+            for examined in derivation.models
+        ],
         "steps": [
             {
                 "name": step.name,

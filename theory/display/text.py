@@ -40,6 +40,10 @@ def as_text(derivation: Derivation, width: int | None = None) -> str:
             lines.append(f"{INDENT}with")
             for symbol, value in step.values:
                 lines += _indented(layout.lines(sp.Eq(symbol, value, evaluate=False), number))
+        elif step.kind in {"hypothesis", "bridge"} and derivation.models:
+            held, fallen = derivation.models_of(step.name)
+            lines += _wrapped(f"holds in: {'; '.join(held)}", width)
+            lines += _wrapped(f"without it {', '.join(fallen)} fails", width)
         elif step.evidence:
             lines += _wrapped("checked: " + step.evidence.removeprefix("checked "), width)
         lines += _equality(step, number, layout, found, width)

@@ -19,7 +19,7 @@ import sympy as sp
 
 from theory.kernel.analysis import check_cases, check_identity, check_limit, check_ode, check_series
 from theory.kernel.domain import check_sums, conditions, conditions_along
-from theory.kernel.door import attack
+from theory.kernel.door import HOLDS, Examined, Model, attack, examine
 from theory.kernel.dynamics import check_constant_along, flow_premises, refuse_dependence
 from theory.kernel.failure import CheckFailedError
 from theory.kernel.inequality import (
@@ -40,7 +40,8 @@ from theory.kernel.substitution import bound_symbols, instantiated, rewritten
 
 __all__ = ["CheckFailedError", "Derivation", "RootIsolation", "Step", "Terms", "Termwise"]
 
-PREMISES = ("hypothesis", "definition")
+ASSUMED = ("hypothesis", "bridge")
+PREMISES = (*ASSUMED, "definition")
 UNPROVED = ("citation", "conjecture")
 MARKS = {**dict.fromkeys(PREMISES, "·"), "citation": "※", "conjecture": "?"}
 _FIELDS = ("name", "kind", "statement", "because", "uses", "evidence", "equality", "premises", "values")
@@ -61,8 +62,8 @@ class Step:
 
     Attributes:
         name: unique in its derivation.
-        kind: hypothesis, definition, identity, inequality, summation, induction, enumeration, ode, limit, series,
-            instance, lemma, citation or conjecture.
+        kind: hypothesis, bridge, definition, identity, inequality, summation, induction, enumeration, ode, limit,
+            series, instance, lemma, citation or conjecture.
         statement: a sympy relation or Boolean; text for a citation.
         because: the reason, in words.
         uses: names of the earlier steps it rests on.
@@ -109,6 +110,12 @@ class Step:
         )
 
     @property
+    def parts(self) -> tuple[sp.Basic, ...]:
+        """Its statement and those of its premises, as far as they are not in words."""
+        stated = (self.statement, *(premise.statement for premise in self.premises))
+        return tuple(part for part in stated if isinstance(part, sp.Basic))
+
+    @property
     def mark(self) -> str:
         """✓ checked, · premise, ※ cited, ? conjectured, ✗ none of these."""
         return "✓" if self.checked else MARKS.get(self.kind, "✗")
@@ -137,6 +144,7 @@ class Derivation:
         self._names: Mapping[str, Meaning] = {}
         self._imported: list[Derivation] = []
         self._conclusion: str | None = None
+        self._models: tuple[Examined, ...] = ()
 
     def __init_subclass__(cls) -> NoReturn:
         raise TypeError("Derivation has no subclasses: one could call anything derived")
@@ -172,8 +180,13 @@ class Derivation:
 
     @property
     def hypotheses(self) -> tuple[Step, ...]:
-        """The steps that are assumed."""
-        return tuple(step for step in self.steps if step.kind == "hypothesis")
+        """The steps that are assumed: the setting of the theorem, and bridges."""
+        return tuple(step for step in self.steps if step.kind in ASSUMED)
+
+    @property
+    def models(self) -> tuple[Examined, ...]:
+        """Systems in which hypotheses and steps were evaluated; first those in which they hold, then the controls."""
+        return self._models
 
     @property
     def conditions(self) -> tuple[Premise, ...]:
@@ -194,28 +207,61 @@ class Derivation:
             own += [step for step in lemma.citations if step not in own]
         return tuple(own)
 
+    def models_of(self, hypothesis: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Names of the models in which a hypothesis holds, and of the steps that fall in the controls that break it."""
+        held = (e.model.name for e in self._models if not e.model.breaks and e.standing[hypothesis] == HOLDS)
+        fallen = (e.model.step for e in self._models if e.model.breaks == hypothesis)
+        return tuple(held), tuple(dict.fromkeys(fallen))
+
+    @property
+    def bridges(self) -> tuple[Step, ...]:
+        """What is mathematics and not setting, and still assumed; that of imported lemmas included."""
+        own = [step for step in self.steps if step.kind == "bridge"]
+        for lemma in self._imported:
+            own += [step for step in lemma.bridges if step not in own]
+        return tuple(own)
+
     @property
     def status(self) -> str:
-        """`derived`, `derived given [citations]` or `conjecture`: computed from the steps, never declared."""
+        """`derived`, `derived given [citations] up to [bridges]`, `without a model` or `conjecture`.
+
+        It is computed from the steps, never declared.
+        """
         if any(s.kind == "conjecture" for s in self.steps) or any(x.status == "conjecture" for x in self._imported):
             return "conjecture"
         unchecked = [s.name for s in self.steps if s.kind not in PREMISES + UNPROVED and not s.checked]
         if unchecked or self._conclusion is None or not self.conclusion.checked:
             return "conjecture"
-        cited = dict.fromkeys(step.name for step in self.citations)
-        return f"derived given [{', '.join(cited)}]" if cited else "derived"
+        if not self._models:
+            return "without a model"
+        status = "derived"
+        for words, steps in (("given", self.citations), ("up to", self.bridges)):
+            if names := dict.fromkeys(step.name for step in steps):
+                status += f" {words} [{', '.join(names)}]"
+        return status
 
     @entered
-    def assume(
-        self, name: str, statement: sp.Basic | str, because: str, *, for_every: Iterable[sp.Symbol] = ()
-    ) -> Step:
-        """Add a hypothesis of the theorem: displayed, relied on, never counted as checked.
+    def assume(self, name: str, statement: sp.Basic, because: str, *, for_every: Iterable[sp.Symbol] = ()) -> Step:
+        """Add a hypothesis of the theorem, its setting: displayed, relied on, never counted as checked.
 
         It is about one value of each symbol, unless the symbol is listed in `for_every` (and only then may the
         hypothesis be differentiated), or is an integer that occurs only as an index.
         """
+        return self._assume("hypothesis", name, statement, because, for_every)
+
+    @entered
+    def bridge(self, name: str, statement: sp.Basic, because: str, *, for_every: Iterable[sp.Symbol] = ()) -> Step:
+        """Assume mathematics that the kernel cannot express yet; the status of the derivation will say so.
+
+        It is read as a hypothesis is. `because` says where the proof is written.
+        """
+        return self._assume("bridge", name, statement, because, for_every)
+
+    def _assume(self, kind: str, name: str, statement: sp.Basic, because: str, for_every: Iterable[sp.Symbol]) -> Step:
+        if not isinstance(statement, sp.Basic):
+            raise CheckFailedError(f"{statement!r} is in words, and a hypothesis is evaluated in models: state it")
         own = Premise("hypothesis", name, statement, every=frozenset(for_every))
-        return self._add(name, "hypothesis", statement, because, own=(own,))
+        return self._add(name, kind, statement, because, own=(own,))
 
     @entered
     def define(self, name: str, statement: sp.Equality, because: str) -> Step:
@@ -492,14 +538,19 @@ class Derivation:
             self._imported.append(derivation)
         return added
 
-    def conclude(self, name: str) -> Derivation:
-        """Declare which checked step states the theorem, and close the derivation.
+    def conclude(self, name: str, models: Iterable[Model] = ()) -> Derivation:
+        """Declare which checked step states the theorem, evaluate all steps in models, and close the derivation.
+
+        Every hypothesis must hold in a model, every step be evaluated in one where its premises hold, the conclusion
+        among them; and for every hypothesis there must be a control in which it fails and a step with it.
 
         Raises:
-            CheckFailedError: that step is not checked and no conjecture.
+            CheckFailedError: that step is not checked and no conjecture, or the models do not show all that.
         """
         if not self[name].checked and self[name].kind != "conjecture":
             raise CheckFailedError(f"the conclusion {name!r} is not checked")
+        if models := tuple(models):
+            self._models = examine(self.steps, models)
         self._conclusion = name
         return self
 

@@ -106,6 +106,9 @@ def remainder(difference: sp.Expr) -> sp.Expr:
     expr = difference.replace(logistic, lambda x: sp.exp(x) / (1 + sp.exp(x)))
     expr = expr.replace(logistic_slope, lambda x: sp.exp(x) / (1 + sp.exp(x)) ** 2)
     expr = collect_sums(_performed(expr.rewrite([sp.tanh, sp.cosh, sp.sinh], sp.exp)))
+    joined = _joined(expr)
+    if joined is not None and remainder(joined) == 0:
+        return sp.S.Zero
     names: dict[sp.Expr, sp.Symbol] = {}
     expr = _name_opaque(expr, names)
     expr = _name_exponentials(expr, names)
@@ -125,6 +128,21 @@ def remainder(difference: sp.Expr) -> sp.Expr:
     for _ in range(len(back) + 1):
         result = result.xreplace(back)
     return result
+
+
+def _joined(expr: sp.Expr) -> sp.Expr | None:
+    """Return f = Σ_k c_k f_k of Σ_k c_k Σ_i f_k(i), all over one range; None if the expression is not of that form.
+
+    If f is 0 for every i, so is the expression: h/(2 − h) = h/2 + h²/(2(2 − h)) is seen under a Σ as well.
+    """
+    total, ranges = sp.S.Zero, set()
+    for term in sp.Add.make_args(sp.expand(expr)):
+        sums = [factor for factor in sp.Mul.make_args(term) if isinstance(factor, sp.Sum)]
+        if len(sums) != 1:
+            return None
+        ranges.add(sums[0].limits)
+        total += term / sums[0] * sums[0].function
+    return total if len(ranges) == 1 and not total.has(sp.Sum) else None
 
 
 def _performed(expr: sp.Expr) -> sp.Expr:

@@ -11,11 +11,16 @@ S = η(1 + β) / (B(1 − β)(2(1 + β) − ηh)): to leading order, η becomes 
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import Any
+
 import sympy as sp
 
 from theory import Claim, Parameter, closed_form
 from theory.claims.noise import noise_covariance
-from theory.kernel import Derivation, Terms
+from theory.kernel import Derivation, Model, Terms
 
 eta, h, trace = sp.symbols("eta h trace", positive=True)
 batch = sp.Symbol("B", integer=True, positive=True)
@@ -24,6 +29,11 @@ i = sp.Symbol("i", integer=True, positive=True)
 curvature = sp.IndexedBase("h", positive=True)
 beta = sp.Symbol("beta", nonnegative=True)
 second_moment = sp.Symbol("S", real=True)
+delta = sp.Symbol("delta", real=True)
+"""Deviation from Γ along an eigendirection."""
+j, c = sp.symbols("j c", integer=True, positive=True)
+prob, noise, after = sp.IndexedBase("q"), sp.IndexedBase("xi"), sp.IndexedBase("delta_1")
+"""Probability and value of outcome j of the noise of a batch, and the deviation one step later."""
 momentum_variance = eta * (1 + beta) / (batch * (1 - beta) * (2 * (1 + beta) - eta * h))
 
 
@@ -39,15 +49,41 @@ def derive() -> Derivation:
     _stationary(d)
     _plateau(d)
     _momentum(d)
-    return d.conclude("plateau")
+    return d.conclude("plateau", models())
+
+
+def models() -> Iterator[Model]:
+    """Logits of three contexts whose next token is 1 with probability p: along each h = p(1 − p), ξ is p − 1 or p."""
+    p, batches = Fraction(1, 3), "logits of three contexts, batches of"
+    law = [(p, p - 1), (1 - p, p)]
+    model = Model(f"{batches} 1", _along_a_logit(p, law))
+    pairs = [(q * r, (x + y) / 2) for (q, x), (r, y) in itertools.product(law, repeat=2)]
+    yield model
+    yield Model(f"{batches} 2", _along_a_logit(p, pairs, size=2))
+    yield Model(f"{batches} 1, at rate 10", _along_a_logit(p, law, rate=10))
+    yield model.control("noise-law", "variance-recursion", _along_a_logit(p, [*law, (Fraction(1, 2), 0)]))
+    shifted = [(q, sp.sqrt(2) / 3) for q, _ in law]
+    yield model.control("noise-mean", "variance-recursion", _along_a_logit(p, shifted))
+    yield model.control("noise-variance", "variance-recursion", _along_a_logit(p, [(q, 2 * x) for q, x in law]))
+    yield model.control("linearised", "variance-recursion", {after: [Fraction(1, 7), Fraction(1, 5)]})
+    yield model.control("stable", "contraction", {eta: 10})
+    yield model.control("beyond-the-edge", "edge", {})
+
+
+def _along_a_logit(p: Fraction, law: Sequence[tuple[Any, Any]], size: int = 1, rate: int = 1) -> dict[Any, Any]:
+    """The recursion along the logit of a token of probability p, with the noise of a batch by its law of (q, ξ)."""
+    slopes = [other * (1 - other) for other in (p, Fraction(1, 2), Fraction(1, 5))]
+    here = Fraction(1, 5)
+    return {
+        batch: size, eta: rate, modes: len(slopes), curvature: slopes, h: slopes[0], delta: here, c: len(law),
+        prob: [q for q, _ in law], noise: [xi for _, xi in law],
+        after: [(1 - rate * slopes[0]) * here + rate * xi for _, xi in law],
+    }  # fmt: skip
 
 
 def _recursion(d: Derivation) -> None:
     d.lemma("noise-is-curvature", noise_covariance.CLAIM.derivation, because="Cov(∇ℓ) = H on Γ")
     d.lemma("batch-divides", noise_covariance.CLAIM.derivation, "batch", "Cov of the batch mean is H/B")
-    j, c = sp.symbols("j c", integer=True, positive=True)
-    delta = sp.Symbol("delta", real=True)
-    prob, noise = sp.IndexedBase("q"), sp.IndexedBase("xi")
 
     def over_noise(expr: sp.Expr) -> sp.Expr:
         return sp.Sum(expr, (j, 1, c))
@@ -59,21 +95,25 @@ def _recursion(d: Derivation) -> None:
         sp.Eq(over_noise(prob[j] * noise[j] ** 2), h / batch),
         "Var ξ = h/B along an eigendirection, by noise-is-curvature and batch-divides",
     )
-    d.assume("linearised", "δ ← (1 − ηh) δ + η ξ", "near Γ the mean gradient along the eigendirection is hδ")
-    after = prob[j] * ((1 - eta * h) * delta + eta * noise[j]) ** 2
+    d.assume(
+        "linearised",
+        sp.Eq(after[j], (1 - eta * h) * delta + eta * noise[j]),
+        "δ ← (1 − ηh) δ + η ξ: near Γ the mean gradient along the eigendirection is hδ",
+    )
     d.identity(
         "one-step",
         sp.Eq(
-            over_noise(after),
+            over_noise(prob[j] * after[j] ** 2),
             (1 - eta * h) ** 2 * delta**2 * over_noise(prob[j])
             + 2 * eta * (1 - eta * h) * delta * over_noise(prob[j] * noise[j])
             + eta**2 * over_noise(prob[j] * noise[j] ** 2),
         ),
         "E over the fresh noise of the squared deviation after a step",
+        given=("linearised",),
     )
     d.identity(
         "variance-recursion",
-        sp.Eq(over_noise(after), (1 - eta * h) ** 2 * delta**2 + eta**2 * h / batch),
+        sp.Eq(over_noise(prob[j] * after[j] ** 2), (1 - eta * h) ** 2 * delta**2 + eta**2 * h / batch),
         "the cross term has mean 0: S ← (1 − ηh)² S + η² h/B",
         given=("one-step", "noise-law", "noise-mean", "noise-variance"),
     )
@@ -152,17 +192,14 @@ def _plateau(d: Derivation) -> None:
         given=("stationary",),
     )
     d.define("trace", sp.Eq(trace, over_modes(hi)), "tr H is the sum of the r eigenvalues that are not 0")
-    mode, remaining = sp.Function("X")(i), sp.Function("R")(i)
-    d.assume(
-        "split-each-mode",
-        sp.Eq(mode, eta * hi / (4 * batch) + remaining),
-        "one-mode-split in every direction i: X_i = ½ h_i S_i, R_i = η² h_i²/(4B(2 − ηh_i))",
-    )
     d.identity(
         "plateau",
-        sp.Eq(over_modes(mode) - over_modes(remaining), eta * trace / (4 * batch)),
-        "the excess is (η/4B) tr H, and beyond it exactly Σ_i R_i = (η²/4B) Σ_i h_i²/(2 − ηh_i)",
-        given=("split-each-mode", "trace"),
+        sp.Eq(
+            excess - eta**2 / (4 * batch) * over_modes(hi**2 / (2 - eta * hi)),
+            eta * trace / (4 * batch),
+        ),
+        "the excess is (η/4B) tr H, and beyond it exactly (η²/4B) Σ_i h_i²/(2 − ηh_i) = O(η²)",
+        given=("trace",),
     )
     d.inequality(
         "remainder",
@@ -176,7 +213,7 @@ def _plateau(d: Derivation) -> None:
 def _momentum(d: Derivation) -> None:
     a = 1 + beta - eta * h
     now, lagged = momentum_variance, a * momentum_variance / (1 + beta)
-    velocity, gradient, delta = sp.symbols("m g delta", real=True)
+    velocity, gradient = sp.symbols("m g", real=True)
     before = delta + eta * velocity
     d.identity(
         "heavy-ball",

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import sympy as sp
 
@@ -51,8 +52,15 @@ MIXED = (2, 3, 5, 7)
 """Attempts in which each quantity is at one of its two most degenerate values, such as 0 and 1."""
 
 
+Moved = TypeVar("Moved", bound="Point")
+
+
 class InadmissibleError(Exception):
     """A premise does not hold, or not for certain, at this point."""
+
+
+class AbsentError(InadmissibleError):
+    """An index at which a model has no entry."""
 
 
 def _allowed(number: Exact, assumptions: Mapping[str, bool]) -> bool:
@@ -80,7 +88,7 @@ _SIGNS = {
 _NO_BAR = {"real", "extended_real", "finite", "complex", "hermitian"}
 
 
-def _satisfies(value: Value, assumptions: frozenset[tuple[str, bool]]) -> bool:
+def satisfies(value: Value, assumptions: frozenset[tuple[str, bool]]) -> bool:
     """Whether a value certainly has what is assumed."""
     if isinstance(value, EXACT):
         return _allowed(value, dict(assumptions))
@@ -103,13 +111,6 @@ def _draw(seed: str, choices: tuple[Exact, ...]) -> Exact:
     return choices[int.from_bytes(digest, "big") % len(choices)]
 
 
-def _environments(generic: frozenset[sp.Basic], grid: Iterable[int]) -> Iterator[dict[sp.Basic, int]]:
-    """Every assignment of values of the grid, as far as allowed, to indices."""
-    indices = sorted(generic, key=str)
-    choices = [[n for n in grid if n in _whole_pool(assumed(index))] for index in indices]
-    return (dict(zip(indices, chosen, strict=True)) for chosen in itertools.product(*choices))
-
-
 @lru_cache(maxsize=1024)
 def _whole_pool(assumptions: frozenset[tuple[str, bool]]) -> frozenset[int]:
     return frozenset(n for n in range(-20, 21) if _allowed(n, dict(assumptions)))
@@ -122,6 +123,9 @@ class Point:
         setting: the premises.
         attempt: 0 and 1 put all that is free to a degenerate value, those of `MIXED` mix two, the others are random.
     """
+
+    strict = False
+    """Whether an equation that enclosures leave open counts as such; if not, as true: it was not refuted."""
 
     def __init__(self, setting: Setting, attempt: int) -> None:
         self._setting, self._attempt, self._seed = setting, attempt, f"door|{attempt}"
@@ -137,7 +141,9 @@ class Point:
 
     def moved(self, symbol: sp.Symbol, value: Value) -> Point:
         """Return the same point with another value of a symbol, on which others may depend by their rules."""
-        point = Point(self._setting, self._attempt)
+        return self._with(Point(self._setting, self._attempt), symbol, value)
+
+    def _with(self, point: Moved, symbol: sp.Symbol, value: Value) -> Moved:
         point._known[symbol, ()] = value
         point._shown = self._shown
         return point
@@ -162,12 +168,15 @@ class Point:
         for head, rules in self._setting.rules.items():
             for rule in rules:
                 if rule.value is None or isinstance(head, sp.Symbol):
-                    for env in _environments(rule.generic, grid):
-                        self._force(head, rule, env)
+                    for env in self._everywhere(rule.generic, grid):
+                        with suppress(AbsentError):
+                            self._force(head, rule, env)
         for test, generic in self._setting.tests:
-            for env in _environments(generic, grid):
+            for env in self._everywhere(generic, grid):
                 try:
                     holds = truth(test, self, env)
+                except AbsentError:
+                    continue
                 except (UndefinedHereError, OpenError) as failure:
                     raise InadmissibleError from failure
                 if not holds:
@@ -180,6 +189,17 @@ class Point:
             InadmissibleError: a premise does not hold for certain.
         """
         self.admit(sorted({*GRID, *self._indices} if everywhere else self._indices))
+
+    def _everywhere(self, generic: frozenset[sp.Basic], grid: Iterable[int]) -> Iterator[dict[sp.Basic, Value]]:
+        """Every assignment of values of the grid, as far as allowed, to indices."""
+        indices = sorted(generic, key=str)
+        choices = [[n for n in grid if n in _whole_pool(assumed(index))] for index in indices]
+        return (dict(zip(indices, chosen, strict=True)) for chosen in itertools.product(*choices))
+
+    def equal(self, left: Value, right: Value) -> bool | None:
+        """Whether two values are the same; None when an enclosure of the difference contains 0."""
+        found = sign(base(add(left, negative(right))))
+        return None if found is None else found == 0
 
     def _force(self, head: Any, rule: Rule, env: Env) -> None:
         """Compute what a rule sets, whether or not the statement asks for it: there may be no solution."""
@@ -223,7 +243,7 @@ class Point:
         else:
             found = self._solved(rule, (head, places), env)
             value = self._free(head, places) if found is None else found
-        if not _satisfies(value, assumed(head)):
+        if not satisfies(value, assumed(head)):
             raise InadmissibleError
         return value
 

@@ -51,6 +51,9 @@ class World(Protocol):
     def function(self, head: Any, arguments: tuple[Value, ...]) -> Value:
         """Value of an undefined function."""
 
+    def equal(self, left: Value, right: Value) -> bool | None:
+        """Whether two values are the same; None when enclosures leave it open."""
+
 
 Closure = Callable[[World, Env], Value]
 _SLOTS = itertools.count()
@@ -220,10 +223,10 @@ def truth(statement: sp.Basic, world: World, env: Env) -> bool | None:
         return truth(sp.Or(*equations, evaluate=False), world, env)
     if not isinstance(statement, sp.Rel):
         raise NotAttackableError(f"{type(statement).__name__} is no relation between numbers")
-    found = sign(difference(statement, world, env))
     if isinstance(statement, sp.Equality | sp.Unequality):
-        equal = None if found is None else found == 0
+        equal = world.equal(*(evaluated(side, world, env) for side in statement.args))
         return equal if equal is None or isinstance(statement, sp.Equality) else not equal
+    found = sign(difference(statement, world, env))
     upward = found if isinstance(statement, sp.Gt | sp.Ge) or found is None else -found
     strict = isinstance(statement, sp.Gt | sp.Lt)
     return None if upward is None else upward == 1 or (upward == 0 and not strict)

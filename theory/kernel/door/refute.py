@@ -26,7 +26,7 @@ from theory.kernel.door.values import (
     shifted,
     sign,
 )
-from theory.kernel.failure import CheckFailedError
+from theory.kernel.failure import CheckFailedError, RefutedError
 from theory.kernel.premises import Premise
 
 POINTS = 5
@@ -36,7 +36,7 @@ EFFORT = 600
 ATTEMPTS = 24
 PATIENCE = 10
 """Attempts after which a single admissible point is enough."""
-_SOLUTIONS: dict[sp.Basic, dict[str, sp.Expr]] = {}
+SOLUTIONS: dict[sp.Basic, dict[str, sp.Expr]] = {}
 """Solutions of the flows that came through, by their rule: what is said of x(t) later is tried on them."""
 
 
@@ -65,7 +65,7 @@ def _attacked(flow: bool, statement: sp.Basic, premises: frozenset[Premise]) -> 
                 if costly and tried >= POINTS:
                     break
                 try:
-                    if _holds(flow, statement, premises, point):
+                    if holds(flow, statement, premises, point):
                         tried += 1
                     else:
                         opened += 1
@@ -90,12 +90,12 @@ def _attacked(flow: bool, statement: sp.Basic, premises: frozenset[Premise]) -> 
 
 
 def _points(statement: sp.Basic, premises: frozenset[Premise]) -> Iterator[tuple[int, Point, int]]:
-    setting = Setting(statement, premises, _SOLUTIONS, slack=True)
+    setting = Setting(statement, premises, SOLUTIONS, slack=True)
     # What is said of an expansion is said near 0: a condition on the variable must hold there, not where it is drawn.
     variables = {s for order in statement.atoms(sp.Order) for s in order.variables if s not in setting.fixed}
     for attempt in range(ATTEMPTS):
         if attempt == 2 * ATTEMPTS // 3:
-            setting = Setting(statement, premises, _SOLUTIONS, slack=False)
+            setting = Setting(statement, premises, SOLUTIONS, slack=False)
         point = Point(setting, attempt)
         for variable in variables:
             point = point.moved(variable, Fraction(1, 10**12))
@@ -106,11 +106,11 @@ def _points(statement: sp.Basic, premises: frozenset[Premise]) -> Iterator[tuple
         yield attempt, point, setting.effort
 
 
-def _holds(flow: bool, statement: sp.Basic, premises: frozenset[Premise], point: Point) -> bool:
+def holds(flow: bool, statement: sp.Basic, premises: frozenset[Premise], point: Point) -> bool:
     """Whether the statement holds; False when that stays open.
 
     Raises:
-        CheckFailedError: it does not, or has no value.
+        RefutedError: it does not, or has no value.
     """
     try:
         if flow:
@@ -121,19 +121,19 @@ def _holds(flow: bool, statement: sp.Basic, premises: frozenset[Premise], point:
             found = _expands(statement, point)
         else:
             verdict = truth(statement, point, {})
-            if verdict is None and not isinstance(statement, sp.Equality):
+            if verdict is None and (point.strict or not isinstance(statement, sp.Equality)):
                 return False
             found = verdict is not False
     except UndefinedHereError as failure:
         point.confirm(everywhere=True)
-        raise CheckFailedError(
+        raise RefutedError(
             f"{statement} has no value at {point.describe()}, where all its premises hold: "
             "add the condition under which it has one"
         ) from failure
     point.confirm(everywhere=not found)
     if found:
         return True
-    raise CheckFailedError(f"refuted: {statement} is false at {point.describe()}, where all its premises hold")
+    raise RefutedError(f"refuted: {statement} is false at {point.describe()}, where all its premises hold")
 
 
 def _solves(statement: sp.Basic, premises: frozenset[Premise], point: Point) -> bool:
@@ -168,7 +168,7 @@ def _solution(statement: sp.Basic) -> dict[str, sp.Expr]:
 def _remember(statement: sp.Basic, premises: frozenset[Premise]) -> None:
     for premise in premises:
         if premise.kind == "dynamics" and isinstance(premise.defines[0], AppliedUndef):
-            _SOLUTIONS[premise.statement.args[0]] = _solution(statement)
+            SOLUTIONS[premise.statement.args[0]] = _solution(statement)
 
 
 def _tends(statement: sp.Equality, point: Point) -> bool:

@@ -50,6 +50,7 @@ class Setting:
         premises: what it rests on.
         solutions: of the flows among the premises, by their rule.
         slack: whether inequalities are solved as well, not only tested.
+        interpreted: quantities whose values are given, so that no premise is solved for them.
     """
 
     def __init__(
@@ -59,7 +60,9 @@ class Setting:
         solutions: Mapping[sp.Basic, Mapping[str, sp.Expr]],
         *,
         slack: bool,
+        interpreted: frozenset[Any] = frozenset(),
     ) -> None:
+        self._interpreted = interpreted
         self.rules: dict[Any, list[Rule]] = {}
         self.tests: list[tuple[sp.Basic, frozenset[sp.Basic]]] = []
         self.runs: dict[Any, tuple[sp.Tuple, sp.Tuple]] = {}
@@ -76,7 +79,7 @@ class Setting:
         self.discrete = _discrete(everything)
         self._popular: dict[Any, int] = {}
         for part in everything:
-            for head in _heads(part):
+            for head in heads(part):
                 self._popular[head] = self._popular.get(head, 0) + 1
         solvable: list[tuple[int, sp.Basic, frozenset[sp.Basic], Premise]] = []
         for premise in ordered:
@@ -84,26 +87,26 @@ class Setting:
                 self._follow(premise, solutions)
                 self.meanings |= self.runs.keys() | self.flows.keys()
                 continue
-            generic = _generic(premise)
+            generic = generic_of(premise)
             parts = premise.statement.args if isinstance(premise.statement, sp.And) else (premise.statement,)
             for part in parts:
                 easy = 0 if premise.kind == "definition" else 1 if isinstance(part, sp.Equality) else 2
                 easy = 3 if premise.kind == "condition" else easy
                 solvable.append((easy, part, generic & part.free_symbols, premise))
         for easy, part, generic, _ in sorted(solvable, key=lambda item: item[0]):
-            if easy == 0 and part.lhs.is_Symbol:
+            if easy == 0 and part.lhs.is_Symbol and part.lhs not in interpreted:
                 if part.lhs in self.meanings:
                     raise CheckFailedError(f"{part.lhs} has two meanings; give one of them another name")
                 self.meanings.add(part.lhs)
                 self.rules[part.lhs] = [Rule(part, part.lhs, (), frozenset(), part.rhs)]
-                self._needs[part.lhs] = set(_heads(part.rhs))
+                self._needs[part.lhs] = set(heads(part.rhs))
             elif isinstance(part, sp.Contains) and isinstance(part.args[1], sp.FiniteSet):
                 self._list_cases(part)
             elif (
                 not isinstance(part, sp.Rel) or (easy == 2 and not slack) or easy == 3 or not self._solve(part, generic)
             ):
                 self.tests.append((part, generic))
-                if not all(symbol.is_integer for symbol in generic):
+                if not all(symbol.is_integer or symbol in interpreted for symbol in generic):
                     raise NotAttackableError("a hypothesis about every real number is solved for none")
 
     @property
@@ -138,6 +141,8 @@ class Setting:
             head, places = head_of(atom), places_of(atom)
             if head in self.runs or head in self.flows or head in self._cased or head in generic:
                 continue
+            if head in self._interpreted:
+                continue
             if generic - set(places) or any(places.count(index) > 1 for index in generic):
                 continue
             if isinstance(atom, AppliedUndef) and value is None and not all(self.discrete[head]):
@@ -145,7 +150,7 @@ class Setting:
             before = self.rules.get(head, [])
             if before and (equation or set(before[-1].places) & before[-1].generic == set(before[-1].places)):
                 continue
-            needs = _heads(part) - {head} - generic
+            needs = heads(part) - {head} - generic
             if self._reaches(needs, head):
                 continue
             self.rules[head] = [*before, Rule(part, head, places, generic, value if equation else None)]
@@ -156,11 +161,11 @@ class Setting:
     def _candidates(self, part: sp.Rel) -> Iterator[tuple[Any, sp.Expr | None]]:
         """Quantities that a premise may be solved for, the simplest first, with the other side where it is explicit."""
         for side, other in ((part.lhs, part.rhs), (part.rhs, part.lhs)):
-            if _is_atom(side) and head_of(side) not in _heads(other):
+            if _is_atom(side) and head_of(side) not in heads(other):
                 yield side, other
         inner = sorted(_ranked(part), key=lambda pair: (pair[0], self._popular.get(head_of(pair[1]), 0)))
         yield from ((atom, None) for _, atom in inner)
-        for head in sorted(_heads(part) & self.runs.keys(), key=str):
+        for head in sorted(heads(part) & self.runs.keys(), key=str):
             for state, _, update in self.runs[head][0]:
                 if head_of(state) == head:
                     started = {s: start for s, start, again in self.runs[head][0] if again == s + 1}
@@ -179,7 +184,7 @@ class Setting:
 
 
 @lru_cache(maxsize=8192)
-def _generic(premise: Premise) -> frozenset[sp.Basic]:
+def generic_of(premise: Premise) -> frozenset[sp.Basic]:
     """Symbols for every value of which a premise holds."""
     if premise.kind == "definition":
         return frozenset()
@@ -192,7 +197,8 @@ def _is_atom(side: Any) -> bool:
 
 
 @lru_cache(maxsize=16384)
-def _heads(expr: sp.Basic) -> frozenset[Any]:
+def heads(expr: sp.Basic) -> frozenset[Any]:
+    """Symbols, indexed bases and undefined functions of an expression."""
     atoms = expr.atoms(sp.Indexed, AppliedUndef)
     return frozenset({head_of(a) for a in atoms}) | {s for s in expr.free_symbols if s.is_Symbol}
 

@@ -1,0 +1,105 @@
+"""A derivation in its models: which hypotheses hold there, and that every step does.
+
+A model keeps a derivation from being about nothing: hypotheses that contradict each other, or that no system satisfies,
+hold in none. A control shows that a hypothesis is needed: where it fails, and all others hold, a step is false.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sympy as sp
+
+from theory.kernel.door.interpretation import examined, standing
+from theory.kernel.door.model import FAILS, HOLDS, Examined, Model
+from theory.kernel.door.setting import heads
+from theory.kernel.failure import CheckFailedError, RefutedError
+
+Steps = Sequence[Any]
+"""Steps of a derivation, `theory.kernel.derivation.Step`."""
+
+
+def examine(steps: Steps, models: Sequence[Model]) -> tuple[Examined, ...]:
+    """Evaluate hypotheses and steps in models.
+
+    Raises:
+        CheckFailedError: a step is false in a model, a hypothesis holds in none or is broken by no control, or a step
+            is evaluated in none.
+    """
+    told = [step for step in steps if isinstance(step.statement, sp.Basic)]
+    mentioned = frozenset().union(*(heads(part) for step in told for part in step.parts))
+    assumed = {step.name: _own(step) for step in told if _own(step) is not None}
+    definitions = frozenset(p for step in told for p in step.premises if p.kind == "definition")
+    results = []
+    for model in models:
+        foreign = sorted(str(what) for what in model.values.keys() - mentioned)
+        if foreign:
+            raise CheckFailedError(f"model {model.name!r} interprets {', '.join(foreign)}, which no step mentions")
+        stands = {name: standing(premise, definitions, model) for name, premise in assumed.items()}
+        if model.breaks:
+            _require_broken(model, stands, {step.name: step for step in told})
+        results.append(Examined(model, stands, {} if model.breaks else _evaluated(told, model)))
+    _require_shown(told, results)
+    return tuple(results)
+
+
+def _own(step: Any) -> Any:
+    """The premise that a hypothesis or bridge is; None for other steps."""
+    mine = (p for p in step.premises if (p.kind, p.name, p.statement) == ("hypothesis", step.name, step.statement))
+    return next(mine, None) if step.kind in {"hypothesis", "bridge"} else None
+
+
+def _evaluated(steps: Steps, model: Model) -> dict[str, int]:
+    points = {}
+    for step in steps:
+        if step.checked:
+            try:
+                points[step.name] = examined(step.kind, step.statement, step.premises, model)
+            except RefutedError as failure:
+                raise CheckFailedError(f"step {step.name!r} fails in model {model.name!r}: {failure}") from failure
+    return points
+
+
+def _require_broken(control: Model, stands: Mapping[str, str], steps: Mapping[str, Any]) -> None:
+    """Check that a control breaks its hypothesis, and with it the step.
+
+    Raises:
+        CheckFailedError: it does not.
+    """
+    broken = (control.breaks, control.step)
+    if control.breaks not in stands or control.step not in steps:
+        raise CheckFailedError(
+            f"control {control.name!r} breaks {broken}, expected a hypothesis and a step; hypotheses are {list(stands)}"
+        )
+    step = steps[control.step]
+    others = frozenset(p for p in step.premises if (p.kind, p.name) != ("hypothesis", control.breaks))
+    if len(others) == len(step.premises):
+        raise CheckFailedError(f"control {control.name!r}: step {step.name!r} does not rest on {control.breaks!r}")
+    if stands[control.breaks] != FAILS:
+        found = stands[control.breaks]
+        raise CheckFailedError(f"control {control.name!r} should break {control.breaks!r}; there it stands: {found}")
+    try:
+        points = examined(step.kind, step.statement, others, control)
+    except RefutedError:
+        return
+    raise CheckFailedError(
+        f"control {control.name!r}: without {control.breaks!r} step {step.name!r} is not refuted (at {points} points "
+        "its other premises hold); give values at which it is, or drop a hypothesis that is not needed"
+    )
+
+
+def _require_shown(steps: Steps, results: Sequence[Examined]) -> None:
+    held = [result for result in results if not result.model.breaks]
+    broken = {result.model.breaks for result in results}
+    lacking = []
+    for step in steps:
+        if _own(step) is not None:
+            if all(result.standing[step.name] != HOLDS for result in held):
+                lacking.append(f"hypothesis {step.name!r} holds in no model")
+            if step.name not in broken:
+                lacking.append(f"no control breaks {step.name!r}")
+        if step.checked and not any(result.points.get(step.name) for result in held):
+            lacking.append(f"step {step.name!r} is evaluated in no model")
+    if lacking:
+        raise CheckFailedError("; ".join(lacking))
