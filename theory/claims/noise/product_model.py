@@ -12,16 +12,27 @@ On Γ the residual has mean 0 and variance σ'(α)/B, so that in the slow time �
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
 import sympy as sp
 
 from theory import Claim, Parameter, closed_form
-from theory.kernel import Derivation, logistic, logistic_slope
+from theory.kernel import Derivation, Model, logistic, logistic_slope
 
 alpha = sp.Symbol("alpha", real=True)
 tau = sp.Symbol("tau", nonnegative=True)
-eta, batch = sp.symbols("eta B", positive=True)
+eta = sp.Symbol("eta", positive=True)
+batch, outcomes, j = sp.symbols("B c j", integer=True, positive=True)
+drawn = sp.Symbol("k", integer=True, nonnegative=True)
 u, v, g, u_next, v_next = sp.symbols("u v g u_1 v_1", real=True)
-imbalance = sp.Symbol("Delta", real=True)
+imbalance, start = sp.symbols("Delta Delta_0", real=True)
+slope = sp.Symbol("s", positive=True)
+prob, mean_residual = (sp.IndexedBase(name, real=True) for name in "qg")
+"""Probability and value of outcome j of the mean residual of a batch."""
+first, second = sp.symbols("M_1 M_2", real=True)
+"""First and second moment of the sum of k residuals."""
 
 
 def derive() -> Derivation:
@@ -36,17 +47,7 @@ def derive() -> Derivation:
         "the cross terms 2ηguv cancel: exact at every rate, on and off Γ",
         given=("step-u", "step-v"),
     )
-    p = logistic(alpha)
-    d.identity(
-        "residual-mean",
-        sp.Eq(p * (p - 1) + (1 - p) * p, 0, evaluate=False),
-        "on Γ the label is 1 with probability p = σ(α): the residual p − y has mean 0",
-    )
-    d.identity(
-        "residual-variance",
-        sp.Eq((p * (p - 1) ** 2 + (1 - p) * p**2) / batch, logistic_slope(alpha) / batch),
-        "its variance is σ(1 − σ) = σ', divided by B for a mean of B independent residuals",
-    )
+    _mean(d)
     d.cite(
         "katzenberger",
         "as η → 0 the iterates stay within o(1) of Γ on every bounded interval of slow time",
@@ -60,9 +61,14 @@ def derive() -> Derivation:
         sp.S.Zero,
         sp.exp(-logistic_slope(alpha) * tau),
         "k = τB/η² steps, each multiplying the mean imbalance by 1 − η²σ'(α)/B, the residual being that of Γ",
-        given=("recursion", "residual-variance", "katzenberger"),
+        given=("mean-recursion", "katzenberger"),
     )
-    slope = sp.Symbol("s", positive=True)
+    loss = sp.log(1 + sp.exp(f)) - logistic(alpha) * f
+    d.identity(
+        "trace",
+        sp.Eq(sp.Derivative(loss, (u, 2)) + sp.Derivative(loss, (v, 2)), logistic_slope(f) * (u**2 + v**2)),
+        "tr H of the mean loss log(1 + e^{uv}) − σ(α)uv, the label term being linear in u and in v",
+    )
     trace = slope * (u**2 + v**2)
     normal = sp.Matrix([sp.diff(f, u), sp.diff(f, v)])
     gradient = sp.Matrix([sp.diff(trace, u), sp.diff(trace, v)])
@@ -75,7 +81,6 @@ def derive() -> Derivation:
         "dΔ/dτ along −¼ P_T ∇ tr H, with tr H = s(u² + v²) and normal ∇(uv) = (v, u)",
         given=("imbalance",),
     )
-    start = sp.Symbol("Delta_0", real=True)
     d.ode(
         "flow-solution",
         tau,
@@ -84,7 +89,85 @@ def derive() -> Derivation:
         solution={imbalance: start * sp.exp(-logistic_slope(alpha) * tau)},
         initial={imbalance: start},
     )
-    return d.conclude("decay")
+    return d.conclude("decay", models())
+
+
+def _mean(d: Derivation) -> None:
+    """Add the second moment of the batch residual on Γ, and the mean of the recursion over it."""
+    p = logistic(alpha)
+    d.identity(
+        "residual-mean",
+        sp.Eq(p * (p - 1) + (1 - p) * p, 0, evaluate=False),
+        "on Γ the label is 1 with probability p = σ(α): the residual p − y has mean 0",
+    )
+    d.induction(
+        "residual-sum",
+        sp.Eq(second, drawn * logistic_slope(alpha)),
+        "E S_k² of the sum of k residuals: the next one is p − 1 with probability p and p else, whatever came before",
+        initial={drawn: sp.S.Zero, first: sp.S.Zero, second: sp.S.Zero},
+        update={
+            drawn: drawn + 1,
+            first: p * (first + p - 1) + (1 - p) * (first + p),
+            second: p * (second + 2 * (p - 1) * first + (p - 1) ** 2) + (1 - p) * (second + 2 * p * first + p**2),
+        },
+    )
+    d.instance("batch-sum", "residual-sum", {drawn: batch}, "a batch is B independent draws")
+
+    def over_batches(expr: sp.Expr) -> sp.Expr:
+        return sp.Sum(prob[j] * expr, (j, 1, outcomes))
+
+    d.assume("law", sp.Eq(sp.Sum(prob[j], (j, 1, outcomes)), 1), "the mean residual of a batch is g_j with chance q_j")
+    d.assume(
+        "batch-mean",
+        sp.Eq(over_batches(mean_residual[j] ** 2), second / batch**2),
+        "g is the sum of the B residuals of a batch over B",
+    )
+    d.identity(
+        "residual-variance",
+        sp.Eq(over_batches(mean_residual[j] ** 2), logistic_slope(alpha) / batch),
+        "σ(1 − σ) = σ' divided by B",
+        given=("batch-mean", "batch-sum"),
+    )
+    after = (u**2 - v**2) * (1 - eta**2 * mean_residual[j] ** 2)
+    d.identity(
+        "linear",
+        sp.Eq(
+            over_batches(after),
+            (u**2 - v**2) * (sp.Sum(prob[j], (j, 1, outcomes)) - eta**2 * over_batches(mean_residual[j] ** 2)),
+        ),
+        "the mean is linear",
+    )
+    d.identity(
+        "mean-recursion",
+        sp.Eq(over_batches(after), (u**2 - v**2) * (1 - eta**2 * logistic_slope(alpha) / batch)),
+        "mean of the recursion over a fresh batch at a point of Γ: Δ is multiplied by 1 − η²σ'(α)/B",
+        given=("recursion", "linear", "law", "residual-variance"),
+    )
+
+
+def models() -> Iterator[Model]:
+    """Points of Γ with a step of SGD there, by derivatives of the loss of a batch, and the law of all batches."""
+    model = Model("u = 2, v = 1/3, batches of 2", _on_gamma(sp.Integer(2), sp.Rational(1, 3), 2))
+    yield model
+    yield Model("u = −1/2, v = 3/2, batches of 1", _on_gamma(sp.Rational(-1, 2), sp.Rational(3, 2), 1))
+    chances, residuals = model.values[prob], model.values[mean_residual]
+    yield model.control("law", "mean-recursion", {prob: [*chances, 1], mean_residual: [*residuals, 0], outcomes: 5})
+    yield model.control("batch-mean", "residual-variance", {mean_residual: [2 * residual for residual in residuals]})
+
+
+def _on_gamma(here: sp.Rational, there: sp.Rational, size: int) -> dict[Any, Any]:
+    """The model at (u, v) with target σ(uv), all batches of a size, and a step on the first batch."""
+    p, rate, batches = logistic(here * there), sp.Rational(3, 4), list(itertools.product((0, 1), repeat=size))
+    chances = [sp.Mul(*(p if label else 1 - p for label in labels)) for labels in batches]
+    residuals = [sum(p - label for label in labels) / size for labels in batches]
+    loss = sum(sp.log(1 + sp.exp(u * v)) - label * u * v for label in batches[0]) / size
+    after = [x - rate * sp.diff(loss, x) for x in (u, v)]
+    return {
+        alpha: here * there, u: here, v: there, eta: rate, batch: size, tau: sp.Rational(2, 3), slope: logistic_slope(here * there),
+        u_next: after[0].subs({u: here, v: there}), v_next: after[1].subs({u: here, v: there}),
+        g: residuals[0], prob: chances, mean_residual: residuals, outcomes: len(batches), start: here**2 - there**2,
+        drawn: size, second: sum(chance * (size * r) ** 2 for chance, r in zip(chances, residuals, strict=True)),
+    }  # fmt: skip
 
 
 CLAIM = Claim(
