@@ -127,6 +127,13 @@ def _walk(node: sp.Basic, signs: Signs, limits: Bound) -> Iterator[sp.Basic]:
         under = signs.under([limit[0] for limit in node.limits])
         yield from _walk(node.function, under, (*limits, *node.limits))
         return
+    if isinstance(node, sp.Subs):
+        place = dict(zip(node.variables, node.point, strict=True))
+        for condition in _walk(node.expr, signs.under(node.variables), limits):
+            yield instantiated(condition, place)
+        for end in node.point:
+            yield from _walk(end, signs, limits)
+        return
     if isinstance(node, sp.Derivative):
         _require_differentiable(node)
         yield from (_for_all(sp.Gt(base, 0), limits) for base in _roots(node) if not signs.positive(base))

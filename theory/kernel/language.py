@@ -2,7 +2,7 @@
 
 A statement is a relation, or a Boolean combination of relations, between values. A value is built from rational
 numbers, π, e, symbols, indexed quantities w_j and applications of undefined functions by +, ·, powers, the functions
-of `_FUNCTIONS`, Σ and Π over a finite range of integers, and derivatives. Nothing else has a meaning that every check
+of `_FUNCTIONS`, Σ and Π over a finite range of integers, and derivatives, at a place as well. Nothing else has a meaning that every check
 shares: no subclass of these types, no float, no infinite or non-commutative value, no dummy. What is rebuilt has no
 part in common with what was handed over except numbers and symbols, so that changing that later changes nothing.
 """
@@ -39,6 +39,7 @@ _ASSUMPTIONS = {
     "real", "rational", "integer", "even", "odd", "positive", "negative", "nonnegative", "nonpositive", "nonzero",
     "finite", "complex", "commutative",
 }  # fmt: skip
+_REAL = sp.Symbol("x", real=True)._assumptions_orig
 _NAME = re.compile(r"[^\W\d]\w*[-+']?")
 """Names that no other expression prints as: `w[1]` and `x + y` are names of nothing."""
 
@@ -114,6 +115,8 @@ def rebuilt(node: Any) -> Any:
     if kind is sp.Derivative:
         counts = [(_variable(node, variable), sp.Integer(int(count))) for variable, count in node.variable_count]
         return sp.Derivative(_value(node.expr), *counts, evaluate=False)
+    if kind is sp.Subs:
+        return _derivative_at(node)
     if kind is sp.IndexedBase:
         return sp.IndexedBase(_symbol(node.label)) if node.shape is None else _refuse(node, "an array of fixed shape")
     if kind is sp.Indexed:
@@ -121,6 +124,14 @@ def rebuilt(node: Any) -> Any:
     if type(kind) is UndefinedFunction and kind.__bases__ == (AppliedUndef,):
         return _head(kind)(*map(_value, node.args))
     return _refuse(node, f"of type {kind.__module__}.{kind.__name__}")
+
+
+def _derivative_at(node: sp.Subs) -> sp.Subs:
+    """A derivative at a place: the variables must be real and no more, so that the place may be any number."""
+    if type(node.expr) is not sp.Derivative or any(symbol._assumptions_orig != _REAL for symbol in node.variables):
+        _refuse(node, "a substitution, and no derivative at a place along symbols that are real and nothing else")
+    places = tuple(map(_value, node.point))
+    return sp.Subs(rebuilt(node.expr), tuple(_variable(node, symbol) for symbol in node.variables), places)
 
 
 def _refuse(node: Any, what: str) -> NoReturn:

@@ -165,7 +165,7 @@ def _written_out(product: sp.Product) -> sp.Expr:
     return sp.Mul(*(_performed(factor) for factor in factors))
 
 
-_OPAQUE = (sp.Sum, sp.Product, sp.Indexed, sp.Derivative, sp.Abs, sp.log, sp.Max, sp.Min)
+_OPAQUE = (sp.Sum, sp.Product, sp.Indexed, sp.Derivative, sp.Subs, sp.Abs, sp.log, sp.Max, sp.Min)
 
 
 def _name_opaque(expr: sp.Expr, names: dict[sp.Expr, sp.Symbol]) -> sp.Expr:

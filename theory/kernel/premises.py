@@ -168,6 +168,8 @@ def is_real(value: sp.Expr) -> bool:
     """Whether a value is evidently real, sums of real terms included."""
     if isinstance(value, sp.Sum):
         return is_real(value.function) and not any(bound.is_infinite for limit in value.limits for bound in limit[1:])
+    if isinstance(value, sp.Subs | sp.Derivative):
+        return is_real(value.expr) and all(variable.is_extended_real for variable in value.variables)
     if isinstance(value, sp.Add | sp.Mul):
         return all(is_real(arg) for arg in value.args)
     if isinstance(value, sp.Pow) and value.exp.is_integer:

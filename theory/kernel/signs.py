@@ -102,6 +102,8 @@ class Signs:
             return self._sign(1 - expr)
         if isinstance(expr, sp.Sum | sp.Product):
             return self._sign_of_fold(expr)
+        if not isinstance(expr, sp.Add | sp.Mul | sp.Pow):
+            return None
         signs = [self._sign(arg) for arg in expr.args]
         if isinstance(expr, sp.Pow):
             if signs[0] == 1 and expr.exp.is_extended_real:
@@ -111,9 +113,7 @@ class Signs:
             return 0 if signs[0] == 0 and expr.exp.is_positive else None
         if isinstance(expr, sp.Mul):
             return None if None in signs else min(signs)  # type: ignore[type-var]
-        if isinstance(expr, sp.Add):
-            return None if None in signs else max(signs)  # type: ignore[type-var]
-        return None
+        return None if None in signs else max(signs)  # type: ignore[type-var]
 
     def _sign_of_fold(self, fold: sp.Sum | sp.Product) -> int | None:
         """Sign of a sum or product: that of its terms, or 1 for an empty product; infinite ones are left open."""

@@ -65,6 +65,9 @@ def _replaced_inside(node: sp.Basic, old: sp.Expr, new: sp.Expr, runs: Runs) -> 
         open_to = all(runs(index, equation) for index, *_ in node.limits)
         return node.func(_replaced(node.function, old, new, runs) if open_to else node.function, *limits)
     equation = sp.Eq(old, new, evaluate=False)
+    if isinstance(node, sp.Subs) and all(runs(variable, equation) for variable in node.variables):
+        places = tuple(_replaced(place, old, new, runs) for place in node.point)
+        return sp.Subs(_replaced(node.expr, old, new, runs), node.variables, places)
     if not isinstance(node, sp.Derivative) or not all(runs(variable, equation) for variable in node.variables):
         return node
     return node.func(_replaced(node.expr, old, new, runs), *node.variable_count)

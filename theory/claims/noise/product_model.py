@@ -163,7 +163,8 @@ def _on_gamma(here: sp.Rational, there: sp.Rational, size: int) -> dict[Any, Any
     loss = sum(sp.log(1 + sp.exp(u * v)) - label * u * v for label in batches[0]) / size
     after = [x - rate * sp.diff(loss, x) for x in (u, v)]
     return {
-        alpha: here * there, u: here, v: there, eta: rate, batch: size, tau: sp.Rational(2, 3), slope: logistic_slope(here * there),
+        alpha: here * there, u: here, v: there, eta: rate, batch: size, tau: sp.Rational(2, 3),
+        slope: logistic_slope(here * there),
         u_next: after[0].subs({u: here, v: there}), v_next: after[1].subs({u: here, v: there}),
         g: residuals[0], prob: chances, mean_residual: residuals, outcomes: len(batches), start: here**2 - there**2,
         drawn: size, second: sum(chance * (size * r) ** 2 for chance, r in zip(chances, residuals, strict=True)),

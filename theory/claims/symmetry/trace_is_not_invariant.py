@@ -14,10 +14,13 @@ the Fisher matrix F in place of H, which is H on Γ.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import sympy as sp
 
 from theory import Claim, Parameter, closed_form
-from theory.kernel import Derivation, Terms
+from theory.kernel import Derivation, Model, Terms
 
 c = sp.Symbol("c", positive=True)
 s = sp.Symbol("s", real=True)
@@ -25,25 +28,21 @@ NAMES = ("first", "second", "rest")
 i = sp.Symbol("i", integer=True, positive=True)
 sizes = sp.symbols("m n k", integer=True, positive=True)
 """How many parameters the first group, the second and the rest have."""
-curvature = tuple(sp.IndexedBase(name, nonnegative=True) for name in "pqr")
-"""Diagonal entries of H at θ in the first group, the second and the rest."""
+along = tuple(sp.Function(name, real=True) for name in ("L_u", "L_v", "L_w"))
+"""L(θ + s e) for the unit vector e along parameter i of a group."""
+moved = tuple(sp.Function(name, real=True) for name in ("M_u", "M_v", "M_w"))
+"""L(θ_c + s e)."""
 theta = tuple(sp.IndexedBase(name, real=True) for name in "uv")
 blocks = sp.symbols("P Q R", nonnegative=True)
 P, Q, R = blocks
 trace = sp.Symbol("T_c", real=True)
-value, slope, third = sp.symbols("L_0 L_1 L_3", real=True)
 stretch = (c, 1 / c, sp.S.One)
 """What the parameters of each group are multiplied by."""
 
 
-def jet(entry: sp.Expr, move: sp.Expr) -> sp.Expr:
-    """L(θ + move · e) up to the third order, for a unit vector e along a parameter with H entry `entry`."""
-    return value + slope * move + entry * move**2 / 2 + third * move**3
-
-
-def scaled_curvature(group: int) -> sp.Expr:
-    """∂²/∂s² of the loss at θ_c + s e, at s = 0: as θ_c + s e is θ + (s / stretch) e scaled, by the chain rule."""
-    return sp.diff(jet(curvature[group][i], s / stretch[group]), s, 2).subs(s, 0)
+def curvature(loss: sp.Expr) -> sp.Expr:
+    """∂²/∂s² of a loss along a parameter, at s = 0: a diagonal entry of H."""
+    return sp.Subs(sp.Derivative(loss, (s, 2)), s, 0)
 
 
 def over(group: int, expr: sp.Expr) -> sp.Expr:
@@ -54,31 +53,77 @@ def over(group: int, expr: sp.Expr) -> sp.Expr:
 def derive() -> Derivation:
     """Derive tr H after scaling, its least value, that it has no largest one, and what does not change."""
     d = Derivation("trace-is-not-invariant")
-    for group, name in enumerate(NAMES[:2]):
-        d.series(
-            f"moved {name}",
-            jet(curvature[group][i], s / stretch[group]),
-            s,
-            3,
-            value + slope * s / stretch[group] + curvature[group][i] / stretch[group] ** 2 * s**2 / 2,
-            f"one function, so one loss: L(θ_c + s e) = L(θ + {1 / stretch[group]}·s e), e in the {name} group",
-        )
     for group, name in enumerate(NAMES):
-        d.define(f"block {name}", sp.Eq(blocks[group], over(group, curvature[group][i])), "block trace of H at θ")
+        _moved(d, group, name)
     d.define(
         "trace",
-        sp.Eq(trace, sum(over(group, scaled_curvature(group)) for group in range(3))),
-        "tr H(θ_c): second derivatives at s = 0 along all parameters (moved first, moved second)",
+        sp.Eq(trace, sum(over(group, curvature(moved[group](i, s))) for group in range(3))),
+        "tr H(θ_c): second derivatives at s = 0 along all parameters",
     )
     d.identity(
         "scaled",
         sp.Eq(trace, R + P / c**2 + Q * c**2),
         "c does not depend on the parameter and comes out of the sums",
-        given=("trace", "block first", "block second", "block rest"),
+        given=("trace", *(f"{step} {name}" for step in ("moved", "block") for name in NAMES)),
     )
     _range(d)
     _invariant(d)
-    return d.conclude("least")
+    return d.conclude("least", models())
+
+
+def _moved(d: Derivation, group: int, name: str) -> None:
+    """Add what scaling does to the curvature along each parameter of a group, and the group's block trace at θ."""
+    before, after = along[group](i, s), moved[group](i, s)
+    stretched = along[group](i, s / stretch[group])
+    d.assume(
+        f"one function, {name}",
+        sp.Eq(after, stretched),
+        f"θ_c + s e is θ + {s / stretch[group]} e scaled: one function, so one loss",
+        for_every=(s,),
+    )
+    d.identity(
+        f"moved {name}",
+        sp.Eq(curvature(after), curvature(before) / stretch[group] ** 2),
+        f"chain rule along s ↦ {s / stretch[group]}",
+        given=(f"one function, {name}",),
+    )
+    d.define(f"block {name}", sp.Eq(blocks[group], over(group, curvature(before))), "block trace of H at θ")
+
+
+def models() -> Iterator[Model]:
+    """Networks w Σ_k v_k relu(u_k x) with squared error, at a c near (P/Q)^{1/4} and at another."""
+    name = "relu network of width 2"
+    for scale in (sp.Rational(3, 4), sp.Rational(3, 2)):
+        model = Model(f"{name} at c = {scale}", _network(scale, scale, 1 / scale))
+        yield model
+    for group, factors in zip(NAMES, ((scale, scale**-2), (scale**2, 1 / scale), (scale, scale)), strict=True):
+        yield model.control(
+            f"one function, {group}", f"moved {group}", _network(scale, *factors), f"{name}, other factors: {group}"
+        )
+
+
+def _network(scale: sp.Rational, *factors: sp.Rational) -> dict[Any, Any]:
+    """Losses along all parameters of a network, and of that with u and v multiplied by factors."""
+    groups = [[sp.Integer(2), sp.Integer(3)], [sp.Integer(4), sp.Integer(-1)], [sp.S.One]]
+    scaled = [[factor * x for x in group] for factor, group in zip((*factors, sp.S.One), groups, strict=True)]
+    data = [(1, 2), (2, -1)]
+
+    def loss(first: list[sp.Expr], second: list[sp.Expr], gain: list[sp.Expr]) -> sp.Expr:
+        units = [[(u * x + sp.Abs(u * x)) / 2 for u in first] for x, _ in data]
+        outputs = [gain[0] * sum(v * unit for v, unit in zip(second, row, strict=True)) for row in units]
+        return sum((output - y) ** 2 for output, (_, y) in zip(outputs, data, strict=True)) / len(data)
+
+    def line(point: list[list[sp.Expr]], group: int, place: int) -> sp.Lambda:
+        here = [list(parameters) for parameters in point]
+        here[group][place] += s
+        return sp.Lambda(s, loss(*here))
+
+    values: dict[Any, Any] = {c: scale, s: [0, sp.Rational(1, 3), -1], i: [1, 2]}
+    for group, parameters in enumerate(groups):
+        values |= {sizes[group]: len(parameters)}
+        for functions, point in ((along, groups), (moved, scaled)):
+            values[functions[group]] = [line(point, group, place) for place in range(len(parameters))]
+    return values | dict(zip(theta, groups, strict=False))
 
 
 def _range(d: Derivation) -> None:
@@ -113,16 +158,15 @@ def _range(d: Derivation) -> None:
 
 def _invariant(d: Derivation) -> None:
     for group, name in enumerate(NAMES[:2]):
-        moved, entry = sp.symbols(f"theta_{name} h_{name}", real=True)
-        d.define(f"parameter {name}", sp.Eq(moved, stretch[group] * theta[group][i]), "a parameter at θ_c")
-        d.define(
-            f"entry {name}", sp.Eq(entry, scaled_curvature(group)), f"its diagonal entry of H at θ_c: moved {name}"
-        )
+        parameter = sp.Symbol(f"theta_{name}", real=True)
+        d.define(f"parameter {name}", sp.Eq(parameter, stretch[group] * theta[group][i]), "a parameter at θ_c")
         d.identity(
             f"invariant {name}",
-            sp.Eq(moved**2 * entry, theta[group][i] ** 2 * curvature[group][i]),
+            sp.Eq(
+                parameter**2 * curvature(moved[group](i, s)), theta[group][i] ** 2 * curvature(along[group](i, s))
+            ),
             "θ² gains what H_ii loses: each term of Σ θ_i² H_ii, and so the sum, is the same as at θ",
-            given=(f"parameter {name}", f"entry {name}"),
+            given=(f"parameter {name}", f"moved {name}"),
         )
 
 
@@ -142,7 +186,7 @@ CLAIM = Claim(
     r"\sup_c = \infty,\quad \sum_i \theta_i^2 H_{ii}\ \text{invariant}",
     hypotheses=(
         "the function of the network is the same when one group of parameters is multiplied by c > 0, another by 1/c",
-        "the loss is a function of the network's function, three times differentiable at θ",
+        "the loss is a function of the network's function, twice differentiable along every parameter",
         "P, Q, R ≥ 0: block traces at θ (c = 1) of the groups and the rest; of H at a minimum, or of F anywhere",
     ),
     uses=(),
