@@ -2,9 +2,10 @@
 
 A statement is a relation, or a Boolean combination of relations, between values. A value is built from rational
 numbers, π, e, symbols, indexed quantities w_j and applications of undefined functions by +, ·, powers, the functions
-of `_FUNCTIONS`, Σ and Π over a finite range of integers, and derivatives, at a place as well. Nothing else has a meaning that every check
-shares: no subclass of these types, no float, no infinite or non-commutative value, no dummy. What is rebuilt has no
-part in common with what was handed over except numbers and symbols, so that changing that later changes nothing.
+of `_FUNCTIONS`, Σ and Π over a finite range of integers, and derivatives, at a place as well. Nothing else has a
+meaning that every check shares: no subclass of these types, no float, no infinite or non-commutative value, no dummy.
+What is rebuilt has no part in common with what was handed over except numbers and symbols, so that changing that later
+changes nothing.
 """
 
 from __future__ import annotations

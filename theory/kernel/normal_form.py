@@ -8,6 +8,8 @@ The converse can fail (two radicals may be dependent), so the form may reject a 
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from functools import cache
 from math import lcm
 
@@ -67,6 +69,9 @@ def _canonical_index(depth: int) -> sp.Dummy:
 
 WRITTEN_OUT = 64
 """Most terms that a sum of known length is written out into."""
+MOST_INDICES = 6
+"""Most indices of which all orders are tried."""
+Ranges = tuple[tuple[sp.Symbol, sp.Expr, sp.Expr], ...]
 
 
 def _canonical_limits(
@@ -89,9 +94,9 @@ def _canonical_limits(
 
 
 def sum_depth(expr: sp.Expr) -> int:
-    """Nesting depth of Σ signs in `expr`."""
+    """Nesting depth of Σ and Π signs in `expr`: sympy writes e^Σ as Π."""
     inner = max((sum_depth(arg) for arg in expr.args), default=0)
-    return inner + len(expr.limits) if isinstance(expr, sp.Sum) else inner
+    return inner + len(expr.limits) if isinstance(expr, sp.Sum | sp.Product) else inner
 
 
 def remainder(difference: sp.Expr) -> sp.Expr:
@@ -109,6 +114,14 @@ def remainder(difference: sp.Expr) -> sp.Expr:
     joined = _joined(expr)
     if joined is not None and remainder(joined) == 0:
         return sp.S.Zero
+    left_over = _reduced(expr)
+    if left_over != 0 and any(sum_depth(total) > 1 for total in expr.atoms(sp.Sum)) and _reduced(_spread(expr)) == 0:
+        return sp.S.Zero
+    return left_over
+
+
+def _reduced(expr: sp.Expr) -> sp.Expr:
+    """Numerator of a rational function of generators, modulo the relations of radicals."""
     names: dict[sp.Expr, sp.Symbol] = {}
     expr = _name_opaque(expr, names)
     expr = _name_exponentials(expr, names)
@@ -143,6 +156,47 @@ def _joined(expr: sp.Expr) -> sp.Expr | None:
         ranges.add(sums[0].limits)
         total += term / sums[0] * sums[0].function
     return total if len(ranges) == 1 and not total.has(sp.Sum) else None
+
+
+def _spread(expr: sp.Expr) -> sp.Expr:
+    """Write sums of sums and products of sums as sums over several indices, the same however they were nested.
+
+    (Σ_i a_i)(Σ_j b_j) = Σ_{i,j} a_i b_j, and finite ranges of which none depends on another's index may be exchanged.
+    """
+    return sp.Add(*(_ordered(ranges, term) for ranges, term in _spread_terms(expr)))
+
+
+def _spread_terms(expr: sp.Expr) -> Iterator[tuple[Ranges, sp.Expr]]:
+    """Terms without sums as factors, each with the ranges of its indices, the innermost first."""
+    for term in sp.Add.make_args(sp.expand(expr)):
+        bases = (factor.as_base_exp() for factor in sp.Mul.make_args(term))
+        total = next((b for b, power in bases if isinstance(b, sp.Sum) and power.is_Integer and power > 0), None)
+        if total is None:
+            yield (), term
+            continue
+        fresh = {limit[0]: sp.Dummy(integer=True) for limit in total.limits}
+        ranges = tuple((fresh[index], low.xreplace(fresh), high.xreplace(fresh)) for index, low, high in total.limits)
+        for inner, one in _spread_terms(total.function.xreplace(fresh) * (term / total)):
+            yield (*inner, *ranges), one
+
+
+def _ordered(ranges: Ranges, term: sp.Expr) -> sp.Expr:
+    """Σ over the ranges, its indices named so that the sum does not depend on the order they came in."""
+    indices = [index for index, *_ in ranges]
+    ends = set().union(*(low.free_symbols | high.free_symbols for _, low, high in ranges))
+    if not ranges or ends & set(indices) or len(ranges) > MOST_INDICES:
+        return sp.Sum(term, *ranges) if ranges else term
+    alike: dict[tuple[sp.Expr, sp.Expr], list[sp.Symbol]] = {}
+    for index, *limits in sorted(ranges, key=lambda limit: str(limit[1:])):
+        alike.setdefault(tuple(limits), []).append(index)
+    # Names that no sum inside of an opaque part of the term has: those are of small depth.
+    names = [_canonical_index(sum_depth(term) + 1 + place) for place in range(len(ranges))]
+    orders = itertools.product(*(itertools.permutations(group) for group in alike.values()))
+    constant, varying = term.as_independent(*indices, as_Add=False)
+    named = (dict(zip(itertools.chain(*order), names, strict=True)) for order in orders)
+    body = min((varying.xreplace(naming) for naming in named), key=sp.default_sort_key)
+    limits = [limits for limits, group in alike.items() for _ in group]
+    return constant * sp.Sum(body, *((name, *ends) for name, ends in zip(names, limits, strict=True)))
 
 
 def _performed(expr: sp.Expr) -> sp.Expr:

@@ -1,4 +1,4 @@
-"""Property and mutant tests of derivatives at a place: they are stated, rewritten, and never taken for something else."""
+"""Property and mutant tests of derivatives at a place."""
 
 from __future__ import annotations
 

@@ -162,9 +162,7 @@ def _invariant(d: Derivation) -> None:
         d.define(f"parameter {name}", sp.Eq(parameter, stretch[group] * theta[group][i]), "a parameter at θ_c")
         d.identity(
             f"invariant {name}",
-            sp.Eq(
-                parameter**2 * curvature(moved[group](i, s)), theta[group][i] ** 2 * curvature(along[group](i, s))
-            ),
+            sp.Eq(parameter**2 * curvature(moved[group](i, s)), theta[group][i] ** 2 * curvature(along[group](i, s))),
             "θ² gains what H_ii loses: each term of Σ θ_i² H_ii, and so the sum, is the same as at θ",
             given=(f"parameter {name}", f"moved {name}"),
         )
