@@ -7,8 +7,10 @@ permuted, then, with the labels noiseless,
 
     E[test MSE] ≥ 1 − n / C(d, 2).
 
-The C(d, 2) products χ_S = z_i z_j are orthonormal, so V captures at most dim V ≤ n of their total energy C(d, 2)
-(Bessel), and by symmetry each of them gets the same share in expectation; what is not captured is error (Pythagoras).
+Take b_1 … b_n orthonormal that span V, or 0 from dim V on, and t_sq = ⟨b_s, χ_q⟩ for the N = C(d, 2) products χ_q of two
+coordinates, χ_1 = χ₁₂. The products are orthonormal, so 0 ≤ ‖b_s − Σ_q t_sq χ_q‖² = ‖b_s‖² − Σ_q t_sq² (Bessel) and V
+captures at most n of their total energy N; by symmetry each of them gets the same share in expectation; what is not
+captured is error (Pythagoras).
 """
 
 from __future__ import annotations
@@ -19,26 +21,47 @@ from theory import Claim, Parameter, closed_form
 from theory.claims.minima.pair_language import over_signs
 from theory.kernel import Derivation, Terms, Termwise
 
-n, d, dimension, pairs, draws = sp.symbols("n d nu N W", integer=True, positive=True)
-s, q, draw = sp.symbols("j q omega", integer=True, positive=True)
-target, weight = (sp.IndexedBase(name, real=True) for name in "tw")
-captured = sp.IndexedBase("E", nonnegative=True)
-error, residual = (sp.IndexedBase(name, real=True) for name in ("rho", "epsilon"))
+n, d, pairs, draws, contexts = sp.symbols("n d N W K", integer=True, positive=True)
+s, q, c, draw = sp.symbols("s q c omega", integer=True, positive=True)
+product, basis, component, weight = (sp.IndexedBase(name, real=True) for name in ("chi", "b", "t", "w"))
+"""χ_q and b_s at context c, t_sq, and the coefficient w_s of the prediction; all but χ depend on the draw ω."""
 mse, share = sp.symbols("MSE e", real=True)
+t, w, b, chi = component[draw, s, q], weight[draw, s], basis[draw, s, c], product[q, c]
+
+
+def mean(expr: sp.Expr) -> sp.Expr:
+    """Mean over the K contexts."""
+    return sp.Sum(expr, (c, 1, contexts)) / contexts
+
+
+def over_pairs(expr: sp.Expr) -> sp.Expr:
+    """Σ over the pairs of coordinates."""
+    return sp.Sum(expr, (q, 1, pairs))
+
+
+def over_basis(expr: sp.Expr) -> sp.Expr:
+    """Σ over the basis of V."""
+    return sp.Sum(expr, (s, 1, n))
+
+
+def over_draws(expr: sp.Expr) -> sp.Expr:
+    """Σ over the W equally likely draws of features and contexts."""
+    return sp.Sum(expr, (draw, 1, draws))
 
 
 def derive() -> Derivation:
     """Derive the bound on the expected error of any such head."""
     derivation = Derivation("transfer-bound")
     derivation.define("pairs", sp.Eq(pairs, d * (d - 1) / 2), "pairs of coordinates")
-    _orthonormal(derivation)
-    _pythagoras(derivation)
+    _setting(derivation)
     _bessel(derivation)
+    _pythagoras(derivation)
     _symmetry(derivation)
     return derivation.conclude("bound")
 
 
-def _orthonormal(derivation: Derivation) -> None:
+def _setting(derivation: Derivation) -> None:
+    """Add that products of two coordinates are orthonormal, and what V, its basis and the prediction are."""
     z = sp.symbols("z_1:5", real=True)
     for name, first, second, value in (
         ("same pair", (0, 1), (0, 1), 1),
@@ -46,82 +69,104 @@ def _orthonormal(derivation: Derivation) -> None:
         ("no coordinate shared", (0, 1), (2, 3), 0),
     ):
         used = [z[place] for place in sorted({*first, *second})]
-        product = z[first[0]] * z[first[1]] * z[second[0]] * z[second[1]]
+        signs = z[first[0]] * z[first[1]] * z[second[0]] * z[second[1]]
         derivation.identity(
             name,
-            sp.Eq(over_signs(product, *used), value),
+            sp.Eq(over_signs(signs, *used), value),
             "E χ_S χ_S' over the coordinates of S and S', in any dimension: two pairs share 2, 1 or 0 coordinates",
         )
-    c, K = sp.symbols("c K", integer=True, positive=True)
-    rest, unit = (sp.IndexedBase(name, real=True) for name in "rb")
-    h, t = sp.symbols("w t", real=True)
-
-    def mean(expr: sp.Expr) -> sp.Expr:
-        return sp.Sum(expr, (c, 1, K)) / K
-
-    derivation.identity(
-        "expansion",
-        sp.Eq(
-            mean((rest[c] - h * unit[c]) ** 2),
-            mean(rest[c] ** 2) - 2 * h * mean(rest[c] * unit[c]) + h**2 * mean(unit[c] ** 2),
-        ),
-        "taking w·b off a function r, over the K contexts",
+    derivation.assume(
+        "orthonormal",
+        sp.Eq(mean(over_pairs(t * chi) ** 2), over_pairs(t**2)),
+        "contexts uniform on the cube: a combination of products has the length of its coefficients, as they are "
+        "orthonormal",
     )
-    derivation.assume("unit-length", sp.Eq(mean(unit[c] ** 2), 1), "b is one of an orthonormal family")
-    derivation.assume("component", sp.Eq(mean(rest[c] * unit[c]), t), "t is the component of r along b")
+    derivation.assume("target", sp.Eq(mean(product[1, c] ** 2), 1), "χ₁₂ is ±1")
+    derivation.assume("components", sp.Eq(mean(b * chi), t), "t_sq is the component of b_s along χ_q")
+    derivation.assume("unit", sp.Le(mean(b**2), 1), "b_s has length 1, or is 0 if V has fewer than s dimensions")
+    derivation.assume(
+        "basis",
+        sp.Eq(mean(over_basis(w * b) ** 2), over_basis(w**2)),
+        "the prediction lies in V: it is Σ_s w_s b_s, with as much length as its coefficients, b being orthonormal",
+    )
+
+
+def _bessel(derivation: Derivation) -> None:
+    rest = mean((b - over_pairs(t * chi)) ** 2)
+    derivation.identity(
+        "square",
+        sp.Eq(rest, mean(b**2) - 2 * over_pairs(t * mean(b * chi)) + mean(over_pairs(t * chi) ** 2)),
+        "squared length of what is left of b_s when its components along the products are taken off",
+    )
     derivation.identity(
         "removal",
-        sp.Eq(
-            mean(rest[c] ** 2) - 2 * h * mean(rest[c] * unit[c]) + h**2 * mean(unit[c] ** 2),
-            mean(rest[c] ** 2) - t**2 + (h - t) ** 2,
-        ),
-        "so the squared length falls by t², up to (w − t)²",
-        given=("unit-length", "component"),
+        sp.Eq(rest, mean(b**2) - over_pairs(t**2)),
+        "its squared length falls by Σ_q t_sq²",
+        given=("square", "orthonormal", "components"),
     )
-    member = sp.IndexedBase("g", real=True)
-    derivation.assume("orthogonal", sp.Eq(mean(unit[c] * member[c]), 0), "g is another one of the family")
     derivation.identity(
-        "others",
-        sp.Eq(mean(rest[c] * member[c]) - h * mean(unit[c] * member[c]), mean(rest[c] * member[c])),
-        "components along the rest of the family stay as they were",
-        given=("orthogonal",),
+        "captured", sp.Eq(over_pairs(t**2), mean(b**2) - rest), "what the products capture", given=("removal",)
+    )
+    derivation.inequality(
+        "bessel",
+        sp.Ge(1, over_pairs(t**2), evaluate=False),
+        "a squared length is nonnegative",
+        Terms((rest, 1 - mean(b**2))),
+        given=("captured", "unit"),
+    )
+    derivation.inequality(
+        "bessel-basis",
+        sp.Ge(n, over_basis(over_pairs(t**2))),
+        "sum over the basis of V",
+        Termwise("bessel", s, sp.S.One, n, {}),
+    )
+    derivation.inequality(
+        "bessel-sum",
+        sp.Ge(over_draws(n), over_draws(over_basis(over_pairs(t**2)))),
+        "sum over draws",
+        Termwise("bessel-basis", draw, sp.S.One, draws, {}),
     )
 
 
 def _pythagoras(derivation: Derivation) -> None:
-    t, h = target[draw, s], weight[draw, s]
-    total, missed = (sp.Sum(term, (s, 1, dimension)) for term in (t**2, (h - t) ** 2))
-    more = {s: dimension + 1}
-    derivation.induction(
+    first = t.subs(q, 1)
+    captured = over_basis(first**2)
+    error = mean((product[1, c] - over_basis(w * b)) ** 2)
+    missed = over_basis((first - w) ** 2)
+    derivation.identity(
+        "component", sp.Eq(2 * mean(b * chi), 2 * t), "twice the component, for every q", given=("components",)
+    )
+    derivation.instance("first component", "component", {q: sp.S.One}, "that along χ₁₂")
+    derivation.identity(
+        "expansion",
+        sp.Eq(
+            error,
+            mean(product[1, c] ** 2) - over_basis(w * (2 * mean(basis[draw, s, c] * product[1, c])))
+            + mean(over_basis(w * b) ** 2),
+        ),
+        "squared error of the prediction, over all contexts",
+    )
+    derivation.identity(
         "pythagoras",
-        sp.Eq(error[draw], 1 - total + missed),
-        "error of the prediction Σ w_j b_j of χ₁₂, b_j an orthonormal basis of V: χ₁₂ has length 1; remove b_j by b_j",
-        initial={dimension: sp.S.Zero, error[draw]: sp.S.One},
-        update={
-            dimension: dimension + 1,
-            error[draw]: error[draw] - t.subs(more) ** 2 + (h.subs(more) - t.subs(more)) ** 2,
-        },
-        given=("expansion", "removal", "others", "same pair"),
+        sp.Eq(error, 1 - captured + missed),
+        "what V captures of χ₁₂ and what the weights miss of that",
+        given=("expansion", "target", "basis", "first component"),
     )
     derivation.inequality(
         "error",
-        sp.Ge(error[draw], 1 - total),
+        sp.Ge(error, 1 - captured),
         "what V does not capture is error, however the labels are used; equality for the projection, w = t",
         Terms((missed,)),
         given=("pythagoras",),
     )
     derivation.inequality(
         "errors",
-        sp.Ge(sp.Sum(error[draw], (draw, 1, draws)), sp.Sum(1 - total, (draw, 1, draws))),
+        sp.Ge(over_draws(error), over_draws(1 - captured)),
         "sum over equally likely draws of features and contexts",
         Termwise("error", draw, sp.S.One, draws, {}),
     )
-    derivation.define("mse", sp.Eq(mse, sp.Sum(error[draw], (draw, 1, draws)) / draws), "E[test MSE]")
-    derivation.define(
-        "share",
-        sp.Eq(share, sp.Sum(total, (draw, 1, draws)) / draws),
-        "expected energy of χ₁₂ captured by V",
-    )
+    derivation.define("mse", sp.Eq(mse, over_draws(error) / draws), "E[test MSE]")
+    derivation.define("share", sp.Eq(share, over_draws(captured) / draws), "expected energy of χ₁₂ captured by V")
     derivation.inequality(
         "expected-error",
         sp.Ge(mse, 1 - share),
@@ -131,48 +176,31 @@ def _pythagoras(derivation: Derivation) -> None:
     )
 
 
-def _bessel(derivation: Derivation) -> None:
-    total = sp.Sum(captured[draw, q], (q, 1, pairs))
-    derivation.induction(
-        "captured",
-        sp.Eq(residual[draw], dimension - total),
-        "squared lengths of b_1…b_ν, ν in all, after the components along the χ_S are removed pair by pair: "
-        "E_S = Σ_s ⟨b_j, χ_S⟩² goes with each",
-        initial={pairs: sp.S.Zero, residual[draw]: dimension},
-        update={pairs: pairs + 1, residual[draw]: residual[draw] - captured[draw, pairs + 1]},
-        given=("expansion", "removal", "others", "same pair", "one coordinate shared", "no coordinate shared"),
-    )
-    derivation.assume("dimension", sp.Le(dimension, n), "V is spanned by n functions, one for each labelled context")
-    derivation.assume("square", sp.Ge(residual[draw], 0), "a sum of squared lengths")
-    derivation.inequality(
-        "bessel",
-        sp.Ge(n, total),
-        "Bessel: squared lengths stay nonnegative",
-        Terms((n - dimension, residual[draw])),
-        given=("captured", "dimension", "square"),
-    )
-    derivation.inequality(
-        "bessel-sum",
-        sp.Ge(sp.Sum(n, (draw, 1, draws)), sp.Sum(total, (draw, 1, draws))),
-        "sum over draws",
-        Termwise("bessel", draw, sp.S.One, draws, {}),
-    )
-
-
 def _symmetry(derivation: Derivation) -> None:
-    total = sp.Sum(sp.Sum(captured[draw, q], (q, 1, pairs)), (draw, 1, draws))
+    energy = over_draws(over_basis(t**2))
     derivation.assume(
         "exchangeable",
-        sp.Eq(total, draws * pairs * share),
+        sp.Eq(energy, over_draws(over_basis(t.subs(q, 1) ** 2))),
         "permuting coordinates takes {1, 2} to any pair and keeps the law of features and contexts: every pair has the "
         "expected captured energy of {1, 2}",
+    )
+    derivation.identity(
+        "pair by pair",
+        sp.Eq(over_draws(over_basis(over_pairs(t**2))), over_pairs(energy)),
+        "the captured energy is that of all pairs",
+    )
+    derivation.identity(
+        "shares",
+        sp.Eq(over_pairs(energy), draws * pairs * share),
+        "N equal shares",
+        given=("exchangeable", "share"),
     )
     derivation.inequality(
         "fair-share",
         sp.Ge(n, pairs * share),
         "N equal shares of at most n",
         Terms(using={"bessel-sum": 1 / draws}),
-        given=("exchangeable",),
+        given=("pair by pair", "shares"),
     )
     derivation.inequality(
         "bound",
