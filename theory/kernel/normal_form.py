@@ -8,6 +8,7 @@ The converse can fail (two radicals may be dependent), so the form may reject a 
 
 from __future__ import annotations
 
+import itertools
 from functools import cache
 from math import lcm
 
@@ -23,7 +24,8 @@ def collect_sums(expr: sp.Expr) -> sp.Expr:
     Linearity: Σ_j (c a_j + b_j) → c Σ_j a_j + Σ_j b_j, Σ_{j=1}^m c → m c if m ≥ 0 is
     known, as a sum over an empty range is 0. Limits: a sum of a known number of terms
     is written out, and Σ_{j=2}^{n+1} becomes Σ_{j=1}^{n} with the terms at its ends written out, where n ≥ 0 is
-    known. Summation indices are renamed in order of nesting so that equal sums become the same object.
+    known. Kronecker: Σ_j Σ_k a_jk δ_jk over one range is Σ_j a_jj. Summation indices are renamed in order of nesting
+    so that equal sums become the same object.
     """
 
     def one(summand: sp.Expr, index: sp.Symbol, low: sp.Expr, high: sp.Expr) -> sp.Expr:
@@ -31,6 +33,7 @@ def collect_sums(expr: sp.Expr) -> sp.Expr:
         low, high, result = _canonical_limits(summand, index, low, high)
         for term in sp.Add.make_args(summand) if high != low - 1 else ():
             constant, varying = _primitive_denominators(term).as_independent(index, as_Add=False)
+            varying = _diagonal(varying, index, low, high)
             if varying == 1 and (high - low + 1).is_nonnegative:
                 result += constant * (high - low + 1)
             else:
@@ -45,6 +48,49 @@ def collect_sums(expr: sp.Expr) -> sp.Expr:
         return value
 
     return expr.replace(lambda e: isinstance(e, sp.Sum), rewrite)
+
+
+def _diagonal(term: sp.Expr, index: sp.Symbol, low: sp.Expr, high: sp.Expr) -> sp.Expr:
+    """Return a_jj for Σ_k a_jk δ_jk, where k runs over the range of the index j."""
+    for total in sp.Mul.make_args(term):
+        if isinstance(total, sp.Sum) and total.limits[0].args[1:] == (low, high) and len(total.limits) == 1:
+            other = total.limits[0][0]
+            equal = sp.KroneckerDelta(index, other)
+            if equal in sp.Mul.make_args(total.function):
+                return term / total * (total.function / equal).xreplace({other: index})
+    return term
+
+
+def _interchanged(expr: sp.Expr) -> sp.Expr:
+    """Write Σ_i a_i Σ_j b_ij, and the same with the sums exchanged, as one sum over pairs.
+
+    Of the orders of indices that run over one range, the one whose summand comes first is taken.
+    """
+    if not isinstance(expr, sp.Sum):
+        return expr.func(*map(_interchanged, expr.args)) if expr.has(sp.Sum) else expr
+    summand, limits = _over_tuples(expr, frozenset())
+    groups: dict[tuple[sp.Expr, ...], list[sp.Symbol]] = {}
+    for index, *ends in limits:
+        groups.setdefault(tuple(ends), []).append(index)
+    ranges = sorted(groups, key=sp.default_sort_key)
+    depth = sum_depth(summand)
+    names = [_canonical_index(depth + place) for place in range(len(limits))]
+    orders = itertools.product(*(itertools.permutations(groups[ends]) for ends in ranges))
+    written = [summand.xreplace(dict(zip(itertools.chain(*order), names, strict=True))) for order in orders]
+    ends = [each for each in ranges for _ in groups[each]]
+    return sp.Sum(min(written, key=sp.default_sort_key), *((n, *end) for n, end in zip(names, ends, strict=True)))
+
+
+def _over_tuples(total: sp.Sum, outer: frozenset[sp.Symbol]) -> tuple[sp.Expr, list[tuple[sp.Expr, ...]]]:
+    """Summand and limits of nested sums over ranges that do not depend on `outer` indices, nor on each other's."""
+    own = {limit[0]: sp.Dummy(integer=True) for limit in total.limits}
+    bound = outer.union(own.values())
+    summand, limits = sp.S.One, [(own[index], *ends) for index, *ends in total.limits]
+    for factor in sp.Mul.make_args(total.function.xreplace(own)):
+        inner = isinstance(factor, sp.Sum) and not sp.Tuple(*(limit[1:] for limit in factor.limits)).free_symbols & bound
+        more, ranges = _over_tuples(factor, bound) if inner else (_interchanged(factor), [])
+        summand, limits = summand * more, limits + ranges
+    return summand, limits
 
 
 def _primitive_denominators(term: sp.Expr) -> sp.Expr:
@@ -110,7 +156,7 @@ def remainder(difference: sp.Expr) -> sp.Expr:
     if joined is not None and remainder(joined) == 0:
         return sp.S.Zero
     names: dict[sp.Expr, sp.Symbol] = {}
-    expr = _name_opaque(expr, names)
+    expr = _name_opaque(_interchanged(expr), names)
     expr = _name_exponentials(expr, names)
     relations: list[sp.Expr] = []
     expr = _name_radicals(expr, names, relations)
