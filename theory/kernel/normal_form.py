@@ -9,7 +9,6 @@ The converse can fail (two radicals may be dependent), so the form may reject a 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from functools import cache
 from math import lcm
 
@@ -25,7 +24,8 @@ def collect_sums(expr: sp.Expr) -> sp.Expr:
     Linearity: Σ_j (c a_j + b_j) → c Σ_j a_j + Σ_j b_j, Σ_{j=1}^m c → m c if m ≥ 0 is
     known, as a sum over an empty range is 0. Limits: a sum of a known number of terms
     is written out, and Σ_{j=2}^{n+1} becomes Σ_{j=1}^{n} with the terms at its ends written out, where n ≥ 0 is
-    known. Summation indices are renamed in order of nesting so that equal sums become the same object.
+    known. Kronecker: Σ_j Σ_k a_jk δ_jk over one range is Σ_j a_jj. Summation indices are renamed in order of nesting
+    so that equal sums become the same object.
     """
 
     def one(summand: sp.Expr, index: sp.Symbol, low: sp.Expr, high: sp.Expr) -> sp.Expr:
@@ -33,6 +33,7 @@ def collect_sums(expr: sp.Expr) -> sp.Expr:
         low, high, result = _canonical_limits(summand, index, low, high)
         for term in sp.Add.make_args(summand) if high != low - 1 else ():
             constant, varying = _primitive_denominators(term).as_independent(index, as_Add=False)
+            varying = _diagonal(varying, index, low, high)
             if varying == 1 and (high - low + 1).is_nonnegative:
                 result += constant * (high - low + 1)
             else:
@@ -47,6 +48,49 @@ def collect_sums(expr: sp.Expr) -> sp.Expr:
         return value
 
     return expr.replace(lambda e: isinstance(e, sp.Sum), rewrite)
+
+
+def _diagonal(term: sp.Expr, index: sp.Symbol, low: sp.Expr, high: sp.Expr) -> sp.Expr:
+    """Return a_jj for Σ_k a_jk δ_jk, where k runs over the range of the index j."""
+    for total in sp.Mul.make_args(term):
+        if isinstance(total, sp.Sum) and total.limits[0].args[1:] == (low, high) and len(total.limits) == 1:
+            other = total.limits[0][0]
+            equal = sp.KroneckerDelta(index, other)
+            if equal in sp.Mul.make_args(total.function):
+                return term / total * (total.function / equal).xreplace({other: index})
+    return term
+
+
+def _interchanged(expr: sp.Expr) -> sp.Expr:
+    """Write Σ_i a_i Σ_j b_ij, and the same with the sums exchanged, as one sum over pairs.
+
+    Of the orders of indices that run over one range, the one whose summand comes first is taken.
+    """
+    if not isinstance(expr, sp.Sum):
+        return expr.func(*map(_interchanged, expr.args)) if expr.has(sp.Sum) else expr
+    summand, limits = _over_tuples(expr, frozenset())
+    groups: dict[tuple[sp.Expr, ...], list[sp.Symbol]] = {}
+    for index, *ends in limits:
+        groups.setdefault(tuple(ends), []).append(index)
+    ranges = sorted(groups, key=sp.default_sort_key)
+    depth = sum_depth(summand)
+    names = [_canonical_index(depth + place) for place in range(len(limits))]
+    orders = itertools.product(*(itertools.permutations(groups[ends]) for ends in ranges))
+    written = [summand.xreplace(dict(zip(itertools.chain(*order), names, strict=True))) for order in orders]
+    ends = [each for each in ranges for _ in groups[each]]
+    return sp.Sum(min(written, key=sp.default_sort_key), *((n, *end) for n, end in zip(names, ends, strict=True)))
+
+
+def _over_tuples(total: sp.Sum, outer: frozenset[sp.Symbol]) -> tuple[sp.Expr, list[tuple[sp.Expr, ...]]]:
+    """Summand and limits of nested sums over ranges that do not depend on `outer` indices, nor on each other's."""
+    own = {limit[0]: sp.Dummy(integer=True) for limit in total.limits}
+    bound = outer.union(own.values())
+    summand, limits = sp.S.One, [(own[index], *ends) for index, *ends in total.limits]
+    for factor in sp.Mul.make_args(total.function.xreplace(own)):
+        inner = isinstance(factor, sp.Sum) and not sp.Tuple(*(limit[1:] for limit in factor.limits)).free_symbols & bound
+        more, ranges = _over_tuples(factor, bound) if inner else (_interchanged(factor), [])
+        summand, limits = summand * more, limits + ranges
+    return summand, limits
 
 
 def _primitive_denominators(term: sp.Expr) -> sp.Expr:
@@ -69,9 +113,6 @@ def _canonical_index(depth: int) -> sp.Dummy:
 
 WRITTEN_OUT = 64
 """Most terms that a sum of known length is written out into."""
-MOST_INDICES = 6
-"""Most indices of which all orders are tried."""
-Ranges = tuple[tuple[sp.Symbol, sp.Expr, sp.Expr], ...]
 
 
 def _canonical_limits(
@@ -114,16 +155,8 @@ def remainder(difference: sp.Expr) -> sp.Expr:
     joined = _joined(expr)
     if joined is not None and remainder(joined) == 0:
         return sp.S.Zero
-    left_over = _reduced(expr)
-    if left_over != 0 and any(sum_depth(total) > 1 for total in expr.atoms(sp.Sum)) and _reduced(_spread(expr)) == 0:
-        return sp.S.Zero
-    return left_over
-
-
-def _reduced(expr: sp.Expr) -> sp.Expr:
-    """Numerator of a rational function of generators, modulo the relations of radicals."""
     names: dict[sp.Expr, sp.Symbol] = {}
-    expr = _name_opaque(expr, names)
+    expr = _name_opaque(_interchanged(expr), names)
     expr = _name_exponentials(expr, names)
     relations: list[sp.Expr] = []
     expr = _name_radicals(expr, names, relations)
@@ -156,47 +189,6 @@ def _joined(expr: sp.Expr) -> sp.Expr | None:
         ranges.add(sums[0].limits)
         total += term / sums[0] * sums[0].function
     return total if len(ranges) == 1 and not total.has(sp.Sum) else None
-
-
-def _spread(expr: sp.Expr) -> sp.Expr:
-    """Write sums of sums and products of sums as sums over several indices, the same however they were nested.
-
-    (Σ_i a_i)(Σ_j b_j) = Σ_{i,j} a_i b_j, and finite ranges of which none depends on another's index may be exchanged.
-    """
-    return sp.Add(*(_ordered(ranges, term) for ranges, term in _spread_terms(expr)))
-
-
-def _spread_terms(expr: sp.Expr) -> Iterator[tuple[Ranges, sp.Expr]]:
-    """Terms without sums as factors, each with the ranges of its indices, the innermost first."""
-    for term in sp.Add.make_args(sp.expand(expr)):
-        bases = (factor.as_base_exp() for factor in sp.Mul.make_args(term))
-        total = next((b for b, power in bases if isinstance(b, sp.Sum) and power.is_Integer and power > 0), None)
-        if total is None:
-            yield (), term
-            continue
-        fresh = {limit[0]: sp.Dummy(integer=True) for limit in total.limits}
-        ranges = tuple((fresh[index], low.xreplace(fresh), high.xreplace(fresh)) for index, low, high in total.limits)
-        for inner, one in _spread_terms(total.function.xreplace(fresh) * (term / total)):
-            yield (*inner, *ranges), one
-
-
-def _ordered(ranges: Ranges, term: sp.Expr) -> sp.Expr:
-    """Σ over the ranges, its indices named so that the sum does not depend on the order they came in."""
-    indices = [index for index, *_ in ranges]
-    ends = set().union(*(low.free_symbols | high.free_symbols for _, low, high in ranges))
-    if not ranges or ends & set(indices) or len(ranges) > MOST_INDICES:
-        return sp.Sum(term, *ranges) if ranges else term
-    alike: dict[tuple[sp.Expr, sp.Expr], list[sp.Symbol]] = {}
-    for index, *limits in sorted(ranges, key=lambda limit: str(limit[1:])):
-        alike.setdefault(tuple(limits), []).append(index)
-    # Names that no sum inside of an opaque part of the term has: those are of small depth.
-    names = [_canonical_index(sum_depth(term) + 1 + place) for place in range(len(ranges))]
-    orders = itertools.product(*(itertools.permutations(group) for group in alike.values()))
-    constant, varying = term.as_independent(*indices, as_Add=False)
-    named = (dict(zip(itertools.chain(*order), names, strict=True)) for order in orders)
-    body = min((varying.xreplace(naming) for naming in named), key=sp.default_sort_key)
-    limits = [limits for limits, group in alike.items() for _ in group]
-    return constant * sp.Sum(body, *((name, *ends) for name, ends in zip(names, limits, strict=True)))
 
 
 def _performed(expr: sp.Expr) -> sp.Expr:

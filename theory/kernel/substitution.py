@@ -60,10 +60,11 @@ def _replaced(expr: sp.Basic, old: sp.Expr, new: sp.Expr, runs: Runs) -> sp.Basi
 
 def _replaced_inside(node: sp.Basic, old: sp.Expr, new: sp.Expr, runs: Runs) -> sp.Basic:
     if isinstance(node, sp.Sum | sp.Product):
-        equation = sp.Eq(old, new, evaluate=False)
-        limits = [(index, *(_replaced(end, old, new, runs) for end in ends)) for index, *ends in node.limits]
-        open_to = all(runs(index, equation) for index, *_ in node.limits)
-        return node.func(_replaced(node.function, old, new, runs) if open_to else node.function, *limits)
+        *inner, (index, *ends) = node.limits
+        body = node.func(node.function, *inner) if inner else node.function  # Σ_j Σ_i as the sum over j of Σ_i
+        if runs(index, sp.Eq(old, new, evaluate=False)):
+            body = _replaced(body, old, new, runs)
+        return node.func(body, (index, *(_replaced(end, old, new, runs) for end in ends)))
     equation = sp.Eq(old, new, evaluate=False)
     if isinstance(node, sp.Subs) and all(runs(variable, equation) for variable in node.variables):
         places = tuple(_replaced(place, old, new, runs) for place in node.point)

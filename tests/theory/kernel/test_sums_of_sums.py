@@ -1,4 +1,4 @@
-"""Property and mutant tests of sums of sums: distributed and exchanged, and nothing else."""
+"""Property and mutant tests of sums of sums: exchanged, and nothing else."""
 
 from __future__ import annotations
 
@@ -21,12 +21,10 @@ def total(term: sp.Expr, *ranges: tuple[sp.Symbol, sp.Expr]) -> sp.Expr:
 SQUARE = total((a[i] - total(b[j] * x[j, i], (j, n))) ** 2, (i, m))
 
 
-def test_property_exchanged_and_distributed() -> None:
+def test_property_exchanged() -> None:
     for left, right in (
         (total(a[i] * total(b[j] * x[j, i], (j, n)), (i, m)), total(b[j] * total(a[i] * x[j, i], (i, m)), (j, n))),
         (total(a[i], (i, m)) * total(b[j], (j, n)), total(a[i] * b[j], (i, m), (j, n))),
-        (total(total(b[j] * x[j, i], (j, n)) ** 2, (i, m)),
-         total(b[j] * b[k] * total(x[j, i] * x[k, i], (i, m)), (j, n), (k, n))),
         (total(x[i, j], (i, m), (j, n)), total(x[i, j], (j, n), (i, m))),
         (SQUARE, total(a[i] ** 2, (i, m)) - 2 * total(b[j] * total(a[i] * x[j, i], (i, m)), (j, n))
          + total(total(b[j] * x[j, i], (j, n)) ** 2, (i, m))),

@@ -25,37 +25,57 @@ from theory.claims.noise.plateau import batch, beta, eta
 from theory.kernel import Derivation, Terms
 
 s = sp.Symbol("s", real=True)
-i, j, k, p = sp.symbols("i j k p", integer=True, positive=True)
+"""Place on a line or curve through the point θ of Γ."""
+i, j, k, l, p = sp.symbols("i j k l p", integer=True, positive=True)
 normal, tangential, dimension = sp.symbols("r m D", integer=True, positive=True)
 h = sp.IndexedBase("h", positive=True)
-e = sp.IndexedBase("e")
-"""e[i, j]: coordinate j of the i-th eigenvector of H across Γ."""
-first, second = sp.IndexedBase("Phi1"), sp.IndexedBase("Phi2")
-"""Φ1[j] = ∂_jΦ and Φ2[i, j] = derivative of ∂_jΦ along e_i, for any one component of Φ, at a point of Γ."""
-third = sp.IndexedBase("L3")
-"""L3[i, j] = D³L[e_i, e_i]_j."""
-image, bend, force = (sp.Function(name) for name in ("P", "Q", "T"))
-"""Functions of the index i of the normal direction: P = ∂Φ e_i, Q = ∂²Φ[e_i, e_i], T = ∂Φ D³L[e_i, e_i]."""
-across, along = sp.Function("N"), sp.Function("F")
-"""N(i) = D³L[e_i, e_i, v]; F(p) = D³L[t_p, t_p, v] for an orthonormal tangent basis t_p."""
-slope = sp.Symbol("dtrH", nonzero=True)
-"""∂_v tr H, for v a tangent direction."""
+e, v = sp.IndexedBase("e"), sp.IndexedBase("v")
+"""e[i, j]: coordinate j of the i-th eigenvector of H across Γ; v[j]: of a tangent direction v of Γ at θ."""
+noise = sp.IndexedBase("S")
+"""Variance of the batch gradient along e_i."""
+first = sp.IndexedBase("Phi1")
+"""∂_jφ at θ, for φ = v·Φ."""
+differential, gradient = sp.Function("dphi")(i, j, s), sp.Function("dL")(i, j, s)
+"""∂_jφ and ∂_jL at θ + s e_i."""
+hessian, field = sp.Function("H")(j, k, s), sp.Function("t")(p, k, s)
+"""∂_j∂_kL, and coordinate k of the p-th field of tangents, on a curve on Γ with velocity v at θ."""
+slope = sp.Symbol("dtrH")
+"""∂_v tr H."""
 
 
-def over_coordinates(expr: sp.Expr) -> sp.Expr:
-    """Σ_j over all D coordinates."""
-    return sp.Sum(expr, (j, 1, dimension))
+def over_coordinates(expr: sp.Expr, index: sp.Symbol = j) -> sp.Expr:
+    """Sum over all D coordinates."""
+    return sp.Sum(expr, (index, 1, dimension))
 
 
-def over_normal(expr: sp.Expr) -> sp.Expr:
-    """Σ_i over the r directions across Γ."""
-    return sp.Sum(expr, (i, 1, normal))
+def over_normal(expr: sp.Expr, index: sp.Symbol = i) -> sp.Expr:
+    """Sum over the r directions across Γ."""
+    return sp.Sum(expr, (index, 1, normal))
+
+
+def over_tangent(expr: sp.Expr) -> sp.Expr:
+    """Σ_p over the m directions along Γ."""
+    return sp.Sum(expr, (p, 1, tangential))
+
+
+def across(i: sp.Expr) -> sp.Expr:
+    """N_i = D³L[e_i, e_i, v], as the derivative of the gradient twice along e_i."""
+    return over_coordinates(v[j] * sp.Derivative(gradient.func(i, j, s), (s, 2)))
+
+
+bend = over_coordinates(sp.diff(differential, s) * e[i, j])
+"""Q_i = ∂²φ[e_i, e_i]."""
+force = over_coordinates(first[j] * sp.diff(gradient, s, 2))
+"""T_i = ∂φ D³L[e_i, e_i]."""
+complete = over_normal(e[i, j] * e[i, k]) + over_tangent(field.subs(k, j) * field)
+"""Σ_i e_i e_iᵀ + Σ_p t_p t_pᵀ, its entry (j, k)."""
 
 
 def derive() -> Derivation:
     """Derive the constant of the slow flow, the vanishing of its diffusion, momentum, and the descent of tr H."""
     d = Derivation("slow-flow")
     _limit_map(d)
+    _basis(d)
     _trace(d)
     _constant(d)
     _momentum(d)
@@ -70,96 +90,165 @@ def _limit_map(d: Derivation) -> None:
         "as η → 0, Φ(θ_k) at k = τB/η² converges to dY = ½ ∂²Φ(Y)[BΣ] dτ + ∂Φ(Y)(BΣ)^{1/2} dW",
         "G. S. Katzenberger, Ann. Probab. 19 (1991), Theorem 6.3; for SGD: arXiv 2110.06914, Theorem 4.6",
     )
-    a2, g3 = sp.IndexedBase("Phi3"), sp.IndexedBase("L4")
-    jet_of_differential = first[j] + second[i, j] * s + a2[i, j] * s**2
-    jet_of_gradient = h[i] * e[i, j] * s + third[i, j] * s**2 / 2 + g3[i, j] * s**3
-    d.series(
-        "along-a-normal",
-        over_coordinates(jet_of_differential * jet_of_gradient),
-        s,
-        3,
-        s * h[i] * over_coordinates(first[j] * e[i, j])
-        + s**2 * (h[i] * over_coordinates(second[i, j] * e[i, j]) + over_coordinates(first[j] * third[i, j]) / 2),
-        "∂Φ(θ)[∇L(θ)] at θ + s e_i, θ ∈ Γ: ∇L starts with H e_i s = h_i e_i s; Φ3 and L4, the next orders, drop out",
-    )
-    constant = "Φ is constant along gradient flow, so the function just expanded is 0 for every s: the coefficient of "
+    pairing = over_coordinates(differential * gradient)
     d.assume(
+        "constant-on-the-flow",
+        sp.Eq(pairing, 0),
+        "gradient flow does not change its limit: ∂φ[∇L] = 0 near Γ, for φ = v·Φ any component of Φ",
+        for_every=(s,),
+    )
+    d.assume("on-gamma", sp.Eq(gradient, 0), "θ ∈ Γ")
+    d.assume("eigendirection", sp.Eq(sp.diff(gradient, s), h[i] * e[i, j]), "H e_i = h_i e_i, h_i > 0")
+    d.assume("one-point", sp.Eq(first[j], differential), "the lines θ + s e_i all pass through θ")
+    d.identity(
+        "leibniz-1",
+        sp.Eq(
+            over_coordinates(differential * sp.diff(gradient, s)),
+            sp.Derivative(pairing, s) - over_coordinates(sp.diff(differential, s) * gradient),
+        ),
+        "product rule",
+    )
+    d.identity(
+        "leibniz-2",
+        sp.Eq(
+            over_coordinates(differential * sp.diff(gradient, s, 2)),
+            sp.Derivative(pairing, (s, 2))
+            - 2 * over_coordinates(sp.diff(differential, s) * sp.diff(gradient, s))
+            - over_coordinates(sp.diff(differential, s, 2) * gradient),
+        ),
+        "product rule, twice",
+    )
+    onward = over_coordinates(first[j] * e[i, j])
+    d.identity(
+        "first-order",
+        sp.Eq(onward, over_coordinates(differential * sp.diff(gradient, s)) / h[i]),
+        "∂φ e_i = ∂φ H e_i/h_i",
+        given=("one-point", "eigendirection"),
+    )
+    d.identity(
         "flow-invariance-1",
-        sp.Eq(h[i] * image(i), 0),
-        constant + "s vanishes, P_i = Σ_j Φ1_j e_ij = ∂Φ e_i",
+        sp.Eq(onward, 0),
+        "the first derivative of ∂φ[∇L] = 0 along e_i: ∂φ e_i = 0",
+        given=("first-order", "leibniz-1", "constant-on-the-flow", "on-gamma"),
     )
-    d.assume(
+    d.identity(
         "flow-invariance-2",
-        sp.Eq(force(i), -2 * h[i] * bend(i)),
-        constant + "s² vanishes, Q_i = Σ_j Φ2_ij e_ij = ∂²Φ[e_i, e_i] and T_i = Σ_j Φ1_j L3_ij = ∂Φ D³L[e_i, e_i]",
+        sp.Eq(over_coordinates(differential * sp.diff(gradient, s, 2)), -2 * h[i] * bend),
+        "the second derivative: ∂φ D³L[e_i, e_i] = −2h_i ∂²φ[e_i, e_i]",
+        given=("leibniz-2", "constant-on-the-flow", "on-gamma", "eigendirection"),
     )
     d.identity(
         "no-diffusion",
-        sp.Eq(h[i] * image(i) ** 2 / batch, 0),
-        "each term of the quadratic variation ∂Φ Σ ∂Φᵀ = Σ_i h_i P_i²/B is 0: the martingale part drops out",
+        sp.Eq(noise[i] * onward**2, 0),
+        "each term of the quadratic variation ∂φ Σ ∂φᵀ is 0: the martingale part drops out",
         given=("flow-invariance-1",),
     )
     d.identity(
         "second-derivative",
-        sp.Eq(bend(i), -force(i) / (2 * h[i])),
-        "∂²Φ[e_i, e_i] = −∂Φ D³L[e_i, e_i] / 2h_i",
-        given=("flow-invariance-2",),
+        sp.Eq(bend, -force / (2 * h[i])),
+        "∂²φ[e_i, e_i] = −∂φ D³L[e_i, e_i] / 2h_i",
+        given=("one-point", "flow-invariance-2"),
+    )
+
+
+def _basis(d: Derivation) -> None:
+    """∂φ = v, by its components along a basis."""
+    d.assume(
+        "orthonormal",
+        sp.Eq(complete, sp.KroneckerDelta(j, k)),
+        "the r eigenvectors e_i and m = D − r tangents t_p of Γ are an orthonormal basis: rank H = codim Γ",
+        for_every=(j, k),
+    )
+    tangent = field.subs(k, j)
+    d.assume("tangent", sp.Eq(over_coordinates(v[j] * e[l, j]), 0), "v is tangent to Γ")
+    d.assume(
+        "identity-on-gamma",
+        sp.Eq(over_coordinates(first[j] * tangent), over_coordinates(v[j] * tangent)),
+        "Φ is the identity on Γ, so ∂Φ t = t for tangent t",
+    )
+    third = sp.diff(gradient.subs(j, k), s, 2)
+
+    def component(direction: sp.Expr) -> sp.Expr:
+        """((∂φ − v)·direction) times the component of D³L[e_i, e_i] along it."""
+        along = over_coordinates(first[j] * direction) - over_coordinates(v[j] * direction)
+        return along * over_coordinates(third * direction.subs(j, k), k)
+
+    deviation = over_coordinates(third * over_coordinates((first[j] - v[j]) * complete), k)
+    d.identity(
+        "expanded",
+        sp.Eq(deviation, over_normal(component(e[l, j]), l) + over_tangent(component(tangent))),
+        "the components of ∂φ − v and of D³L[e_i, e_i], sums interchanged",
+    )
+    d.identity(
+        "in-the-basis",
+        sp.Eq(force, across(i) + deviation),
+        "T_i − N_i = (∂φ − v)·D³L[e_i, e_i]",
+        given=("orthonormal",),
+    )
+    d.instance("across-every-direction", "flow-invariance-1", {i: l}, "∂φ e_l = 0 for every l")
+    d.identity(
+        "tangent-component",
+        sp.Eq(force, across(i)),
+        "∂φ and v have the same components, so ∂φ = v (∂Φ = P_T): T_i is D³L[e_i, e_i, v]",
+        given=("in-the-basis", "expanded", "across-every-direction", "tangent", "identity-on-gamma"),
     )
 
 
 def _trace(d: Derivation) -> None:
-    field, covector = sp.Function("t")(k, s), sp.Function("C")(k, s)
-
-    def over_components(expr: sp.Expr) -> sp.Expr:
-        return sp.Sum(expr, (k, 1, dimension))
-
+    product = over_coordinates(hessian * field, k)
+    turned = hessian.subs({j: k, k: j}, simultaneous=True)
+    quadratic = over_coordinates(field.subs(k, j) * over_coordinates(sp.diff(hessian, s) * field, k))
+    d.assume("flat", sp.Eq(product, 0), "H t = 0 all along the curve on Γ, t a field of tangents", for_every=(s,))
+    d.assume("symmetric", sp.Eq(turned, hessian), "second derivatives commute")
+    d.identity(
+        "flat-transposed", sp.Eq(over_coordinates(turned * field, k), 0), "tᵀH = 0 at θ", given=("symmetric", "flat")
+    )
     d.identity(
         "leibniz",
         sp.Eq(
-            over_components(field * sp.diff(covector, s)),
-            sp.Derivative(over_components(field * covector), s) - over_components(sp.diff(field, s) * covector),
+            quadratic,
+            over_coordinates(field.subs(k, j) * sp.Derivative(product, s))
+            - over_coordinates(sp.diff(field.subs(k, j), s) * over_coordinates(turned * field, k)),
         ),
-        "along a curve γ(s) on Γ with velocity v: t(s) a tangent field, C(s) = H(γ(s)) w for a fixed vector w",
+        "product rule, sums interchanged",
     )
-    d.assume(
-        "flat-along-the-curve",
-        sp.Eq(over_components(field * covector), 0),
-        "H t = 0 on Γ, so wᵀH t = 0 all along",
-        for_every=(s,),
-    )
-    d.assume("flat-here", sp.Eq(covector, 0), "at the point itself w is tangent too, so H w = 0")
     d.identity(
         "flat-to-first-order",
-        sp.Eq(over_components(field * sp.diff(covector, s)), 0),
-        "wᵀ(∂_vH)t = 0 for tangent w and t: P_T (∂_v H) P_T = 0",
-        given=("leibniz", "flat-along-the-curve", "flat-here"),
+        sp.Eq(quadratic, 0),
+        "tᵀ(∂_vH)t = 0 for tangent t: P_T (∂_v H) P_T = 0",
+        given=("leibniz", "flat", "flat-transposed"),
     )
-    d.assume("tangent-diagonal", sp.Eq(along(p), 0), "flat-to-first-order with w = t = t_p")
-    d.assume(
-        "basis",
-        sp.Eq(slope, over_normal(across(i)) + sp.Sum(along(p), (p, 1, tangential))),
-        "∂_v tr H = tr ∂_vH, written in the orthonormal basis of the e_i and the t_p",
+    d.define("slope", sp.Eq(slope, over_coordinates(sp.diff(hessian.subs(k, j), s))), "∂_v tr H")
+    along_normal = over_coordinates(e[i, j] * over_coordinates(sp.diff(hessian, s) * e[i, k], k))
+    d.bridge(
+        "third-derivatives",
+        sp.Eq(across(i), along_normal),
+        "D³L is symmetric: twice along e_i and then along v, or once along v and then twice along e_i",
+    )
+    d.identity(
+        "trace-in-basis",
+        sp.Eq(
+            over_normal(along_normal),
+            over_coordinates(over_coordinates(sp.diff(hessian, s) * complete, k)) - over_tangent(quadratic),
+        ),
+        "Σ_i e_iᵀ(∂_vH)e_i + Σ_p t_pᵀ(∂_vH)t_p, sums interchanged",
     )
     d.identity(
         "trace-derivative",
         sp.Eq(over_normal(across(i)), slope),
         "Σ_i D³L[e_i, e_i, v] over the normal directions is all of ∂_v tr H",
-        given=("basis", "tangent-diagonal"),
-    )
-    d.assume(
-        "tangent-component",
-        sp.Eq(force(i), across(i)),
-        "Φ is the identity on Γ and ∂Φ e_i = 0, so ∂Φ = P_T; along v, T_i is D³L[e_i, e_i, v]",
+        given=("third-derivatives", "trace-in-basis", "orthonormal", "flat-to-first-order", "slope"),
     )
 
 
 def _constant(d: Derivation) -> None:
-    drift = over_normal(h[i] * bend(i) / batch) / 2
+    d.assume("noise", sp.Eq(noise[i], h[i] / batch), "Σ = H/B by noise-is-curvature: its variance along e_i")
+    drift = over_normal(noise[i] * bend) / 2
     d.identity(
         "drift",
-        sp.Eq(drift, -over_normal(force(i)) / (4 * batch)),
-        "½ ∂²Φ[Σ] with Σ = Σ_i h_i e_i e_iᵀ/B: the eigenvalues cancel",
-        given=("second-derivative",),
+        sp.Eq(drift, -over_normal(force) / (4 * batch)),
+        "½ ∂²φ[Σ] with Σ = Σ_i S_i e_i e_iᵀ: the eigenvalues cancel",
+        given=("noise", "second-derivative"),
     )
     d.identity(
         "constant",
@@ -210,26 +299,22 @@ def _momentum(d: Derivation) -> None:
 
 
 def _descent(d: Derivation) -> None:
-    gradient, velocity = sp.Function("g", real=True)(p), sp.Function("w", real=True)(p)
-
-    def over_tangent(expr: sp.Expr) -> sp.Expr:
-        return sp.Sum(expr, (p, 1, tangential))
-
+    climb, velocity = sp.Function("g", real=True)(p), sp.Function("w", real=True)(p)
     d.assume(
         "on-the-flow",
-        sp.Eq(velocity, -gradient / 4),
+        sp.Eq(velocity, -climb / 4),
         "the flow along tangent direction p, g(p) being the slope of tr H along it",
     )
-    squares = over_tangent(gradient**2)
+    squares = over_tangent(climb**2)
     d.identity(
         "descent",
-        sp.Eq(over_tangent(gradient * velocity), -squares / 4),
+        sp.Eq(over_tangent(climb * velocity), -squares / 4),
         "chain rule: d tr H/dτ = −¼ ‖P_T ∇ tr H‖²",
         given=("on-the-flow",),
     )
     d.inequality(
         "never-rises",
-        sp.Le(over_tangent(gradient * velocity), 0),
+        sp.Le(over_tangent(climb * velocity), 0),
         "tr H never rises along the flow, and stands still only where P_T ∇ tr H = 0",
         Terms((squares / 4,)),
         given=("descent",),
