@@ -7,19 +7,24 @@ permuted, then, with the labels noiseless,
 
     E[test MSE] ≥ 1 − n / C(d, 2).
 
-Take b_1 … b_n orthonormal that span V, or 0 from dim V on, and t_sq = ⟨b_s, χ_q⟩ for the N = C(d, 2) products χ_q of two
-coordinates, χ_1 = χ₁₂. The products are orthonormal, so 0 ≤ ‖b_s − Σ_q t_sq χ_q‖² = ‖b_s‖² − Σ_q t_sq² (Bessel) and V
-captures at most n of their total energy N; by symmetry each of them gets the same share in expectation; what is not
-captured is error (Pythagoras).
+Take b_1 … b_n orthonormal that span V, or 0 beyond dim V, and t_sq = ⟨b_s, χ_q⟩ for the N = C(d, 2) products χ_q of
+two coordinates, χ_1 = χ₁₂. The products are orthonormal, so 0 ≤ ‖b_s − Σ_q t_sq χ_q‖² = ‖b_s‖² − Σ_q t_sq² (Bessel)
+and V captures at most n of their total energy N; by symmetry each of them gets the same share in expectation; what is
+not captured is error (Pythagoras).
 """
 
 from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import sympy as sp
 
 from theory import Claim, Parameter, closed_form
 from theory.claims.minima.pair_language import over_signs
-from theory.kernel import Derivation, Terms, Termwise
+from theory.claims.transfer._cube_heads import Draw, average, cube, pair_products, relu_units
+from theory.kernel import Derivation, Model, Terms, Termwise
 
 n, d, pairs, draws, contexts = sp.symbols("n d N W K", integer=True, positive=True)
 s, q, c, draw = sp.symbols("s q c omega", integer=True, positive=True)
@@ -57,7 +62,42 @@ def derive() -> Derivation:
     _bessel(derivation)
     _pythagoras(derivation)
     _symmetry(derivation)
-    return derivation.conclude("bound")
+    return derivation.conclude("bound", models())
+
+
+def models() -> Iterator[Model]:
+    """Ridge heads on features of the cube, over all permutations of the coordinates; the basis by Gram–Schmidt."""
+    orders, one = list(itertools.permutations(range(3))), (1, -1, -1)
+    pair_heads = [Draw.of(pair_products, [one], order, sp.S.Zero) for order in orders[:2]]
+    model = Model("d = 3, features z_i z_j, one label", _system(pair_heads))
+    yield model
+    seen, half = [(1, 1, 1), (1, 1, -1)], sp.Rational(1, 2)
+    relu_heads = [Draw.of(relu_units, seen, order, half) for order in orders]
+    yield Model("d = 3, two relu units, two labels", _system(relu_heads))
+    twice = [Draw.of(relu_units, [one, one], order, half) for order in orders]
+    yield Model("d = 3, two relu units, one context twice", _system(twice))
+    halved = [[[x / 2 for x in member] for member in each] for each in model.values[component]]
+    yield model.control("components", "removal", {component: halved})
+    long = [Draw([[2 * x for x in member] for member in head.basis], head.weights) for head in pair_heads]
+    yield model.control("unit", "bessel", _system(long))
+    yield model.control("basis", "pythagoras", _system(long))
+    products = model.values[product]
+    yield model.control("orthonormal", "removal", _system(pair_heads, [products[0], *products[:2]]))
+    yield model.control("target", "pythagoras", _system(pair_heads, [[2 * x for x in products[0]], *products[1:]]))
+    favourite = [Draw.of(lambda z: [z[0] * z[1]], [one], orders[0], sp.S.Zero)]
+    yield model.control("exchangeable", "shares", _system(favourite), "the feature z_1 z_2 alone")
+
+
+def _system(heads: Sequence[Draw], products: Sequence[list[Any]] = ()) -> dict[Any, Any]:
+    """Values of all symbols for some draws of features and contexts on the cube of three signs."""
+    points = cube(3)
+    products = products or [list(values) for values in zip(*map(pair_products, points), strict=True)]
+    return {
+        d: 3, n: len(heads[0].basis), draws: len(heads), contexts: len(points), draw: range(1, len(heads) + 1)[:2],
+        s: range(1, len(heads[0].basis) + 1), q: range(1, 4), product: products,
+        basis: [head.basis for head in heads], weight: [head.weights for head in heads],
+        component: [[[average(member, each) for each in products] for member in head.basis] for head in heads],
+    }  # fmt: skip
 
 
 def _setting(derivation: Derivation) -> None:
@@ -83,7 +123,9 @@ def _setting(derivation: Derivation) -> None:
     )
     derivation.assume("target", sp.Eq(mean(product[1, c] ** 2), 1), "χ₁₂ is ±1")
     derivation.assume("components", sp.Eq(mean(b * chi), t), "t_sq is the component of b_s along χ_q")
-    derivation.assume("unit", sp.Le(mean(b**2), 1), "b_s has length 1, or is 0 if V has fewer than s dimensions")
+    derivation.assume(
+        "unit", sp.Eq(mean(b**2) ** 2, mean(b**2)), "b_s has length 1, or 0 if V has fewer than s dimensions"
+    )
     derivation.assume(
         "basis",
         sp.Eq(mean(over_basis(w * b) ** 2), over_basis(w**2)),
@@ -107,12 +149,21 @@ def _bessel(derivation: Derivation) -> None:
     derivation.identity(
         "captured", sp.Eq(over_pairs(t**2), mean(b**2) - rest), "what the products capture", given=("removal",)
     )
+    length = mean(b**2)
+    derivation.inequality("defect", sp.Ge(1 - 2 * length + length**2, 0), "(1 − ‖b_s‖²)²", Terms(((1 - length) ** 2,)))
+    derivation.inequality(
+        "length",
+        sp.Ge(1 - length, 0),
+        "0 and 1 are at most 1",
+        Terms(using={"defect": sp.S.One}),
+        given=("unit",),
+    )
     derivation.inequality(
         "bessel",
         sp.Ge(1, over_pairs(t**2), evaluate=False),
         "a squared length is nonnegative",
-        Terms((rest, 1 - mean(b**2))),
-        given=("captured", "unit"),
+        Terms((rest, 1 - length)),
+        given=("captured", "length"),
     )
     derivation.inequality(
         "bessel-basis",
@@ -141,7 +192,8 @@ def _pythagoras(derivation: Derivation) -> None:
         "expansion",
         sp.Eq(
             error,
-            mean(product[1, c] ** 2) - over_basis(w * (2 * mean(basis[draw, s, c] * product[1, c])))
+            mean(product[1, c] ** 2)
+            - over_basis(w * (2 * mean(basis[draw, s, c] * product[1, c])))
             + mean(over_basis(w * b) ** 2),
         ),
         "squared error of the prediction, over all contexts",
