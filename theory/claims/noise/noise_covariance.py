@@ -2,7 +2,8 @@ r"""On the minimisers, the covariance of the mini-batch gradient is the Hessian.
 
 Any number c of tokens, any number of contexts x of probability q_x, any true conditional p*, any parameters: the
 model is the softmax of scores s(x, y, ·) about which nothing is assumed but two derivatives. Second-order objects
-are bilinear, so two directions of parameter space, with coordinates θ and φ along them, say all there is to say.
+are bilinear, so two directions of parameter space say all there is to say: s(x, y, i, θ, φ) is the score at a
+displacement θ along the i-th coordinate and φ along any other direction.
 
 Off Γ = {p_θ = p*} the covariance of ∇ℓ, ℓ = −log p_θ, misses H = ∇²L by an exact gap,
 
@@ -15,10 +16,15 @@ multiplies by (n − B)/(n − 1), because deviations from a population mean sum
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from typing import Any
+
 import sympy as sp
 
 from theory import Claim, Parameter, closed_form
-from theory.kernel import Derivation, logistic
+from theory.kernel import Derivation, Model, logistic
 
 s, t = sp.symbols("theta phi", real=True)
 x, y, i = sp.symbols("x y i", integer=True, positive=True)
@@ -30,6 +36,7 @@ batch = sp.Symbol("B", integer=True, positive=True)
 population = sp.Symbol("n", integer=True, positive=True)
 drawn = sp.Symbol("k", integer=True, nonnegative=True)
 variance, pair, partial = sp.symbols("v kappa V", real=True)
+a, b = sp.IndexedBase("a"), sp.IndexedBase("b")
 alpha, wrong_alpha = sp.symbols("alpha alpha_label", real=True)
 
 
@@ -61,7 +68,7 @@ def derive() -> Derivation:
     _on_the_manifold(d)
     _traps(d)
     _batch(d)
-    return d.conclude("covariance-is-hessian")
+    return d.conclude("covariance-is-hessian", models())
 
 
 def _gap(d: Derivation) -> None:
@@ -74,7 +81,7 @@ def _gap(d: Derivation) -> None:
         ),
         "chain rule, for any p: the Hessian of one term is the product of its gradients less ∂²p/p",
     )
-    p, loss = softmax(s, t), cross_entropy(s, t)
+    p, loss = softmax(i, s, t), cross_entropy(i, s, t)
     slope_s, slope_t = mean(sp.diff(loss, s)), mean(sp.diff(loss, t))
     covariance = mean(sp.diff(loss, s) * sp.diff(loss, t)) - slope_s * slope_t
     hessian = mean(sp.diff(loss, s, t))
@@ -86,7 +93,7 @@ def _gap(d: Derivation) -> None:
 
 
 def _on_the_manifold(d: Derivation) -> None:
-    p, loss = softmax(s, t), cross_entropy(s, t)
+    p, loss = softmax(i, s, t), cross_entropy(i, s, t)
     d.identity(
         "normalised",
         sp.Eq(over_tokens(p), 1),
@@ -99,38 +106,37 @@ def _on_the_manifold(d: Derivation) -> None:
     )
     d.identity(
         "centred",
-        sp.Eq(over_tokens(p * sp.diff(loss, s)), 0),
+        sp.Eq(over_tokens(truth[x, y] * sp.diff(loss, s)), 0),
         "E[∂ₛℓ | x] = −Σ_y ∂ₛp_y = 0 for every context x",
         given=("on-gamma",),
     )
     d.identity(
         "curvature-sums-to-zero",
-        sp.Eq(over_tokens(p * (sp.diff(p, s, t) / p)), 0),
+        sp.Eq(over_tokens(truth[x, y] * (sp.diff(p, s, t) / p)), 0),
         "Σ_y (p*_y/p_y) ∂ₛ∂ₜp_y = ∂ₛ∂ₜ Σ_y p_y = 0 for every context x",
         given=("on-gamma",),
     )
-    slope_s, slope_t = mean(sp.diff(loss, s), p), mean(sp.diff(loss, t), p)
+    slope_s, slope_t = mean(sp.diff(loss, s)), mean(sp.diff(loss, t))
     d.identity(
         "covariance-is-hessian",
-        sp.Eq(mean(sp.diff(loss, s) * sp.diff(loss, t), p) - slope_s * slope_t, mean(sp.diff(loss, s, t), p)),
+        sp.Eq(mean(sp.diff(loss, s) * sp.diff(loss, t)) - slope_s * slope_t, mean(sp.diff(loss, s, t))),
         "Cov(∂ₛℓ, ∂ₜℓ) = ∂ₛ∂ₜL on Γ: both parts of the gap are 0",
         given=("on-gamma",),
     )
-    along, loss_along = softmax(i, s), cross_entropy(i, s)
     over_coordinates = (i, 1, dimension)
     d.identity(
         "trace",
         sp.Eq(
-            sp.Sum(mean(sp.diff(loss_along, s, 2), along), over_coordinates),
-            sp.Sum(mean(sp.diff(loss_along, s) ** 2, along), over_coordinates),
+            sp.Sum(mean(sp.diff(loss, s, 2)), over_coordinates),
+            sp.Sum(mean(sp.diff(loss, s) ** 2), over_coordinates),
         ),
-        "coordinate i of D, scores read along it: tr H = E‖∇ log p‖² on Γ, first derivatives suffice",
+        "second derivatives along all coordinates: tr H = E‖∇ log p‖² on Γ, first derivatives suffice",
         given=("on-gamma",),
     )
 
 
 def _traps(d: Derivation) -> None:
-    p, loss = softmax(s, t), cross_entropy(s, t)
+    p, loss = softmax(i, s, t), cross_entropy(i, s, t)
     from_model = mean(sp.diff(loss, s) * sp.diff(loss, t), p)
     d.identity(
         "model-labels",
@@ -173,7 +179,6 @@ def _batch(d: Derivation) -> None:
         "the mean of B independent draws has 1/B of the covariance",
         given=("sum-of-batch", "independent"),
     )
-    a, b = sp.IndexedBase("a"), sp.IndexedBase("b")
     j = sp.Symbol("j", integer=True, positive=True)
 
     def total(expr: sp.Expr, index: sp.Symbol) -> sp.Expr:
@@ -207,6 +212,57 @@ def _batch(d: Derivation) -> None:
         "B of n drawn without replacement: 1/B times the finite-population factor (n − B)/(n − 1)",
         given=("sum-without-replacement", "without-replacement-pair"),
     )
+
+
+def models() -> Iterator[Model]:
+    """A softmax of two contexts, three tokens and two parameters, on and off Γ; a population, its draws enumerated."""
+    model = Model("softmax of 2 contexts, 3 tokens, on Γ", {**_softmax(), **_draws()})
+    yield model
+    other = [[Fraction(1, 2), Fraction(1, 3), Fraction(1, 6)], [Fraction(1, 5), Fraction(3, 5), Fraction(1, 5)]]
+    yield Model("the same softmax, off Γ", {**model.values, truth: other})
+    yield model.control("on-gamma", "covariance-is-hessian", {truth: other})
+    left_out = {pair: _covariance(itertools.permutations(range(len(POPULATION)), 2))}
+    yield model.control("independent", "batch", left_out, "pairs drawn without replacement")
+
+
+def _softmax() -> dict[Any, Any]:
+    """Scores that are quadratic in two parameters, along both and along (1, 2), at a point where they are the truth."""
+    place, along = (Fraction(1, 2), Fraction(-1, 3)), ((1, 0), (0, 1))
+
+    def at(context: int, token: int, one: sp.Expr, two: sp.Expr) -> sp.Expr:
+        return (context + token) * one + (token - 2) * context * one * two + token**2 * two**2 / 3
+
+    def moved(context: int, token: int, e: tuple[int, int]) -> sp.Lambda:
+        return sp.Lambda((s, t), at(context, token, place[0] + e[0] * s + t, place[1] + e[1] * s + 2 * t))
+
+    weights = [[sp.exp(at(context, token, *map(sp.Rational, place))) for token in (1, 2, 3)] for context in (1, 2)]
+    return {
+        contexts: 2, tokens: 3, dimension: 2, s: 0, t: 0, context_prob: [Fraction(1, 3), Fraction(2, 3)], i: [1, 2],
+        x: [1, 2], y: [1, 2, 3],
+        score: [[[moved(context, token, e) for e in along] for token in (1, 2, 3)] for context in (1, 2)],
+        truth: [[weight / sp.Add(*row) for weight in row] for row in weights],
+    }  # fmt: skip
+
+
+POPULATION = ((-3, 1), (1, 2), (2, -2), (5, 4))
+"""Pairs of gradients."""
+
+
+def _covariance(draws: Iterable[tuple[int, int]]) -> Fraction:
+    """Covariance of the first gradient of one member and the second of another, over equally likely draws."""
+    listed = list(draws)
+    centre = [Fraction(sum(entries), len(POPULATION)) for entries in zip(*POPULATION, strict=True)]
+    return sum((POPULATION[k][0] - centre[0]) * (POPULATION[other][1] - centre[1]) for k, other in listed) / len(listed)
+
+
+def _draws() -> dict[Any, Any]:
+    """Variance of one draw, and the covariance of two independent ones, from all pairs."""
+    members = range(len(POPULATION))
+    first, second = ([Fraction(entry) for entry in entries] for entries in zip(*POPULATION, strict=True))
+    return {
+        population: len(POPULATION), a: first, b: second, batch: 3, alpha: 1, wrong_alpha: Fraction(-1, 2),
+        variance: _covariance((k, k) for k in members), pair: _covariance(itertools.product(members, repeat=2)),
+    }  # fmt: skip
 
 
 BATCH = Parameter("B", batch, "batch size", minimum=1, step=1)
