@@ -92,7 +92,7 @@ def _system(heads: Sequence[Draw], products: Sequence[list[Any]] = ()) -> dict[A
     points = cube(3)
     products = products or [list(values) for values in zip(*map(pair_products, points), strict=True)]
     return {
-        d: 3, n: len(heads[0].basis), draws: len(heads), contexts: len(points), draw: range(1, len(heads) + 1)[:2],
+        d: 3, n: len(heads[0].basis), draws: len(heads), contexts: len(points), draw: len(heads),
         s: range(1, len(heads[0].basis) + 1), q: range(1, 4), product: products,
         basis: [head.basis for head in heads], weight: [head.weights for head in heads],
         component: [[[average(member, each) for each in products] for member in head.basis] for head in heads],
