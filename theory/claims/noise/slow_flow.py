@@ -20,7 +20,7 @@ from __future__ import annotations
 import sympy as sp
 
 from theory import Claim, Parameter, closed_form
-from theory.claims.noise import noise_covariance, plateau
+from theory.claims.noise import _slow_flow_models, noise_covariance, plateau
 from theory.claims.noise.plateau import batch, beta, eta
 from theory.kernel import Derivation, Terms
 
@@ -41,6 +41,8 @@ hessian, field = sp.Function("H")(j, k, s), sp.Function("t")(p, k, s)
 """∂_j∂_kL, and coordinate k of the p-th field of tangents, on a curve on Γ with velocity v at θ."""
 slope = sp.Symbol("dtrH")
 """∂_v tr H."""
+climb, speed = sp.Function("g", real=True)(p), sp.Function("w", real=True)(p)
+"""Slope of tr H, and velocity of the flow, along t_p."""
 
 
 def over_coordinates(expr: sp.Expr, index: sp.Symbol = j) -> sp.Expr:
@@ -80,7 +82,7 @@ def derive() -> Derivation:
     _constant(d)
     _momentum(d)
     _descent(d)
-    return d.conclude("flow")
+    return d.conclude("flow", _slow_flow_models.models())
 
 
 def _limit_map(d: Derivation) -> None:
@@ -201,9 +203,6 @@ def _trace(d: Derivation) -> None:
     d.assume("flat", sp.Eq(product, 0), "H t = 0 all along the curve on Γ, t a field of tangents", for_every=(s,))
     d.assume("symmetric", sp.Eq(turned, hessian), "second derivatives commute")
     d.identity(
-        "flat-transposed", sp.Eq(over_coordinates(turned * field, k), 0), "tᵀH = 0 at θ", given=("symmetric", "flat")
-    )
-    d.identity(
         "leibniz",
         sp.Eq(
             quadratic,
@@ -216,7 +215,7 @@ def _trace(d: Derivation) -> None:
         "flat-to-first-order",
         sp.Eq(quadratic, 0),
         "tᵀ(∂_vH)t = 0 for tangent t: P_T (∂_v H) P_T = 0",
-        given=("leibniz", "flat", "flat-transposed"),
+        given=("leibniz", "symmetric", "flat"),
     )
     d.define("slope", sp.Eq(slope, over_coordinates(sp.diff(hessian.subs(k, j), s))), "∂_v tr H")
     along_normal = over_coordinates(e[i, j] * over_coordinates(sp.diff(hessian, s) * e[i, k], k))
@@ -299,22 +298,21 @@ def _momentum(d: Derivation) -> None:
 
 
 def _descent(d: Derivation) -> None:
-    climb, velocity = sp.Function("g", real=True)(p), sp.Function("w", real=True)(p)
     d.assume(
         "on-the-flow",
-        sp.Eq(velocity, -climb / 4),
+        sp.Eq(speed, -climb / 4),
         "the flow along tangent direction p, g(p) being the slope of tr H along it",
     )
     squares = over_tangent(climb**2)
     d.identity(
         "descent",
-        sp.Eq(over_tangent(climb * velocity), -squares / 4),
+        sp.Eq(over_tangent(climb * speed), -squares / 4),
         "chain rule: d tr H/dτ = −¼ ‖P_T ∇ tr H‖²",
         given=("on-the-flow",),
     )
     d.inequality(
         "never-rises",
-        sp.Le(over_tangent(climb * velocity), 0),
+        sp.Le(over_tangent(climb * speed), 0),
         "tr H never rises along the flow, and stands still only where P_T ∇ tr H = 0",
         Terms((squares / 4,)),
         given=("descent",),

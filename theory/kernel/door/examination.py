@@ -21,7 +21,7 @@ Steps = Sequence[Any]
 
 
 def examine(steps: Steps, models: Sequence[Model]) -> tuple[Examined, ...]:
-    """Evaluate hypotheses and steps in models.
+    """Evaluate hypotheses and steps in models; a lemma is in those of its own derivation, and in these if it can be.
 
     Raises:
         CheckFailedError: a step is false in a model, a hypothesis holds in none or is broken by no control, or a step
@@ -30,10 +30,11 @@ def examine(steps: Steps, models: Sequence[Model]) -> tuple[Examined, ...]:
     told = [step for step in steps if isinstance(step.statement, sp.Basic)]
     mentioned = frozenset().union(*(heads(part) for step in told for part in step.parts))
     assumed = {step.name: _own(step) for step in told if _own(step) is not None}
-    definitions = frozenset(p for step in told for p in step.premises if p.kind == "definition")
+    defined = (step for step in told if step.kind == "definition")
+    definitions = frozenset(p for step in defined for p in step.premises if p.kind == "definition")
     results = []
     for model in models:
-        foreign = sorted(str(what) for what in model.values.keys() - mentioned)
+        foreign = sorted(str(what) for what in model.values.keys() - mentioned - model.inside)
         if foreign:
             raise CheckFailedError(f"model {model.name!r} interprets {', '.join(foreign)}, which no step mentions")
         stands = {name: standing(premise, definitions, model) for name, premise in assumed.items()}
@@ -99,7 +100,7 @@ def _require_shown(steps: Steps, results: Sequence[Examined]) -> None:
                 lacking.append(f"hypothesis {step.name!r} holds in no model")
             if step.name not in broken:
                 lacking.append(f"no control breaks {step.name!r}")
-        if step.checked and not any(result.points.get(step.name) for result in held):
+        if step.checked and step.kind != "lemma" and not any(result.points.get(step.name) for result in held):
             lacking.append(f"step {step.name!r} is evaluated in no model")
     if lacking:
         raise CheckFailedError("; ".join(lacking))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -20,9 +22,11 @@ from theory.kernel.door.values import (
     Value,
     add,
     base,
+    coefficient,
     digits,
     enclosure,
     negative,
+    shifted,
     sign,
 )  # fmt: skip
 from theory.kernel.failure import CheckFailedError
@@ -30,7 +34,7 @@ from theory.kernel.premises import Premise
 
 RESOLUTION = 1e-6
 """An equation is confirmed by enclosures that overlap if both are this narrow, against the larger side, or against 1 if
-the other is 0: an enclosure that is wide confirms nothing."""
+one may be 0: an enclosure that is wide confirms nothing."""
 DRAWS = range(2, 14)
 """Attempts at drawing what is not interpreted; 0 and 1 are the degenerate ones."""
 ENOUGH = 2
@@ -122,7 +126,7 @@ class ModelPoint(Point):
         if sign(gap) is not None:
             return sign(gap) == 0
         scale = max(float(abs(enclosure(side)).b) for side in (left, right))
-        if sign(left) == 0 or sign(right) == 0:
+        if sign(left) in {0, None} or sign(right) in {0, None}:
             scale = max(scale, 1.0)
         return True if float(gap.delta) <= RESOLUTION * scale else None
 
@@ -138,7 +142,7 @@ def standing(hypothesis: Premise, definitions: frozenset[Premise], model: Model)
             setting = Setting(statement, definitions, {}, slack=False, interpreted=frozenset(model.values))
             try:
                 point = ModelPoint(setting, None, everywhere, chosen)
-                found.add(truth(statement, point, {}))
+                found.add(_near(statement, hypothesis.every, point))
                 trivial = trivial and _is_trivial(statement, point)
             except InadmissibleError:  # an index without a value, or a definition without one
                 continue
@@ -147,11 +151,36 @@ def standing(hypothesis: Premise, definitions: frozenset[Premise], model: Model)
     return FAILS if False in found else HOLDS if found == {True} and not trivial else OPEN
 
 
+def _particular(premise: Premise) -> list[sp.Basic]:
+    """Symbols for one value of which a premise is meant."""
+    free = {symbol for symbol in premise.statement.free_symbols if symbol.is_Symbol}
+    return sorted(free if premise.kind == "condition" else free - generic_of(premise), key=str)
+
+
+def _near(statement: sp.Basic, every: frozenset[sp.Basic], point: Point) -> bool | None:
+    """Whether a statement holds; an equation for every real value of a symbol, with its first two derivatives in it."""
+    moving = sorted((x for x in every & statement.free_symbols if not x.is_integer), key=str)
+    if not moving or not isinstance(statement, sp.Equality):
+        return truth(statement, point, {})
+    at = {x: shifted(base(evaluated(x, point, {})), -1 - place, 2) for place, x in enumerate(moving)}
+    left, right = (evaluated(side, point, at) for side in statement.args)
+    orders = itertools.product(range(3), repeat=len(moving))
+    verdicts = {point.equal(*(_along(side, order) for side in (left, right))) for order in orders}
+    return None if verdicts == {True, None} else verdicts == {True}
+
+
+def _along(value: Value, order: tuple[int, ...]) -> Value:
+    """Coefficient of a monomial in the infinitesimals −1, −2, …."""
+    for place, power in enumerate(order):
+        value = coefficient(value, -1 - place, power)
+    return base(value)
+
+
 def _is_trivial(statement: sp.Basic, point: Point) -> bool:
     """Whether an equation between two expressions says no more here than 0 = 0."""
     if not isinstance(statement, sp.Equality) or sp.S.Zero in statement.args or statement.has(sp.Limit, sp.Order):
         return False
-    return all(sign(base(evaluated(side, point, {}))) == 0 for side in statement.args)
+    return all(sign(base(evaluated(side, point, {}))) in {0, None} for side in statement.args)
 
 
 def examined(kind: str, statement: sp.Basic, premises: frozenset[Premise], model: Model) -> int:
@@ -160,28 +189,23 @@ def examined(kind: str, statement: sp.Basic, premises: frozenset[Premise], model
     Raises:
         RefutedError: it is false at one of them, or has no value.
     """
-    relevant = [statement, *(p.statement for p in premises if p.kind == "condition")]
+    told = [p for p in premises if p.kind != "dynamics" and isinstance(p.statement, sp.Basic)]
+    relevant = [statement, *(sp.Tuple(*_particular(p)) for p in told)]
     confirmed = 0
-    with digits():
-        for chosen in model.environments([part for part in relevant if isinstance(part, sp.Basic)]):
+    with digits(), suppress(NotAttackableError):
+        for chosen in model.environments(relevant):
             here = 0
             for attempt in DRAWS:
-                drawn = False
-                try:
-                    setting = Setting(
-                        statement, premises, SOLUTIONS, slack=attempt % 2 == 0, interpreted=frozenset(model.values)
-                    )
-                    point = ModelPoint(setting, attempt, model, chosen)
-                    for variable in {s for order in statement.atoms(sp.Order) for s in order.variables}:
-                        point = point.moved(variable, Fraction(1, 10**12))
+                setting = Setting(
+                    statement, premises, SOLUTIONS, slack=attempt % 2 == 0, interpreted=frozenset(model.values)
+                )
+                point = ModelPoint(setting, attempt, model, chosen)
+                for variable in {s for order in statement.atoms(sp.Order) for s in order.variables}:
+                    point = point.moved(variable, Fraction(1, 10**12))
+                with suppress(InadmissibleError, OpenError):
                     point.admit()
                     here += holds(kind == "ode", statement, premises, point) and not _is_trivial(statement, point)
-                    drawn = point.drawn
-                except (InadmissibleError, OpenError):
-                    drawn = True
-                except NotAttackableError:
-                    return confirmed
-                if here == ENOUGH or not drawn:
+                if here == ENOUGH or not point.drawn:
                     break
             confirmed += here
     return confirmed

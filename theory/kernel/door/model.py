@@ -11,6 +11,8 @@ from typing import Any
 import sympy as sp
 from mpmath import iv
 
+from theory.kernel.door.setting import heads
+
 HOLDS, FAILS, OPEN = "holds", "fails", "open"
 
 
@@ -25,7 +27,8 @@ class Model:
         name: the system, in a few words; unique in a derivation.
         values: to a symbol its number, or a list of numbers for each of which all is evaluated (an index, the place on
             a curve); to an indexed base or a function of indices nested lists, the first entry having index 1; to a
-            function of real arguments a `sympy.Lambda` of them (after its indices, if it has some, inside the lists).
+            function of real arguments a `sympy.Lambda` of them (after its indices, if it has some, inside the lists),
+            in which other quantities of the model may occur.
         breaks: the hypothesis that does not hold, if this is a control.
         step: the step that falls with it.
     """
@@ -40,12 +43,25 @@ class Model:
         name = name or f"{self.name}, without {breaks}"
         return replace(self, name=name, values={**self.values, **values}, breaks=breaks, step=step)
 
+    @property
+    def inside(self) -> frozenset[Any]:
+        """Quantities that occur in the functions of the model."""
+        return frozenset().union(*(heads(made.expr) for value in self.values.values() for made in _lambdas(value)))
+
     def environments(self, statements: Sequence[sp.Basic]) -> Iterator[dict[sp.Symbol, Any]]:
         """Every choice among the listed values of the symbols that occur freely."""
         free = set().union(*(statement.free_symbols for statement in statements))
         listed = sorted((s for s in free if s.is_Symbol and isinstance(self.values.get(s), Sequence)), key=str)
         choices = itertools.product(*(self.values[symbol] for symbol in listed))
         return (dict(zip(listed, chosen, strict=True)) for chosen in choices)
+
+
+def _lambdas(value: Any) -> Iterator[sp.Lambda]:
+    if isinstance(value, sp.Lambda):
+        yield value
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _lambdas(each)
 
 
 def enclosed(value: float, radius: float) -> Any:
