@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import sympy as sp
 
@@ -110,9 +110,13 @@ class Signs:
                 return 0
             return 0 if signs[0] == 0 and expr.exp.is_positive else None
         if isinstance(expr, sp.Mul):
-            return None if None in signs else min(signs)  # type: ignore[type-var]
+            unsigned = [arg for arg, found in zip(expr.args, signs, strict=True) if found is None]
+            known = [found for found in signs if found is not None]
+            return min(known, default=1) if not unsigned else 0 if _consecutive(unsigned) else None
         if isinstance(expr, sp.Add):
             return None if None in signs else max(signs)  # type: ignore[type-var]
+        if isinstance(expr, sp.floor):
+            return 1 if self.nonnegative(expr.args[0] - 1) else None if signs[0] is None else 0
         return None
 
     def _sign_of_fold(self, fold: sp.Sum | sp.Product) -> int | None:
@@ -127,3 +131,10 @@ class Signs:
         """Return the product of the bases that must vanish for the term to vanish (1 when it never does)."""
         powers = [factor.as_base_exp() for factor in sp.Mul.make_args(term) if not self.positive(factor)]
         return sp.Mul(*(base for base, exponent in powers if not exponent.is_negative))
+
+
+def _consecutive(factors: Sequence[sp.Expr]) -> bool:
+    """Whether the factors are two neighbouring whole numbers: between them there is none, so n(n + 1) ≥ 0."""
+    if len(factors) != 2 or not all(factor.is_integer for factor in factors):
+        return False
+    return abs(sp.expand(factors[0] - factors[1])) == 1
