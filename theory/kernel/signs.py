@@ -114,9 +114,12 @@ class Signs:
             known = [found for found in signs if found is not None]
             return min(known, default=1) if not unsigned else 0 if _consecutive(unsigned) else None
         if isinstance(expr, sp.Add):
-            return None if None in signs else max(signs)  # type: ignore[type-var]
+            if None in signs:  # a whole number that is positive is at least 1
+                return 0 if expr.is_integer and expr.args[0] == -1 and self.positive(expr + 1) else None
+            return max(signs)  # type: ignore[type-var]
         if isinstance(expr, sp.floor):
-            return 1 if self.nonnegative(expr.args[0] - 1) else None if signs[0] is None else 0
+            factor, inside = expr.args[0].as_coeff_Mul()
+            return 1 if factor.is_positive and self.nonnegative(inside - 1 / factor) else None
         return None
 
     def _sign_of_fold(self, fold: sp.Sum | sp.Product) -> int | None:

@@ -137,15 +137,19 @@ def models() -> Iterator[Model]:
 
 
 def _of_network(target: Fraction, net: Network) -> dict[Any, Any]:
-    z, moved = net.cube[1], len(net.weights[0])
-    slope, bend = list(net.along(z))[moved]
-    value = net.output(z) + slope * coordinate + bend * coordinate**2
+    z = net.cube[1]
     return {
         d: len(z), m: len(net.heads), alpha: target, a: net.heads, w: net.weights, trace: net.trace(target),
         cost: net.squared_gradient(), mean: net.mean(net.output), pair: net.mean(lambda z: z[0] * z[1] * net.output(z)),
-        along: sp.Lambda(coordinate, value), coordinate: 0, probability: 1 / (1 + sp.exp(-target * z[0] * z[1])),
-        **_of_one_neuron(net.heads[0], net.weights[0], z),
+        **along_a_weight(target, net, z), **_of_one_neuron(net.heads[0], net.weights[0], z),
     }  # fmt: skip
+
+
+def along_a_weight(target: Any, net: Network, z: Context) -> dict[Any, Any]:
+    """f at a context along a weight of the first neuron, and the probability of the label 1."""
+    slope, bend = list(net.along(z))[1]
+    moved = net.output(z) + slope * coordinate + bend * coordinate**2
+    return {along: sp.Lambda(coordinate, moved), coordinate: 0, probability: 1 / (1 + sp.exp(-target * z[0] * z[1]))}
 
 
 def _of_one_neuron(a: Any, row: Sequence[Any], z: Context) -> dict[Any, Any]:
