@@ -106,9 +106,9 @@ def remainder(difference: sp.Expr) -> sp.Expr:
     expr = difference.replace(logistic, lambda x: sp.exp(x) / (1 + sp.exp(x)))
     expr = expr.replace(logistic_slope, lambda x: sp.exp(x) / (1 + sp.exp(x)) ** 2)
     expr = collect_sums(_performed(expr.rewrite([sp.tanh, sp.cosh, sp.sinh], sp.exp)))
-    joined = _joined(expr)
-    if joined is not None and remainder(joined) == 0:
-        return sp.S.Zero
+    for other in (_joined(expr), _exchanged(expr)):
+        if other is not None and remainder(other) == 0:
+            return sp.S.Zero
     names: dict[sp.Expr, sp.Symbol] = {}
     expr = _name_opaque(expr, names)
     expr = _name_exponentials(expr, names)
@@ -143,6 +143,30 @@ def _joined(expr: sp.Expr) -> sp.Expr | None:
         ranges.add(sums[0].limits)
         total += term / sums[0] * sums[0].function
     return total if len(ranges) == 1 and not total.has(sp.Sum) else None
+
+
+def _exchanged(expr: sp.Expr) -> sp.Expr | None:
+    """Return the expression with Σ_i a_i Σ_k b_ik in an order fixed by their limits; None if it is in that order.
+
+    Finite sums may be exchanged if the limits of the inner one do not name the index of the outer one.
+    """
+
+    def one(total: sp.Sum) -> sp.Expr:
+        ranges: list[tuple[sp.Expr, ...]] = []
+        factors = [total]
+        while inner := next((factor for factor in factors if isinstance(factor, sp.Sum)), None):
+            index, *ends = inner.limits[-1]
+            if len(inner.limits) > 1 or any(end.has(*(earlier for earlier, *_ in ranges)) for end in ends if ranges):
+                return total
+            fresh = sp.Dummy(integer=True)
+            ranges.append((fresh, *ends))
+            factors.remove(inner)
+            factors += sp.Mul.make_args(inner.function.xreplace({index: fresh}))
+        return sp.Sum(sp.Mul(*factors), *reversed(sorted(ranges, key=lambda limit: str(limit[1:]))))
+
+    outer = [part for part in expr.atoms(sp.Sum) if part.function.has(sp.Sum)]
+    ordered = collect_sums(expr.xreplace({part: one(part) for part in outer})) if outer else expr
+    return None if ordered == expr else ordered
 
 
 def _performed(expr: sp.Expr) -> sp.Expr:

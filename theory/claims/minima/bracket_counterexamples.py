@@ -12,28 +12,14 @@ A neuron with a > 0 meets the conditions for equality (`theory.claims.minima.bra
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import accumulate, product
-
 import sympy as sp
 
+from theory.claims.minima._bracket_networks import contexts as contexts
 from theory.claims.minima.bracket_language import D, T, alpha, gradient_bound, over_contexts, squared_gradient
 from theory.kernel import Derivation, Terms, logistic_slope
 
 kappa = sp.Symbol("kappa", positive=True)
 y = sp.Symbol("y", integer=True)
-
-
-def contexts(length: int, *, nested: bool) -> Iterator[tuple[tuple[int, ...], int]]:
-    """Yield every context z with its token y: balanced words of {±1}^length, or the nested ones, one token masked.
-
-    Exact; length·C(length, length/2) contexts, or length·Catalan(length/2).
-    """
-    for word in product((1, -1), repeat=length):
-        depths = tuple(accumulate(word))
-        if depths[-1] == 0 and not (nested and min(depths) < 0):
-            for mask in range(length):
-                yield (*word[:mask], 0, *word[mask + 1 :]), word[mask]
 
 
 def _cases(length: int, inputs: tuple[sp.Symbol, ...], *, nested: bool) -> list[dict[sp.Symbol, sp.Expr]]:

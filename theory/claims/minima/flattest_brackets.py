@@ -26,6 +26,7 @@ from theory.claims.minima.bracket_language import (
     D,
     T,
     alpha,
+    c,
     gradient_bound,
     i,
     j,
@@ -95,11 +96,11 @@ def _attainment(d: Derivation) -> None:
     kappas = sp.IndexedBase("kappa", positive=True)
     squares = sp.Sum(kappas[j] ** 2, (j, 1, count))
     weight = sp.Symbol("omega", real=True)
-    d.assume("balance-plus", sp.Eq(sp.Sum(z[i], (i, 1, T)), -1), "contexts with y = +1; those with y = −1 are −z")
+    d.assume("balance-plus", sp.Eq(sp.Sum(z[i, c], (i, 1, T)), -1), "contexts with y = +1; those with y = −1 are −z")
     d.assume("equal-weights", sp.Eq(weight, -kappa), "a neuron with w = −κ(1, …, 1), a = κ/√(T−1)")
     d.identity(
         "attained-response",
-        sp.Eq(weight * sp.Sum(z[i], (i, 1, T)), kappa),
+        sp.Eq(weight * sp.Sum(z[i, c], (i, 1, T)), kappa),
         "w·z = κ where y = +1, hence −κ where y = −1: it is open on its class alone",
         given=("balance-plus", "equal-weights"),
     )
@@ -178,7 +179,7 @@ def _uniqueness(d: Derivation) -> None:
         "2(w_i − w_j) = κ(s₁ − s₂) by the swap and w_i − w_j = κ(s₃ − s₄) by the move, all gates 0 or 1: so w_i = w_j",
         ({gate: (case >> k) & 1 for k, gate in enumerate(gates)} for case in range(16)),
     )
-    d.assume("common", sp.Eq(u, weight * sp.Sum(z[i], (i, 1, T))), "all weights are w₀: w·z = w₀ Σz")
+    d.assume("common", sp.Eq(u, weight * sp.Sum(z[i, c], (i, 1, T))), "all weights are w₀: w·z = w₀ Σz")
     d.identity("pre-activation", sp.Eq(weight, -u), "Σz = −1 where y = +1", given=("common", "balance-plus"))
     d.identity(
         "unique",
