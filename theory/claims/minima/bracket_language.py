@@ -136,9 +136,11 @@ def models() -> Iterator[Model]:
     """Networks on Γ, on nested words of length 4: one at random, and one with biases that is as flat as any."""
     rows = list(contexts(4, nested=True))
     random = on_gamma(Fraction(3, 2), Fraction(2, 3), (Fraction(1, 2), (2, -1, 3, 1)))
-    yield Model("4 neurons, T = 4", {D: 3, alpha: Fraction(3, 2), **of_network(random, rows)})
+    first = {D: 3, alpha: Fraction(3, 2), **_of_one_neuron(random, *rows[0])}
+    yield Model("4 neurons, T = 4", {**first, **of_network(random, rows)})
     margin, flat = Fraction(25, 2), biased((3, 4), (5,))
-    model = Model("3 flattest neurons with biases, T = 4", {D: 4, alpha: margin, **of_network(flat, rows)})
+    first = {D: 4, alpha: margin, **_of_one_neuron(flat, *rows[0])}
+    model = Model("3 flattest neurons with biases, T = 4", {**first, **of_network(flat, rows)})
     yield model
     yield model.control("gate", "am-gm", {s: 0})
     yield model.control("saturation", "context", {alpha: 2 * margin})
@@ -148,13 +150,18 @@ def models() -> Iterator[Model]:
 
 def of_network(net: Network, rows: Sequence[tuple[Context, int]]) -> dict[Any, Any]:
     """What the symbols stand for, the contexts being equally likely."""
-    first, _ = rows[0]
     return {
         n_contexts: len(rows), c: range(1, len(rows) + 1), p: sp.Rational(1, len(rows)),
         width: len(net.heads), j: range(1, len(net.heads) + 1), b: [abs(a) for a in net.heads],
         s: transposed(map(net.gates, (z for z, _ in rows))), r: transposed(map(net.responses, (z for z, _ in rows))),
-        h: transposed(net.wrong(token) for _, token in rows), head: net.heads[0], before: net.before(first)[0],
-        tokens: [x for x in first if x], unmasked: sum(map(abs, first)), disagree: net.wrong(rows[0][1])[0],
+        h: transposed(net.wrong(token) for _, token in rows),
+    }  # fmt: skip
+
+
+def _of_one_neuron(net: Network, z: Context, token: int) -> dict[Any, Any]:
+    return {
+        head: net.heads[0], before: net.before(z)[0], tokens: [x for x in z if x], unmasked: sum(map(abs, z)),
+        disagree: net.wrong(token)[0],
     }  # fmt: skip
 
 
