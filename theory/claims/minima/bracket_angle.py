@@ -198,15 +198,15 @@ def models() -> Iterator[Model]:
     """Networks on Γ at all contexts: at random, and in mirrored directions, as flat as their angle allows."""
     rows = list(contexts(2, nested=False))
     random = on_gamma(Fraction(3, 2), Fraction(2, 3), (Fraction(1, 2), (-3, -2)), length=2)
-    model = Model("4 neurons, T = 2", {alpha: Fraction(3, 2), tangent: Fraction(1, 7), **_of_network(random, rows)})
+    model = Model("4 neurons, T = 2", {alpha: Fraction(3, 2), tangent: Fraction(1, 7), **of_network(random, rows)})
     yield model
     longer = on_gamma(Fraction(3, 2), Fraction(2, 3), (Fraction(1, 2), (2, -1, Fraction(7, 2), 1)))
-    values = _of_network(longer, [(z, token) for z, token in contexts(4, nested=False) if token == 1])
+    values = of_network(longer, [(z, token) for z, token in contexts(4, nested=False) if token == 1])
     yield Model("4 neurons, T = 4, one of ±z", {alpha: Fraction(3, 2), tangent: Fraction(1, 3), **values})
     output, rows_of_weights = Fraction(5, 8), ((Fraction(-1, 8), Fraction(-7, 8)), (Fraction(-7, 8), Fraction(-1, 8)))
     signed = [(sign * output, [sign * x for x in row]) for row in rows_of_weights for sign in (1, -1)]
     mirrored = Network(*zip(*signed, strict=True))
-    yield Model("4 mirrored neurons, T = 2", {alpha: output, tangent: Fraction(3, 4), **_of_network(mirrored, rows)})
+    yield Model("4 mirrored neurons, T = 2", {alpha: output, tangent: Fraction(3, 4), **of_network(mirrored, rows)})
     yield model.control("gate", "halves", {s: 2})
     yield model.control("uniform-mask", "at-angle", _with_moments(random, Fraction(3, 4), -Fraction(1, 4)))
     yield model.control("balance", "at-angle", _with_moments(random, Fraction(1, 2), Fraction(1, 3)))
@@ -215,12 +215,13 @@ def models() -> Iterator[Model]:
     plus = [(z, token) for z, token in rows if token == 1]
     for name, sign in (("margin-here", 1), ("margin-mirrored", -1)):
         doubled = Network([x * (2 if x == sign else 1) for x in (1, -1)], [[-1, -1], [1, 1]])
-        yield model.control(name, "linear", {alpha: 1, **_of_network(doubled, plus)})
+        yield model.control(name, "linear", {alpha: 1, **of_network(doubled, plus)})
     yield model.control("total", "mean", {p: Fraction(1, 7)})
     yield model.control("correlation", "each-weight", {p: Fraction(1, 7)})
 
 
-def _of_network(net: Network, rows: Sequence[tuple[Context, int]]) -> dict[Any, Any]:
+def of_network(net: Network, rows: Sequence[tuple[Context, int]]) -> dict[Any, Any]:
+    """What the symbols stand for, the contexts being equally likely."""
     share, length = Fraction(1, len(rows)), len(rows[0][0])
     sums, norms = [sum(row) for row in net.weights], [dot(row, row) for row in net.weights]
     return {
