@@ -1,7 +1,7 @@
 """The graph of claims as text: DOT for Graphviz, Mermaid for a page.
 
 The colour of a node tells the status that the kernel computed: green when every step is checked, blue when it also
-rests on a cited theorem, yellow when a step is a conjecture.
+rests on a cited theorem, orange when on a bridge, yellow when a step is a conjecture, grey when it has no model.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from collections.abc import Mapping
 
 from theory import Claim
 
-_COLOURS = {"derived": "#d3f0d3", "derived given": "#d6e6f7", "conjecture": "#fdf0c4"}
+_COLOURS = {
+    "conjecture": "#fdf0c4", "without a model": "#e4e4e4", "up to": "#f9dcc0", "given": "#d6e6f7", "derived": "#d3f0d3",
+}  # fmt: skip
+"""By words of the status; the first that occurs decides."""
 
 
 def _colour(claim: Claim) -> str:
-    status = claim.status
-    return next(colour for prefix, colour in reversed(_COLOURS.items()) if status.startswith(prefix))
+    return next(colour for words, colour in _COLOURS.items() if words in claim.status)
 
 
 def _edges(claims: Mapping[str, Claim]) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from theory.claims import CLAIMS
 from theory.display import as_text, prediction_as_text
 from theory.display.layout import Layout, relations_of
 from theory.display.printer import drawn, lines_of
-from theory.kernel import Derivation, Terms, logistic, logistic_slope
+from theory.kernel import Derivation, Model, Terms, logistic, logistic_slope
 
 x, y, t = sp.symbols("x y t", real=True)
 i, j, m, n = sp.symbols("i j m n", integer=True, positive=True)
@@ -64,7 +64,9 @@ def sample() -> Derivation:
     d.inequality("square", sp.Ge(x**2 + y**2, 2 * x * y), "a square", Terms(((x - y) ** 2,)))
     d.instance("seven", "square", {y: sp.Integer(7)}, "at one place")
     d.inequality("again", sp.Ge(2 * x**2 + 2 * y**2, 4 * x * y), "doubled", Terms(using={"square": sp.Integer(2)}))
-    return d.conclude("i")
+    d.inequality("above", sp.Gt(x + 1, 0), "h, and 1", Terms((sp.S.One,), using={"h": sp.S.One}))
+    model = Model("two numbers", {x: 3, y: 2})
+    return d.conclude("i", [model, model.control("h", "above", {x: -2})])
 
 
 def test_property_text_shows_every_step_reason_and_check(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,6 +81,7 @@ def test_property_text_shows_every_step_reason_and_check(monkeypatch: pytest.Mon
         assert step.kind == "instance" or step.evidence in " ".join(text.split())
     for shown in ("x² + y² ≥ 2 x y", "equality only if\n       x − y = 0", "equality only as in step 4", "y = 7"):
         assert shown in text
+    assert "holds in: two numbers\n     without it above fails" in text
     assert "needs also\n       x − y ≠ 0" in text
     monkeypatch.setenv("COLUMNS", "80")
     assert as_text(d) == text

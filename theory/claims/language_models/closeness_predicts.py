@@ -26,12 +26,15 @@ brings it below any bound. That it ranks transfer in transformers is measured.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from fractions import Fraction
+
 import sympy as sp
 
 from theory import Claim, Parameter, closed_form
 from theory.claims.noise import product_model
 from theory.claims.symmetry import trace_is_not_invariant
-from theory.kernel import Derivation, Terms, Termwise
+from theory.kernel import Derivation, Model, Terms, Termwise
 
 i, k = sp.symbols("i k", integer=True, positive=True)
 dimension, events = sp.symbols("m K", integer=True, positive=True)
@@ -52,6 +55,8 @@ t = sp.Symbol("t", real=True)
 u, v, u_0, v_0 = sp.symbols("u v u_0 v_0", real=True)
 imbalance = sp.Symbol("Delta", positive=True)
 targets = sp.symbols("r_1 r_2", real=True)
+plus, minus = sp.symbols("z w", positive=True)
+"""u + v and u − v at the minimum uv = δ."""
 target, alpha = sp.symbols("r alpha", real=True)
 
 
@@ -105,7 +110,26 @@ def derive() -> Derivation:
         "over the same conditions the mean Spearman correlation of that distance with tr F is −0.4 or less",
         "`exchange` is a bound, of leading order; that networks lie near enough to it to be ordered by it is measured",
     )
-    return d.conclude("predicts")
+    return d.conclude("predicts", models())
+
+
+def models() -> Iterator[Model]:
+    """One context with three tokens, its logits displaced; the minima of two tasks of the product model."""
+    p, d = (Fraction(1, 2), Fraction(1, 3), Fraction(1, 6)), (Fraction(1, 4), Fraction(-1, 5), Fraction(1, 3))
+    mean = sum(q * shift for q, shift in zip(p, d, strict=True))
+    softmax = Model(
+        "three logits displaced",
+        {
+            dimension: 3, events: 3, weight: p, displacement: d,
+            score: [[int(y == other) - p[other] for other in range(3)] for y in range(3)],
+            change: [shift - mean for shift in d],
+        },
+    )  # fmt: skip
+    product = Model("minima uv = ±2 with u² − v² = 3", {imbalance: 3, delta: 2, plus: 3, minus: 1})
+    yield from (softmax, product)
+    yield softmax.control("first order", "one event", {change: [1, 1, 1]})
+    yield product.control("one imbalance", "centred", {plus: sp.sqrt(5), minus: sp.sqrt(5)})
+    yield product.control("one size", "centred", {plus: 6, minus: Fraction(1, 2)})
 
 
 def _exchange(d: Derivation) -> None:
@@ -202,7 +226,6 @@ def _product(d: Derivation) -> None:
         4 * delta**2 / sum_of_squares(alpha),
         "tasks r = α ± δ from uv = α, where tr H = σ'√(Δ² + 4α²): ‖d‖² tr H = 4σ'δ², as in `equality`",
     )
-    plus, minus = sp.symbols("z w", positive=True)
     d.assume("one imbalance", sp.Eq(plus * minus, imbalance), "u + v = z and u − v = w at the minimum uv = δ, δ > 0")
     d.assume("one size", sp.Eq(plus**2 + minus**2, 2 * sum_of_squares(delta)), "there; w and z at uv = −δ")
     apart = plus**2 + minus**2 - 2 * (plus * minus)

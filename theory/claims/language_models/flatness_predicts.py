@@ -21,7 +21,7 @@ import sympy as sp
 from theory import Claim
 from theory.claims.language_models import same_loss_different_transfer
 from theory.claims.symmetry import trace_is_not_invariant
-from theory.kernel import Derivation, Terms
+from theory.kernel import Derivation, Model, Terms
 
 i = sp.Symbol("i", integer=True, positive=True)
 networks = sp.Symbol("N", integer=True, positive=True)
@@ -54,9 +54,9 @@ def derive() -> Derivation:
         Terms((margin,), using={above.name: sp.S.One}),
         given=("scaled",),
     )
-    d.assume(
+    d.define(
         "mean rank",
-        sp.Eq(middle, (networks + 1) / 2),
+        sp.Eq(middle, sp.Sum(rank[i], (i, 1, networks)) / networks),
         "the mean of the ranks 1…N, of accuracies and of traces alike, without ties",
     )
     d.identity(
@@ -80,7 +80,7 @@ def derive() -> Derivation:
         "the rank correlation of the raw trace is a matter of scales (`reversed`), the invariant is "
         "blind to `removed`; that training moves both together is measured",
     )
-    return d.conclude("predicts")
+    return d.conclude("predicts", [Model("four networks ranked by accuracy", {networks: 4, rank: [2, 1, 4, 3]})])
 
 
 CLAIM = Claim(

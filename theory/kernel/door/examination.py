@@ -30,7 +30,8 @@ def examine(steps: Steps, models: Sequence[Model]) -> tuple[Examined, ...]:
     told = [step for step in steps if isinstance(step.statement, sp.Basic)]
     mentioned = frozenset().union(*(heads(part) for step in told for part in step.parts))
     assumed = {step.name: _own(step) for step in told if _own(step) is not None}
-    definitions = frozenset(p for step in told for p in step.premises if p.kind == "definition")
+    defined = (step for step in told if step.kind == "definition")
+    definitions = frozenset(p for step in defined for p in step.premises if p.kind == "definition")
     results = []
     for model in models:
         foreign = sorted(str(what) for what in model.values.keys() - mentioned)

@@ -30,7 +30,7 @@ from theory.kernel.premises import Premise
 
 RESOLUTION = 1e-6
 """An equation is confirmed by enclosures that overlap if both are this narrow, against the larger side, or against 1 if
-the other is 0: an enclosure that is wide confirms nothing."""
+one may be 0: an enclosure that is wide confirms nothing."""
 DRAWS = range(2, 14)
 """Attempts at drawing what is not interpreted; 0 and 1 are the degenerate ones."""
 ENOUGH = 2
@@ -122,7 +122,7 @@ class ModelPoint(Point):
         if sign(gap) is not None:
             return sign(gap) == 0
         scale = max(float(abs(enclosure(side)).b) for side in (left, right))
-        if sign(left) == 0 or sign(right) == 0:
+        if sign(left) in {0, None} or sign(right) in {0, None}:
             scale = max(scale, 1.0)
         return True if float(gap.delta) <= RESOLUTION * scale else None
 
@@ -151,7 +151,7 @@ def _is_trivial(statement: sp.Basic, point: Point) -> bool:
     """Whether an equation between two expressions says no more here than 0 = 0."""
     if not isinstance(statement, sp.Equality) or sp.S.Zero in statement.args or statement.has(sp.Limit, sp.Order):
         return False
-    return all(sign(base(evaluated(side, point, {}))) == 0 for side in statement.args)
+    return all(sign(base(evaluated(side, point, {}))) in {0, None} for side in statement.args)
 
 
 def examined(kind: str, statement: sp.Basic, premises: frozenset[Premise], model: Model) -> int:
