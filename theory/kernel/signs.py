@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import sympy as sp
 
@@ -102,7 +102,7 @@ class Signs:
             return self._sign(1 - expr)
         if isinstance(expr, sp.Sum | sp.Product):
             return self._sign_of_fold(expr)
-        if not isinstance(expr, sp.Add | sp.Mul | sp.Pow):
+        if isinstance(expr, sp.Derivative | sp.Subs):
             return None
         signs = [self._sign(arg) for arg in expr.args]
         if isinstance(expr, sp.Pow):
@@ -112,8 +112,17 @@ class Signs:
                 return 0
             return 0 if signs[0] == 0 and expr.exp.is_positive else None
         if isinstance(expr, sp.Mul):
-            return None if None in signs else min(signs)  # type: ignore[type-var]
-        return None if None in signs else max(signs)  # type: ignore[type-var]
+            unsigned = [arg for arg, found in zip(expr.args, signs, strict=True) if found is None]
+            known = [found for found in signs if found is not None]
+            return min(known, default=1) if not unsigned else 0 if _consecutive(unsigned) else None
+        if isinstance(expr, sp.Add):
+            if None in signs:  # a whole number that is positive is at least 1
+                return 0 if expr.is_integer and expr.args[0] == -1 and self.positive(expr + 1) else None
+            return max(signs)  # type: ignore[type-var]
+        if isinstance(expr, sp.floor):
+            factor, inside = expr.args[0].as_coeff_Mul()
+            return 1 if factor.is_positive and self.nonnegative(inside - 1 / factor) else None
+        return None
 
     def _sign_of_fold(self, fold: sp.Sum | sp.Product) -> int | None:
         """Sign of a sum or product: that of its terms, or 1 for an empty product; infinite ones are left open."""
@@ -127,3 +136,10 @@ class Signs:
         """Return the product of the bases that must vanish for the term to vanish (1 when it never does)."""
         powers = [factor.as_base_exp() for factor in sp.Mul.make_args(term) if not self.positive(factor)]
         return sp.Mul(*(base for base, exponent in powers if not exponent.is_negative))
+
+
+def _consecutive(factors: Sequence[sp.Expr]) -> bool:
+    """Whether the factors are two neighbouring whole numbers: between them there is none, so n(n + 1) ≥ 0."""
+    if len(factors) != 2 or not all(factor.is_integer for factor in factors):
+        return False
+    return abs(sp.expand(factors[0] - factors[1])) == 1

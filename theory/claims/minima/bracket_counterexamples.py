@@ -13,27 +13,31 @@ A neuron with a > 0 meets the conditions for equality (`theory.claims.minima.bra
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import accumulate, product
+from fractions import Fraction
+from itertools import product
+from typing import Any
 
 import sympy as sp
 
-from theory.claims.minima.bracket_language import D, T, alpha, gradient_bound, over_contexts, squared_gradient
-from theory.kernel import Derivation, Terms, logistic_slope
+from theory.claims.minima._bracket_networks import Context, Network, on_gamma
+from theory.claims.minima._bracket_networks import contexts as contexts
+from theory.claims.minima.bracket_language import (
+    D,
+    T,
+    alpha,
+    gradient_bound,
+    of_network,
+    over_contexts,
+    squared_gradient,
+)
+from theory.kernel import Derivation, Model, Terms, logistic_slope
 
 kappa = sp.Symbol("kappa", positive=True)
 y = sp.Symbol("y", integer=True)
-
-
-def contexts(length: int, *, nested: bool) -> Iterator[tuple[tuple[int, ...], int]]:
-    """Yield every context z with its token y: balanced words of {±1}^length, or the nested ones, one token masked.
-
-    Exact; length·C(length, length/2) contexts, or length·Catalan(length/2).
-    """
-    for word in product((1, -1), repeat=length):
-        depths = tuple(accumulate(word))
-        if depths[-1] == 0 and not (nested and min(depths) < 0):
-            for mask in range(length):
-                yield (*word[:mask], 0, *word[mask + 1 :]), word[mask]
+total, last, excess = *sp.symbols("S z_T", real=True), sp.Symbol("xi", nonnegative=True)
+height, output = sp.symbols("b a_b", positive=True)
+same, elsewhere = sp.Symbol("k", integer=True, positive=True), sp.Symbol("k_0", integer=True, nonnegative=True)
+"""In how many tokens a context differs from z* that has the same mask, or another one."""
 
 
 def _cases(length: int, inputs: tuple[sp.Symbol, ...], *, nested: bool) -> list[dict[sp.Symbol, sp.Expr]]:
@@ -52,18 +56,17 @@ def shortest_words() -> Derivation:
         "respond with 1 in all, the others with 0, so one with κ; every condition for equality holds off ±(1, 1)",
         _cases(2, inputs, nested=False),
     )
-    return d.conclude("lookup-table")
+    cases = _cases(2, inputs, nested=False)
+    return d.conclude("lookup-table", [Model(f"context {place} of length 2", case) for place, case in enumerate(cases)])
 
 
 def nested_words() -> Derivation:
     """Derive that on properly nested words of any length w = (ω, …, ω, −κ), ω ≤ −κ/2, reaches the minimum."""
     d = Derivation("brackets-nested")
-    total, last = sp.symbols("S z_T", real=True)
-    excess = sp.Symbol("xi", nonnegative=True)
     weight = sp.Symbol("omega", real=True)
     d.assume("closing", sp.Eq(last, -1), "the last token of a nested word closes; unmasked, z_T = −1")
     d.assume("plus", sp.Eq(total, -1), "contexts with y = +1 have S = Σz = −1, and their mask is not the last token")
-    d.assume("family", sp.Eq(weight, -kappa / 2 - excess), "ω ≤ −κ/2, written with ξ ≥ 0")
+    d.define("family", sp.Eq(weight, -kappa / 2 - excess), "ω ≤ −κ/2, written with ξ ≥ 0")
     d.identity(
         "open",
         sp.Eq(weight * (total - last) - kappa * last, kappa),
@@ -93,7 +96,14 @@ def nested_words() -> Derivation:
             f"κ = 1, w = −(2, …, 2, 1): relu(w·z) is 1 where y = +1 and 0 where y = −1, nested words of {length}",
             _cases(length, inputs, nested=True),
         )
-    return d.conclude("open")
+    nested, other = (0, 1, -1, -1), (-1, -1, 0, 1)
+    model = Model("the nested word (()), its first token masked", {kappa: 1, excess: Fraction(1, 3), **_sums(nested)})
+    opened = model.control("closing", "open", _sums(other))
+    return d.conclude("open", (model, opened, model.control("plus", "open", _sums((1, 0, 1, -1)))))
+
+
+def _sums(z: Context) -> dict[sp.Symbol, int]:
+    return {total: sum(z), last: z[-1]}
 
 
 def biases() -> Derivation:
@@ -108,9 +118,9 @@ def biases() -> Derivation:
         "tr H = σ'(α) E|∇f|² on Γ",
         Terms(using={"gradient-bias": logistic_slope(alpha)}),
     )
-    height = sp.Symbol("b", positive=True)
-    differing = sp.Symbol("k", integer=True, nonnegative=True)
     bias = sp.Symbol("beta", real=True)
+    d.define("height", sp.Eq(height, sp.sqrt(alpha * root)), "the response of a neuron to a context z* …")
+    d.define("output", sp.Eq(output, height / root), "… for which the two halves of its squared gradient are equal")
     d.define("bias", sp.Eq(bias, height - 2 * height * (T - 1)), "w = 2bz* for a context z*, and this bias")
     d.identity(
         "own-context",
@@ -118,31 +128,44 @@ def biases() -> Derivation:
         "on z* itself w·z* + β = b, as |z*|² = T − 1",
         given=("bias",),
     )
-    d.assume("other", sp.Ge(differing, 1), "another context with the same mask differs in k ≥ 1 tokens")
     d.inequality(
         "same-mask",
-        sp.Lt(2 * height * (T - 1 - 2 * differing) + bias, 0),
-        "z*·z = T − 1 − 2k",
-        Terms((3 * height,), using={"other": 4 * height}),
+        sp.Lt(2 * height * (T - 1 - 2 * same) + bias, 0),
+        "another context with the same mask differs in k ≥ 1 tokens: z*·z = T − 1 − 2k",
+        Terms((4 * height * (same - 1), 3 * height)),
         given=("bias",),
     )
     d.inequality(
         "other-mask",
-        sp.Lt(2 * height * (T - 2 - 2 * differing) + bias, 0),
+        sp.Lt(2 * height * (T - 2 - 2 * elsewhere) + bias, 0),
         "z*·z = T − 2 − 2k, k ≥ 0: T − 2 positions are unmasked in both",
-        Terms((height, 4 * height * differing)),
+        Terms((height, 4 * height * elsewhere)),
         given=("bias",),
     )
-    output = sp.Symbol("a", positive=True)
-    d.assume("margin", sp.Eq(alpha, output * height), "its neuron alone gives a context the margin aκ = α: a c = α")
-    d.assume("balance", sp.Eq(height, output * root), "the two halves of its squared gradient are equal: c = a√T")
+    own = ("output", "height")
+    d.identity("own-margin", sp.Eq(output * height, alpha), "the neuron alone gives z* its margin", given=own)
     d.identity(
         "memorised",
-        sp.Eq(
-            logistic_slope(alpha) * (height**2 + output**2 * T),
-            2 * (output * height) * root * logistic_slope(alpha),
-        ),
-        "one neuron for every context, each open there alone: tr H = 2α√T σ'(α) with α = a c, the bound",
-        given=("balance",),
+        sp.Eq(logistic_slope(alpha) * (height**2 + output**2 * T), 2 * alpha * root * logistic_slope(alpha)),
+        "one neuron for every context, each open there alone: tr H is the bound",
+        given=own,
     )
-    return d.conclude("memorised")
+    return d.conclude("memorised", _with_bias())
+
+
+def _with_bias() -> Iterator[Model]:
+    """On nested words of length 4: a network at random, without biases, and one that memorises every context."""
+    rows = list(contexts(4, nested=True))
+    memory = Network(
+        [token for _, token in rows], [[4 * x for x in z] for z, _ in rows], [2 - 4 * sum(map(abs, z)) for z, _ in rows]
+    )
+    pairs = [(z, other) for (z, _), (other, _) in product(rows, repeat=2) if z != other]
+    distances = [(z.index(0) == other.index(0), sum(x * u == -1 for x, u in zip(z, other, strict=True))) for z, other in pairs]
+    seen = {
+        T: 4, same: sorted({k for masked, k in distances if masked}),
+        elsewhere: sorted({k for masked, k in distances if not masked}),
+    }  # fmt: skip
+    yield Model("8 neurons that memorise, T = 4", {**seen, alpha: 2, height: 2, output: 1, **of_network(memory, rows)})
+    random = on_gamma(Fraction(3, 2), Fraction(2, 3), (Fraction(1, 2), (2, -1, 3, 1)))
+    yield Model("4 neurons, T = 4", {**seen, alpha: Fraction(3, 2), **of_network(random, rows)})
+

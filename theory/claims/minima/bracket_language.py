@@ -13,20 +13,29 @@ every active neuron has r_j = |a_j|√D and an output weight of the sign of y.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from typing import Any
+
 import sympy as sp
 
-from theory.kernel import Derivation, Terms, Termwise
+from theory.claims.minima._bracket_networks import Context, Network, biased, contexts, on_gamma
+from theory.kernel import Derivation, Model, Terms, Termwise
 
 T = sp.Symbol("T", integer=True, even=True, positive=True)
 alpha = sp.Symbol("alpha", positive=True)
 D = sp.Symbol("D", positive=True)
 width, n_contexts = sp.symbols("m N", integer=True, positive=True)
 i, j, c = sp.symbols("i j c", integer=True, positive=True)
-magnitude, gate, response, disagree = sp.symbols("b s r h", nonnegative=True)
+disagree = sp.Symbol("h", nonnegative=True)
 b = sp.IndexedBase("b", nonnegative=True)
 s, r, h = (sp.IndexedBase(name, nonnegative=True) for name in ("s", "r", "h"))
 p = sp.IndexedBase("p", positive=True)
-z, w = sp.IndexedBase("z", real=True), sp.IndexedBase("w", real=True)
+z = sp.IndexedBase("z", real=True)
+unmasked = sp.Symbol("k", integer=True, nonnegative=True)
+tokens = sp.IndexedBase("x", real=True)
+head, before = sp.symbols("a v", real=True)
+"""One neuron on one context: the unmasked tokens and their number, its output weight, its pre-activation."""
 
 
 def over_neurons(term: sp.Expr) -> sp.Sum:
@@ -52,20 +61,19 @@ def gradient_bound() -> Derivation:
     """Derive |∇f|² of a relu net on a context, and E|∇f|² ≥ 2α√D with the conditions for equality."""
     d = Derivation("bracket-gradient")
     _gradient(d)
-    d.assume("gate", sp.Eq(gate * response, response), "a neuron responds only where its gate is open: r = s r")
-    d.assume("gates", sp.Eq(s[j, c] * r[j, c], r[j, c]), "the same, for neuron j on context c")
+    d.assume("gate", sp.Eq(s[j, c] * r[j, c], r[j, c]), "a neuron responds only where its gate is open: r = s r")
     d.assume("saturation", sp.Eq(margin, alpha), "on Γ the margin y f is α on every context")
     d.assume("total", sp.Eq(sp.Sum(p[c], (c, 1, n_contexts)), 1), "the contexts have probabilities p_c > 0, Σ p_c = 1")
     root = sp.sqrt(D)
     d.inequality(
         "square",
-        sp.Ge(gate * response**2 + gate * magnitude**2 * D, 2 * root * magnitude * gate * response),
+        sp.Ge(s[j, c] * r[j, c] ** 2 + s[j, c] * b[j] ** 2 * D, 2 * root * b[j] * s[j, c] * r[j, c]),
         "the difference is s (r − |a|√D)²",
-        Terms((gate * (response - magnitude * root) ** 2,)),
+        Terms((s[j, c] * (r[j, c] - b[j] * root) ** 2,)),
     )
     d.inequality(
         "am-gm",
-        sp.Ge(response**2 + magnitude**2 * D * gate, 2 * root * magnitude * response),
+        sp.Ge(r[j, c] ** 2 + b[j] ** 2 * D * s[j, c], 2 * root * b[j] * r[j, c]),
         "arithmetic and geometric mean of the two halves of a neuron's squared gradient, as r = s r",
         Terms(using={"square": sp.S.One}),
         given=("gate",),
@@ -74,8 +82,7 @@ def gradient_bound() -> Derivation:
         "neurons",
         sp.Ge(squared_gradient(D), 2 * root * over_neurons(b[j] * r[j, c])),
         "sum over the neurons of one context",
-        Termwise("am-gm", j, sp.S.One, width, {magnitude: b[j], gate: s[j, c], response: r[j, c]}),
-        given=("gates",),
+        Termwise("am-gm", j, sp.S.One, width, {}),
     )
     d.enumeration(
         "signs",
@@ -85,15 +92,15 @@ def gradient_bound() -> Derivation:
     )
     d.inequality(
         "sign",
-        sp.Ge(magnitude * response, (1 - 2 * disagree) * magnitude * response),
+        sp.Ge(b[j] * r[j, c], (1 - 2 * h[j, c]) * b[j] * r[j, c]),
         "a neuron adds |a| r to the margin at most; the difference is 2h|a|r",
-        Terms((2 * disagree * magnitude * response,)),
+        Terms((2 * h[j, c] * b[j] * r[j, c],)),
     )
     d.inequality(
         "triangle",
         sp.Ge(over_neurons(b[j] * r[j, c]), margin),
         "sum over the neurons: Σ|a_j| r_j ≥ y f",
-        Termwise("sign", j, sp.S.One, width, {magnitude: b[j], response: r[j, c], disagree: h[j, c]}),
+        Termwise("sign", j, sp.S.One, width, {}),
     )
     d.inequality(
         "context",
@@ -113,7 +120,7 @@ def gradient_bound() -> Derivation:
         sp.Ge(over_contexts(squared_gradient(D)), 2 * root * alpha * sp.Sum(p[c], (c, 1, n_contexts))),
         "sum over the contexts",
         Termwise("weighted", c, sp.S.One, n_contexts, {c: c}),
-        given=("gates", "saturation"),
+        given=("saturation",),
     )
     d.inequality(
         "mean",
@@ -122,29 +129,63 @@ def gradient_bound() -> Derivation:
         Terms(using={"contexts": sp.S.One}),
         given=("total",),
     )
-    return d.conclude("mean")
+    return d.conclude("mean", models())
+
+
+def models() -> Iterator[Model]:
+    """Networks on Γ, on nested words of length 4: one at random, and one with biases that is as flat as any."""
+    rows = list(contexts(4, nested=True))
+    random = on_gamma(Fraction(3, 2), Fraction(2, 3), (Fraction(1, 2), (2, -1, 3, 1)))
+    first = {D: 3, alpha: Fraction(3, 2), **_of_one_neuron(random, *rows[0])}
+    yield Model("4 neurons, T = 4", {**first, **of_network(random, rows)})
+    margin, flat = Fraction(25, 2), biased((3, 4), (5,))
+    first = {D: 4, alpha: margin, **_of_one_neuron(flat, *rows[0])}
+    model = Model("3 flattest neurons with biases, T = 4", {**first, **of_network(flat, rows)})
+    yield model
+    yield model.control("gate", "am-gm", {s: 0})
+    yield model.control("saturation", "context", {alpha: 2 * margin})
+    yield model.control("total", "mean", {p: sp.Rational(1, 2 * len(rows))})
+    yield model.control("token", "input-weights", {tokens: 2})
+
+
+def of_network(net: Network, rows: Sequence[tuple[Context, int]]) -> dict[Any, Any]:
+    """What the symbols stand for, the contexts being equally likely."""
+    return {
+        n_contexts: len(rows), c: range(1, len(rows) + 1), p: sp.Rational(1, len(rows)),
+        width: len(net.heads), j: range(1, len(net.heads) + 1), b: [abs(a) for a in net.heads],
+        s: transposed(map(net.gates, (z for z, _ in rows))), r: transposed(map(net.responses, (z for z, _ in rows))),
+        h: transposed(net.wrong(token) for _, token in rows),
+    }  # fmt: skip
+
+
+def _of_one_neuron(net: Network, z: Context, token: int) -> dict[Any, Any]:
+    return {
+        head: net.heads[0], before: net.before(z)[0], tokens: [x for x in z if x], unmasked: sum(map(abs, z)),
+        disagree: net.wrong(token)[0],
+    }  # fmt: skip
+
+
+def transposed(rows: Iterable[Sequence[Any]]) -> list[Sequence[Any]]:
+    """Lists for each neuron, from lists for each context."""
+    return list(zip(*rows, strict=True))
 
 
 def _gradient(d: Derivation) -> None:
     """Add the squared gradient of one open neuron, without and with a bias; a closed neuron has gradient 0."""
-    unmasked = sp.Symbol("k", integer=True, nonnegative=True)
-    squares, token, a, weight, rest, bias = sp.symbols("G x a w R beta", real=True)
-    neuron = a * (rest + weight * token + bias)
-    d.assume("token", sp.Eq(token**2, 1), "tokens are ±1; the masked position holds 0 and adds nothing")
-    d.induction(
+    weight, rest, bias = sp.symbols("w R beta", real=True)
+    neuron = head * (rest + weight * tokens[i] + bias)
+    squares = sp.Sum(sp.diff(neuron, weight) ** 2, (i, 1, unmasked))
+    by_head = sp.diff(neuron, head).subs(rest, before - weight * tokens[i] - bias)
+    d.assume("token", sp.Eq(tokens[i] ** 2, 1), "tokens are ±1; the masked position holds 0 and adds nothing")
+    d.identity(
         "input-weights",
-        sp.Eq(squares, a**2 * unmasked),
+        sp.Eq(squares, head**2 * unmasked),
         "Σ_i (∂f/∂w_i)² over k unmasked positions, each adding (a x)² = a²; there are T − 1 of them",
-        initial={squares: sp.S.Zero, unmasked: sp.S.Zero},
-        update={squares: squares + sp.diff(neuron, weight) ** 2, unmasked: unmasked + 1},
         given=("token",),
     )
     d.identity(
         "one-neuron",
-        sp.Eq(
-            sp.diff(neuron, a) ** 2 + squares + sp.diff(neuron, bias) ** 2,
-            (rest + weight * token + bias) ** 2 + a**2 * (unmasked + 1),
-        ),
+        sp.Eq(by_head**2 + squares + sp.diff(neuron, bias) ** 2, before**2 + head**2 * (unmasked + 1)),
         "r² + a²D with k = T − 1: D = T; without the bias its derivative is absent and D = T − 1",
         given=("input-weights",),
     )

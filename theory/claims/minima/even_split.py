@@ -14,7 +14,7 @@ from functools import cache
 
 import sympy as sp
 
-from theory.kernel import Derivation, Terms
+from theory.kernel import Derivation, Model, Terms
 
 k, l, r = sp.symbols("k l r", integer=True, positive=True)  # noqa: E741 - the name used in the paper note
 odd = sp.Symbol("e", real=True)
@@ -35,22 +35,13 @@ def derive() -> Derivation:
     """Derive that the even split of a width is the cheapest."""
     derivation = Derivation("even-split")
     for count in (k, l):
-        derivation.assume(
-            f"whole {count}",
-            sp.Ge((count - r) * (count - r - 1), 0),
-            f"{count} and r are whole numbers: none lies strictly between r and r + 1",
-        )
         secant, _, factor = _secant(count)
         derivation.inequality(
             f"secant {count}",
             sp.Ge(count**-third, secant),
             "convexity, for whole numbers: the gap is (x − r)(x − r − 1) times a positive factor, in cube roots",
-            Terms((factor * sp.expand((count - r) * (count - r - 1)),)),
-            given=(f"whole {count}",),
+            Terms((factor * (count - r) * (count - r - 1),)),
         )
-    p = sp.Symbol("p", integer=True, nonnegative=True)
-    derivation.instance("secant above", "secant k", {k: r + 1 + p}, "k > r: (k − r)(k − r − 1) = (p + 1)p ≥ 0")
-    derivation.instance("secant below", "secant k", {r: k + p}, "k ≤ r: (k − r)(k − r − 1) = p(p + 1) ≥ 0")
     derivation.assume("width", sp.Ge(2 * r + odd - k - l, 0), "k + l ≤ 2r + e")
     fall = _secant(k)[1]
     derivation.inequality(
@@ -60,4 +51,7 @@ def derive() -> Derivation:
         Terms((fall * (2 * r + odd - k - l),), using={"secant k": sp.S.One, "secant l": sp.S.One}),
         given=("width",),
     )
-    return derivation.conclude("even-split")
+    model = Model("width 5, split 3 + 2", {k: 3, l: 2, r: 2, odd: 1})
+    wide = model.control("width", "even-split", {k: 4, l: 5})
+    others = Model("width 5, split 1 + 4", {k: 1, l: 4, r: 2, odd: 1}), Model("of 6 two", {k: 1, l: 1, r: 3, odd: 0})
+    return derivation.conclude("even-split", (model, *others, Model("width 6", {k: 3, l: 3, r: 3, odd: 0}), wide))

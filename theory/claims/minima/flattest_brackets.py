@@ -17,28 +17,29 @@ on nested words and with biases.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
 import sympy as sp
 
 from theory import Claim, Parameter, closed_form
-from theory.claims.minima import bracket_angle
+from theory.claims.minima import bracket_angle, bracket_language, pair_language
+from theory.claims.minima._bracket_networks import Network, contexts, on_gamma
 from theory.claims.minima.bracket_counterexamples import biases, nested_words, shortest_words
-from theory.claims.minima.bracket_language import (
-    D,
-    T,
-    alpha,
-    gradient_bound,
-    i,
-    j,
-    margin,
-    over_contexts,
-    squared_gradient,
-    z,
-)
-from theory.kernel import Derivation, Terms, logistic, logistic_slope
+from theory.claims.minima.bracket_language import D, T, alpha, gradient_bound, i, j, over_contexts, squared_gradient
+from theory.claims.minima.bracket_language import tokens as x
+from theory.kernel import Derivation, Model, Terms, logistic_slope
 
 root = sp.sqrt(T - 1)
 slope = logistic_slope(alpha)
 kappa, output = sp.symbols("kappa a", positive=True)
+count = sp.Symbol("m_1", integer=True, positive=True)
+shares = sp.IndexedBase("g", positive=True)
+"""Parts of the margin that the neurons of one class have."""
+u, mirrored, weight = sp.symbols("u r_- w_0", real=True)
+gate = sp.Symbol("s", nonnegative=True)
+"""A neuron at a context z with y = +1: w·z, its response at −z, its only weight, and whether it is open."""
 
 
 def derive() -> Derivation:
@@ -54,98 +55,102 @@ def derive() -> Derivation:
         "tr H = σ'(α) E|∇f|² on Γ: a bound on every point of Γ, at any width and under any law of the contexts",
         Terms(using={"gradient-brackets": slope}),
     )
+    d.inequality(
+        "bound-squared",
+        sp.Ge(2 * over_contexts(squared_gradient(T - 1)), 4 * alpha * root),
+        "squared loss: tr H = 2 E|∇f|² where f = αy on Γ; labels ±1 are α = 1",
+        Terms(using={"gradient-brackets": sp.S(2)}),
+    )
     _attainment(d)
-    _squared_loss(d)
     _uniqueness(d)
     d.lemma("off-axis", bracket_angle.derive(), because="off the axis, with no pre-activation 0, a sharper bound holds")
     d.lemma("length-two", shortest_words())
     d.lemma("nested-words", nested_words(), because="on nested words w = (ω, …, ω, −κ), ω ≤ −κ/2, is as flat")
     d.lemma("biases", biases(), because="with biases neurons that memorise one context each are as flat as any")
-    return d.conclude("bound")
+    return d.conclude("bound", models())
+
+
+def models() -> Iterator[Model]:
+    """Networks on Γ at T = 4, on the contexts with y = +1: one at random, one of the flattest."""
+    margin, kappas = 5 / sp.sqrt(3), [1, 2, -sp.sqrt(5)]
+    flattest = Network([k / sp.sqrt(3) for k in kappas], [[-k] * 4 for k in kappas])
+    random = on_gamma(Fraction(3, 2), Fraction(2, 3), (Fraction(1, 2), (2, -1, Fraction(7, 2), 1)))
+    model = Model("3 flattest neurons, T = 4", {bracket_angle.tangent: 0, **_of_network(margin, flattest)})
+    yield model
+    yield Model("4 neurons, T = 4", {bracket_angle.tangent: Fraction(1, 3), **_of_network(Fraction(3, 2), random)})
+    yield model.control("length", "room", {T: 2})
+    yield model.control("balance-plus", "attained-response", {x: [0, 1, 1, -1]})
+    yield model.control("shares", "minimum", {shares: [Fraction(1, 5), Fraction(2, 5)]})
+    yield model.control("relu", "nonnegative", {u: -1, mirrored: 0})
+    yield model.control("closed", "nonnegative", {u: -1, mirrored: 1})
+    yield model.control("gate", "two-values", {gate: 0})
+    yield model.control("full", "two-values", {u: Fraction(1, 2)})
+    yield model.control("common", "pre-activation", {weight: -2})
+
+
+def _of_network(margin: Any, net: Network) -> dict[Any, Any]:
+    rows = [(z, token) for z, token in contexts(4, nested=False) if token == 1]
+    z, _ = rows[0]
+    flat = Network([1 / sp.sqrt(3)], [[-1] * 4])
+    return {
+        alpha: margin, **bracket_language.of_network(net, rows), **bracket_angle.of_network(net, rows),
+        kappa: 1, output: flat.heads[0], count: 2, shares: [Fraction(1, 5), Fraction(4, 5)], x: z,
+        u: flat.before(z)[0], mirrored: flat.responses([-token for token in z])[0], gate: flat.gates(z)[0], weight: -1,
+    }  # fmt: skip
 
 
 def _curvature(d: Derivation) -> None:
     """Add the second derivatives on Γ of both losses along a coordinate t of θ."""
-    t, token = sp.Symbol("t", real=True), sp.Symbol("y", integer=True)
-    p = sp.Symbol("p", positive=True)
-    f = sp.Function("f", real=True)(t)
-    cross_entropy = sp.log(1 + sp.exp(f)) - p * f
-    d.assume("true-model", sp.Eq(p, logistic(f)), "θ ∈ Γ: the model's probability is the true one")
-    d.identity(
-        "curvature",
-        sp.Eq(sp.diff(cross_entropy, t, 2), logistic_slope(f) * sp.diff(f, t) ** 2),
-        "cross-entropy: the term with f'' has the residual σ(f) − p = 0 as its factor; so tr H = E σ'(f)|∇f|²",
-        given=("true-model",),
-    )
-    d.identity(
-        "even-slope",
-        sp.Eq(logistic(-alpha) * (1 - logistic(-alpha)), slope),
-        "f = ±α on Γ and σ' is even: σ'(f) is the constant σ'(α)",
-    )
+    cross_entropy = pair_language.derive()
+    d.lemma("curvature", cross_entropy, "curvature", "cross-entropy: on Γ the residual σ(f) − p = 0 is a factor of f''")
+    d.lemma("even-slope", cross_entropy, "even-slope", "f = ±α on Γ and σ' is even: tr H = σ'(α) E|∇f|²")
+    f, t, token = pair_language.along, pair_language.coordinate, sp.Symbol("y", integer=True)
     d.identity(
         "curvature-squared",
-        sp.Eq(sp.diff((f - token) ** 2, t, 2), 2 * sp.diff(f, t) ** 2 + 2 * (f - token) * sp.diff(f, t, 2)),
+        sp.Eq(sp.diff((f(t) - token) ** 2, t, 2), 2 * sp.diff(f(t), t) ** 2 + 2 * (f(t) - token) * sp.diff(f(t), t, 2)),
         "squared loss: on Γ, where f = y, tr H = 2 E|∇f|²",
     )
 
 
 def _attainment(d: Derivation) -> None:
     """Add the points at which the bound is attained: the margin split at will over the neurons of each class."""
-    count = sp.Symbol("m_1", integer=True, positive=True)
-    kappas = sp.IndexedBase("kappa", positive=True)
-    squares = sp.Sum(kappas[j] ** 2, (j, 1, count))
-    weight = sp.Symbol("omega", real=True)
-    d.assume("balance-plus", sp.Eq(sp.Sum(z[i], (i, 1, T)), -1), "contexts with y = +1; those with y = −1 are −z")
-    d.assume("equal-weights", sp.Eq(weight, -kappa), "a neuron with w = −κ(1, …, 1), a = κ/√(T−1)")
+    flat = sp.Symbol("omega", real=True)
+    d.assume("balance-plus", sp.Eq(sp.Sum(x[i], (i, 1, T)), -1), "contexts with y = +1; those with y = −1 are −z")
+    d.define("equal-weights", sp.Eq(flat, -kappa), "a neuron with w = −κ(1, …, 1), a = κ/√(T−1)")
     d.identity(
         "attained-response",
-        sp.Eq(weight * sp.Sum(z[i], (i, 1, T)), kappa),
+        sp.Eq(flat * sp.Sum(x[i], (i, 1, T)), kappa),
         "w·z = κ where y = +1, hence −κ where y = −1: it is open on its class alone",
         given=("balance-plus", "equal-weights"),
     )
-    d.assume(
-        "split", sp.Eq(squares, alpha * root), "m₁ ≥ 1 such neurons share the margin: Σ a_j κ_j = Σ κ_j²/√(T−1) = α"
-    )
-    d.identity(
-        "split-exists",
-        sp.Eq(sp.Sum(alpha * root / count, (j, 1, count)), alpha * root),
-        "for one, in equal parts κ_j² = α√(T−1)/m₁",
-    )
-    d.identity(
-        "cost",
-        sp.Eq(sp.Sum(kappas[j] ** 2 + (kappas[j] / root) ** 2 * (T - 1), (j, 1, count)), 2 * squares),
-        "|∇f|² on a context of their class: both halves of a neuron's squared gradient are κ_j²",
-    )
-    d.identity(
-        "minimum",
-        sp.Eq(slope * 2 * squares, 2 * alpha * root * slope),
-        "tr H at these points is the bound: so it is the minimum for every m ≥ 2, one neuron or more for each class",
-        given=("split",),
-    )
+    whole = sp.Sum(shares[j], (j, 1, count))
+    d.assume("shares", sp.Eq(whole, 1), "m₁ ≥ 1 such neurons share the margin at will, κ_j² = g_j α√(T−1)")
 
+    def response(margin: sp.Expr) -> sp.Expr:
+        return sp.sqrt(shares[j] * margin * root)
 
-def _squared_loss(d: Derivation) -> None:
-    """Add the bound of the squared loss, and that the same points attain it."""
-    d.assume("margin-one", sp.Eq(margin, 1), "squared loss: f = y on Γ, so the margin is 1 in place of α")
-    d.instance("gradient-squared", "gradient", {D: T - 1, alpha: sp.S.One}, "α = 1", given=("margin-one",))
-    d.inequality(
-        "bound-squared",
-        sp.Ge(2 * over_contexts(squared_gradient(T - 1)), 4 * root),
-        "tr H = 2 E|∇f|² on Γ",
-        Terms(using={"gradient-squared": sp.S(2)}),
-    )
-    squares = d["split"].statement.lhs
-    d.assume("split-one", sp.Eq(squares, root), "the margin 1 is shared out instead of α")
     d.identity(
-        "minimum-squared", sp.Eq(2 * 2 * squares, 4 * root), "attained by the same directions", given=("split-one",)
+        "attained-margin",
+        sp.Eq(sp.Sum(response(alpha) ** 2 / root, (j, 1, count)), alpha * whole),
+        "Σ a_j κ_j on a context of their class is α: this is a point of Γ",
     )
+    for name, margin, factor in (("", alpha, slope), ("-squared", sp.S.One, sp.S(2))):
+        cost = sp.Sum(response(margin) ** 2 + (response(margin) / root) ** 2 * (T - 1), (j, 1, count))
+        d.identity(
+            f"cost{name}",
+            sp.Eq(cost, 2 * margin * root * whole),
+            "|∇f|² on a context of their class: both halves of a neuron's squared gradient are κ_j²",
+        )
+        d.identity(
+            f"minimum{name}",
+            sp.Eq(factor * cost, 2 * margin * root * factor),
+            "tr H at these points is the bound: so it is the minimum for every m ≥ 2, one neuron or more for each class",
+            given=(f"cost{name}", "shares"),
+        )
 
 
 def _uniqueness(d: Derivation) -> None:
     """Add what the equality of a neuron with a > 0 forces; one with a < 0 is its mirror image under z ↦ −z."""
-    u, mirrored = sp.symbols("u r_-", real=True)
-    gate = sp.Symbol("s", nonnegative=True)
-    weight = sp.Symbol("w_0", real=True)
     d.assume("relu", sp.Ge(mirrored, -u), "u = w·z where y = +1; the response at −z, where y = −1, is relu(−u) ≥ −u")
     d.assume("closed", sp.Le(output * mirrored, 0), "equality: |a| r h = 0, and h = 1 at −z; so a relu(−u) = 0")
     d.inequality(
@@ -178,7 +183,11 @@ def _uniqueness(d: Derivation) -> None:
         "2(w_i − w_j) = κ(s₁ − s₂) by the swap and w_i − w_j = κ(s₃ − s₄) by the move, all gates 0 or 1: so w_i = w_j",
         ({gate: (case >> k) & 1 for k, gate in enumerate(gates)} for case in range(16)),
     )
-    d.assume("common", sp.Eq(u, weight * sp.Sum(z[i], (i, 1, T))), "all weights are w₀: w·z = w₀ Σz")
+    d.bridge(
+        "common",
+        sp.Eq(u, weight * sp.Sum(x[i], (i, 1, T))),
+        "as w_i = w_j for any two positions, all weights are w₀ and w·z = w₀ Σz: see the note of the claim",
+    )
     d.identity("pre-activation", sp.Eq(weight, -u), "Σz = −1 where y = +1", given=("common", "balance-plus"))
     d.identity(
         "unique",

@@ -11,7 +11,7 @@ Proof by duality. Write x = ‖w‖² and g = 2w₁w₂, so that a neuron's coef
 
     x² + g² + 4 d a² x ≥ 2κ a (3x + g) − 2κ⁴/d²,   equality iff g = x = κ²/d, a = κ/d:
 
-128x² times the gap is a sum of three nonnegative terms. *One class*, the k neurons with a ≥ 0 or the l neurons with
+x + 2κ²/d times the gap is a sum of nonnegative terms. *One class*, the k neurons with a ≥ 0 or the l neurons with
 a < 0, at the price (d²h/k)^{1/3} or (d²h/l)^{1/3}, h = α/2: sum over its neurons. *Both classes*: Γ fixes Σ a x = 0
 and Σ a g = α, whatever the split the total is at least 6 d^{2/3} h^{4/3} (k^{−1/3} + l^{−1/3}). *Counting*: that is
 least when k and l differ by at most one, because x ↦ x^{−1/3} lies above its secant through neighbouring integers.
@@ -19,17 +19,23 @@ least when k and l differ by at most one, because x ↦ x^{−1/3} lies above it
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
 import sympy as sp
 
 from theory import Claim, Parameter, closed_form
 from theory.claims.minima import even_split, pair_class, pair_language
+from theory.claims.minima._pair_networks import Network, on_gamma
 from theory.claims.minima.even_split import k, l, odd, r, third
-from theory.claims.minima.pair_class import MINUS, PLUS, h
+from theory.claims.minima.pair_class import MINUS, PLUS, h, of_class
 from theory.claims.minima.pair_language import alpha, d
-from theory.kernel import Derivation, Terms, logistic_slope
+from theory.kernel import Derivation, Model, Terms, logistic_slope
 
 m = sp.Symbol("m", integer=True, positive=True)
-trace = sp.Symbol("trH", real=True)
+trace = pair_language.trace
+z1, z2 = sp.symbols("z_1 z_2", real=True)
 PRICE = 6 * logistic_slope(alpha) * d ** (2 * third) * h ** (4 * third)
 
 
@@ -46,7 +52,35 @@ def derive() -> Derivation:
     _both_classes(derivation)
     _conclusion(derivation)
     _attained(derivation)
-    return derivation.conclude("flattest")
+    return derivation.conclude("flattest", models())
+
+
+def models() -> Iterator[Model]:
+    """Random points of Γ, and flattest networks, whose weights are simple numbers at α = 8 and d = 2."""
+    alpha = Fraction(3, 2)
+    net = on_gamma(alpha, (1, 2, -3), (Fraction(1, 2), (1, -1, 2)))
+    model = Model("4 neurons, d = 3", _of_network(alpha, net))
+    yield model
+    yield Model("3 neurons, d = 2", _of_network(alpha, on_gamma(alpha, (2, -2), (Fraction(-1, 3), (2, 1)))))
+    flattest = Network([1, 1, -1, -1], [[1, 1], [1, 1], [1, -1], [1, -1]])
+    yield Model("the flattest 2 + 2 neurons, d = 2", _of_network(8, flattest))
+    root = sp.cbrt(2)
+    yield Model("the flattest 2 + 1 neurons, d = 2", _of_network(8, Network([1, 1, -root], [[1, 1], [1, 1], [root, -root]])))
+    unbalanced = Network([1, -3], [[1, 1], [1, -1]])
+    yield model.control("gamma-mean", "both-needed", _of_network(8, unbalanced))
+    yield model.control("gamma-pair", "both-needed", _of_network(16, flattest))
+    yield model.control("all-neurons", "flattest", {**_of_network(8, flattest), m: 2})
+
+
+def _of_network(target: Any, net: Network) -> dict[Any, Any]:
+    both = list(zip(net.heads, net.weights, strict=True))
+    plus, minus = ([(side.sign * a, w) for a, w in both if side.sign * a > 0] for side in (PLUS, MINUS))
+    width = len(both)
+    return {
+        alpha: target, m: width, r: width // 2, odd: width % 2, trace: net.trace(target), z1: [1, -1], z2: [1, -1],
+        **of_class(PLUS, *zip(*plus, strict=True)), **of_class(MINUS, *zip(*minus, strict=True)),
+        **pair_language.along_a_weight(target, net, net.cube[1]),
+    }  # fmt: skip
 
 
 def _both_classes(derivation: Derivation) -> None:
@@ -129,16 +163,19 @@ def _conclusion(derivation: Derivation) -> None:
         Terms(using={"split": sp.S.One, "even-split": PRICE}),
     )
     half = sp.floor(m / 2)
-    derivation.assume("two-neurons", sp.Gt(half, 0), "m ≥ 2: each sign of a_j is needed")
     derivation.assume("all-neurons", sp.Ge(m - k - l, 0), "there are m neurons, dead ones included")
-    for count in (k, l):
-        derivation.assume(f"integer {count}", sp.Ge((count - half) * (count - half - 1), 0), f"{count} is whole")
+    derivation.inequality(
+        "two-neurons",
+        sp.Ge(m, 2),
+        "one at least of each sign: ⌊m/2⌋ ≥ 1",
+        Terms((k - 1, l - 1), using={"all-neurons": sp.S.One}),
+    )
     derivation.instance(
         "flattest",
         "bound",
         {r: half, odd: m - 2 * half},
         "r = ⌊m/2⌋ and e = m − 2⌊m/2⌋: the last factor is ⌈m/2⌉^{−1/3} + ⌊m/2⌋^{−1/3}",
-        ("two-neurons", "all-neurons", "integer k", "integer l"),
+        ("two-neurons", "all-neurons"),
     )
     for name, width in (("even-width", 2 * r), ("odd-width", 2 * r + 1)):
         low, high = (rounding(width / 2, evaluate=False) for rounding in (sp.floor, sp.ceiling))
@@ -154,7 +191,6 @@ def _conclusion(derivation: Derivation) -> None:
 
 def _attained(derivation: Derivation) -> None:
     """Exhibit the flattest network and its cost."""
-    z1, z2 = sp.symbols("z_1 z_2", real=True)
     sizes, heads = sp.symbols("s_plus s_minus", positive=True), sp.symbols("c_plus c_minus", positive=True)
     facts = []
     for side, size, head in zip((PLUS, MINUS), sizes, heads, strict=True):

@@ -5,7 +5,7 @@ x² + g² + 4 d a² x, and at every price κ > 0 that is at least a linear funct
 
     x² + g² + 4 d a² x ≥ 2κ a (3x + g) − 2κ⁴/d²,   equality iff g = x = κ²/d and a = κ/d,
 
-because 128x² times the gap is a sum of three nonnegative terms. Summed over the class,
+because x + 2κ²/d times the gap is a sum of nonnegative terms, as |g| ≤ x. Summed over the class,
 
     cost ≥ 2κ (3·mean + pair) − 2·count·κ⁴/d²   and   mean ≥ pair.
 
@@ -14,19 +14,25 @@ Neurons with a head weight of the other sign obey the same with −a and −g.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
+from typing import Any
 
 import sympy as sp
 
 from theory.claims.minima import pair_language
+from theory.claims.minima._pair_networks import Network
 from theory.claims.minima.pair_language import Neurons, alpha, d, i, j, n
-from theory.kernel import Derivation, Terms, Termwise
+from theory.kernel import Derivation, Model, Terms, Termwise
 
 h = alpha / 2
 third = sp.Rational(1, 3)
-NORM, PRICE = sp.symbols("x kappa", positive=True)
-OVERLAP, HEAD = sp.symbols("g a", real=True)
+ALONG, ACROSS = sp.symbols("q_plus q_minus", nonnegative=True)
+"""‖w‖² + 2w₁w₂ and ‖w‖² − 2w₁w₂ of one neuron."""
+NORM, OVERLAP = (ALONG + ACROSS) / 2, (ALONG - ACROSS) / 2
+PRICE, HEAD = sp.Symbol("kappa", positive=True), sp.Symbol("a", real=True)
 
 
 @dataclass(frozen=True)
@@ -71,44 +77,57 @@ def derive(side: Side) -> Derivation:
     _one_neuron(derivation)
     _one_class(derivation, side)
     _class_in_symbols(derivation, side)
-    return derivation.conclude(f"class {side.label}")
+    return derivation.conclude(f"class {side.label}", models(side))
+
+
+def models(side: Side) -> Iterator[Model]:
+    """Two neurons of the class at random, and two of the flattest network at α = 8, d = 2 with κ = 2."""
+    family = side.family
+    heads, weights = [Fraction(1, 2), Fraction(3)], [[Fraction(2), 3 * side.sign, 1], [Fraction(1, 3), 0, -1]]
+    model = Model("2 neurons, d = 3", {j: [1, 2], n: 1, side.price: Fraction(3, 2), **of_class(side, heads, weights)})
+    yield model
+    equal = of_class(side, [1, 1], [[1, side.sign], [1, side.sign]])
+    yield Model("2 flattest neurons, d = 2", {j: [1, 2], n: 0, side.price: 2, **equal})
+    yield model.control("dimension", "sum 2", {d: 1})
+    yield model.control("head", "overlap", {family.a: [-1, -1]})
+
+
+def of_class(side: Side, heads: Sequence[Any], weights: Sequence[Sequence[Any]]) -> dict[Any, Any]:
+    """What the symbols of a class stand for, its head weights being ± `heads`."""
+    net = Network(heads, weights)
+    return {
+        d: len(weights[0]), side.family.count: len(heads), side.family.a: heads, side.family.w: weights,
+        side.cost: net.squared_gradient(), side.mean: net.mean(net.output),
+        side.pair: net.mean(lambda z: z[0] * z[1] * net.output(z)),
+    }  # fmt: skip
 
 
 def dual_certificate() -> Terms:
-    """The gap of `dual` as three nonnegative terms, for −x ≤ g ≤ x."""
-    x, g, head, kappa = NORM, OVERLAP, HEAD, PRICE
-    curved = 32 * x**2 + 7 * (x - g) ** 2 + (x - g) * (x + g) * 8
-    return Terms(
-        (
-            (4 * d * x * head - kappa * (3 * x + g)) ** 2 / (4 * d * x),
-            (16 * x * kappa**2 / d - (3 * x + g) ** 2) ** 2 / (128 * x**2),
-            (x - g) ** 2 * curved / (128 * x**2),
-        )
+    """The gap of `dual` as nonnegative terms; all vanish only for x = g = κ²/d and a = κ/d."""
+    u, v, kappa = ALONG, ACROSS, PRICE
+    off_head, off_norm = HEAD - kappa / d, u - 2 * kappa**2 / d
+    terms = (
+        d * ((u + v) * off_head + kappa * v / (2 * d)) ** 2,
+        u * (2 * kappa * off_head + v / 2) ** 2,
+        v * (2 * kappa * off_head - off_norm / 2) ** 2,
+        u * off_norm**2 / 4,
+        kappa**2 / d * off_norm**2,
+        3 * kappa**2 / (4 * d) * v**2,
+        v**3 / 4,
     )
+    return Terms(tuple(term / (NORM + 2 * kappa**2 / d) for term in terms))
 
 
 def _one_neuron(derivation: Derivation) -> None:
-    x, g, head, kappa = NORM, OVERLAP, HEAD, PRICE
-    derivation.assume("g-low", sp.Ge(x + g, 0), "2w₁w₂ ≥ −‖w‖²; shown for each neuron below")
-    derivation.assume("g-high", sp.Ge(x - g, 0), "2w₁w₂ ≤ ‖w‖²; shown for each neuron below")
     derivation.inequality(
         "dual",
-        sp.Ge(x**2 + g**2 + 4 * d * head**2 * x, 2 * kappa * head * (3 * x + g) - 2 * kappa**4 / d**2),
-        "128x² times the gap: complete the square in a, then in κ²; (x−g)² divides what is left",
+        sp.Ge(
+            NORM**2 + OVERLAP**2 + 4 * d * HEAD**2 * NORM,
+            2 * PRICE * HEAD * (3 * NORM + OVERLAP) - 2 * PRICE**4 / d**2,
+        ),
+        "x² + g² + 4da²x against its price, times x + 2κ²/d: a sum of squares with multipliers x ± g ≥ 0",
         dual_certificate(),
-        given=("g-low", "g-high"),
     )
-    for name, factor, root in (
-        ("unique-norm", 16 * x * kappa**2 / d - (3 * x + g) ** 2, 16 * x * (kappa**2 / d - x)),
-        ("unique-head", 4 * d * x * head - kappa * (3 * x + g), 4 * d * x * (head - kappa / d)),
-    ):
-        slack = sp.Symbol("s", real=True)
-        remainder = sp.expand((factor - root).subs(g, x - slack))
-        derivation.identity(
-            name,
-            sp.Eq(factor.subs(g, x - slack), root + remainder),
-            "equality in `dual` needs s = x − g = 0, and then ‖w‖² = κ²/d, a = κ/d: the last terms carry a factor s",
-        )
 
 
 def _one_class(derivation: Derivation, side: Side) -> None:
@@ -154,14 +173,13 @@ def _one_class(derivation: Derivation, side: Side) -> None:
             Terms((square, rest_squares)),
             given=split[:1],
         )
-    derivation.assume("live", sp.Gt(x, 0), "the class consists of the neurons with w_j ≠ 0 and …")
-    derivation.assume("head", sp.Ge(head[j], 0), "… a head weight of the sign of the class: this is its modulus")
+    derivation.assume("head", sp.Ge(head[j], 0), "a neuron of the class has a head of its sign: this is its modulus")
     derivation.instance(
         "dual here",
         "dual",
-        {NORM: x, OVERLAP: gain, HEAD: head[j], PRICE: kappa},
+        {ALONG: x + gain, ACROSS: x - gain, HEAD: head[j], PRICE: kappa},
         "at the price of this class",
-        ("overlap low", "overlap high", "live"),
+        ("overlap low", "overlap high"),
     )
     functional = 2 * kappa * head[j] * (3 * x + gain) - 2 * kappa**4 / d**2
     derivation.inequality(

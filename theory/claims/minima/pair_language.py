@@ -12,12 +12,17 @@ E S⁴ + 6x² E S² + x⁴. "Cost" is short for the trace without its factor σ'
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
+from typing import Any
 
 import sympy as sp
 
-from theory.kernel import Derivation, logistic, logistic_slope
+from theory.claims.minima._pair_networks import Context, Network, dot, on_gamma
+from theory.kernel import Derivation, Model, logistic, logistic_slope
 
 d = sp.Symbol("d", integer=True, positive=True)
 m, n = (sp.Symbol(name, integer=True, nonnegative=True) for name in "mn")
@@ -26,6 +31,17 @@ cost, mean, pair = sp.symbols("C f_0 f_12", real=True)
 i, j, c = (sp.Symbol(name, integer=True, positive=True) for name in ("i", "j", "c"))
 a = sp.IndexedBase("a", real=True)
 w = sp.IndexedBase("w", real=True)
+trace, probability = sp.Symbol("trH", real=True), sp.Symbol("p", positive=True)
+coordinate = sp.Symbol("t", real=True)
+along = sp.Function("f", real=True)
+"""f at one context, along a coordinate of θ."""
+head, projection = sp.symbols("a S", real=True)
+token = sp.IndexedBase("z", real=True)
+"""One neuron at one context: its head, w·z, and the tokens."""
+second, fourth, x = sp.symbols("M_2 M_4 x", real=True)
+weights, S, R = (sp.IndexedBase(name, real=True) for name in "uSR")
+patterns = sp.Symbol("K", integer=True, positive=True)
+"""One neuron on average: E(w·z)², E(w·z)⁴, its weights, and w·z on the sign patterns of some coordinates."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +114,6 @@ def derive() -> Derivation:
     _gradient(derivation)
     _moments(derivation)
     add_network(derivation, "", Neurons(a, w, m), cost, mean, pair)
-    trace = sp.Symbol("trH", real=True)
     derivation.define("trace", sp.Eq(trace, logistic_slope(alpha) * cost), "curvature: tr H = σ'(α) E‖∇f‖² on Γ")
     derivation.identity(
         "trace-formula",
@@ -106,13 +121,50 @@ def derive() -> Derivation:
         "tr H on Γ, in any dimension and at any width",
         given=("trace", "cost"),
     )
-    return derivation.conclude("trace-formula")
+    return derivation.conclude("trace-formula", models())
+
+
+def models() -> Iterator[Model]:
+    """Networks at random points of Γ, with all quantities enumerated on the cube."""
+    alpha = Fraction(3, 2)
+    model = Model("4 neurons, d = 3", _of_network(alpha, on_gamma(alpha, (1, 2, -3), (Fraction(1, 2), (1, -1, 2)))))
+    yield model
+    off_gamma = Network([Fraction(1), Fraction(-3)], [[Fraction(1), Fraction(3)], [Fraction(2), Fraction(-1)]])
+    yield Model("2 neurons, off Γ", _of_network(alpha, off_gamma))
+    yield Model("3 neurons, d = 2", _of_network(alpha, on_gamma(alpha, (2, -2), (Fraction(-1, 3), (2, 1)))))
+    yield model.control("saturation", "curvature", {probability: Fraction(1, 3)})
+    yield model.control("cube", "weight-gradient", {token: [2, 2, 2]})
+
+
+def _of_network(target: Fraction, net: Network) -> dict[Any, Any]:
+    z = net.cube[1]
+    return {
+        d: len(z), m: len(net.heads), alpha: target, a: net.heads, w: net.weights, trace: net.trace(target),
+        cost: net.squared_gradient(), mean: net.mean(net.output), pair: net.mean(lambda z: z[0] * z[1] * net.output(z)),
+        **along_a_weight(target, net, z), **_of_one_neuron(net.heads[0], net.weights[0], z),
+    }  # fmt: skip
+
+
+def along_a_weight(target: Any, net: Network, z: Context) -> dict[Any, Any]:
+    """f at a context along a weight of the first neuron, and the probability of the label 1."""
+    slope, bend = list(net.along(z))[1]
+    moved = net.output(z) + slope * coordinate + bend * coordinate**2
+    return {along: sp.Lambda(coordinate, moved), coordinate: 0, probability: 1 / (1 + sp.exp(-target * z[0] * z[1]))}
+
+
+def _of_one_neuron(a: Any, row: Sequence[Any], z: Context) -> dict[Any, Any]:
+    one = Network([a], [row])
+    others = list(itertools.product((1, -1), repeat=len(row) - 1))
+    return {
+        n: len(row), head: a, projection: dot(row, z), token: z,
+        second: one.mean(lambda z: dot(row, z) ** 2), fourth: one.mean(lambda z: dot(row, z) ** 4), weights: row,
+        patterns: len(others), S: [dot(row[:-1], signs) for signs in others], x: row[-1],
+        R: [dot([*row[2:], 0], signs) for signs in others],
+    }  # fmt: skip
 
 
 def _curvature(derivation: Derivation) -> None:
-    t = sp.Symbol("t", real=True)
-    p = sp.Symbol("p", positive=True)
-    f = sp.Function("f", real=True)(t)
+    t, p, f = coordinate, probability, along(coordinate)
     loss = sp.log(1 + sp.exp(f)) - p * f
     derivation.assume("saturation", sp.Eq(p, logistic(f)), "θ ∈ Γ: the model's probability is the true one")
     derivation.identity(
@@ -134,26 +186,26 @@ def _curvature(derivation: Derivation) -> None:
 
 
 def _gradient(derivation: Derivation) -> None:
-    head, weight, rest, projection, z = sp.symbols("a w R S z", real=True)
-    squared = sp.Symbol("G", real=True)
-    slope = sp.diff(head * (rest + weight * z) ** 2, weight).subs(rest, projection - weight * z)
-    derivation.assume("cube", sp.Eq(z**2, 1), "contexts lie in {±1}^d")
-    derivation.induction(
-        "weight-gradient-square",
-        sp.Eq(squared, 4 * head**2 * projection**2 * n),
-        "Σ_i (∂f/∂w_i)² over n coordinates, S = w·z; ∂/∂w_i of a(R + w_i z_i)², R = S − w_i z_i, adds 4a²S²",
-        initial={n: sp.S.Zero, squared: sp.S.Zero},
-        update={n: n + 1, squared: squared + slope**2},
+    weight, rest = sp.symbols("w R", real=True)
+    slope = sp.diff(head * (rest + weight * token[i]) ** 2, weight).subs(rest, projection - weight * token[i])
+    derivation.assume("cube", sp.Eq(token[i] ** 2, 1), "contexts lie in {±1}^d")
+    derivation.identity(
+        "weight-gradient",
+        sp.Eq(slope**2, 4 * head**2 * projection**2),
+        "∂/∂w_i of a(R + w_i z_i)², where R = S − w_i z_i and S = w·z",
         given=("cube",),
+    )
+    derivation.identity(
+        "weight-gradient-square",
+        sp.Eq(sp.Sum(slope**2, (i, 1, n)), 4 * head**2 * projection**2 * n),
+        "Σ_i (∂f/∂w_i)² over n coordinates",
+        given=("weight-gradient",),
     )
 
 
 def _moments(derivation: Derivation) -> None:
-    K = sp.Symbol("K", integer=True, positive=True)
-    S, R = (sp.IndexedBase(name, real=True) for name in "SR")
-    x, z1, z2, head = sp.symbols("x z_1 z_2 a", real=True)
-    second, fourth = sp.symbols("M_2 M_4", real=True)
-    weights = sp.IndexedBase("w", real=True)
+    K = patterns
+    z1, z2 = sp.symbols("z_1 z_2", real=True)
 
     def average(expr: sp.Expr) -> sp.Expr:
         return sp.Sum(expr, (c, 1, K)) / K
