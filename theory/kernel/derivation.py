@@ -259,7 +259,7 @@ class Derivation:
     def identity(self, name: str, statement: sp.Equality, because: str, given: Sequence[str] = ()) -> Step:
         """Add lhs = rhs, where the equations of `given` may be substituted left to right."""
 
-        def check() -> Found:
+        def check(given: Sequence[str]) -> Found:
             if not isinstance(statement, sp.Equality):
                 raise CheckFailedError(f"expected an equation, got {statement!r}")
             if statement.lhs == statement.rhs:
@@ -279,12 +279,11 @@ class Derivation:
         given: Sequence[str] = (),
     ) -> Step:
         """Add an inequality with its certificate; facts and substitutions come from `given`."""
-        if isinstance(certificate, Termwise):
-            uses: list[str] = [*given, certificate.step]
-        else:
-            uses = [*given, *(certificate.using if isinstance(certificate, Terms) else ())]
+        sources: Sequence[str] = ()
+        if not isinstance(certificate, RootIsolation):
+            sources = [certificate.step] if isinstance(certificate, Termwise) else [*certificate.using]
 
-        def check() -> Found:
+        def check(given: Sequence[str]) -> Found:
             gap(statement)
             facts, rewrite, runs = self._facts(given), self._rewrite(given), self._runs(given)
             if isinstance(certificate, Termwise):
@@ -311,11 +310,11 @@ class Derivation:
             ]
             evidence = sample_inequality(statement, [*facts, *used.values()], rewrite, runs)
             domain = sp.Tuple(*certificate.terms, *certificate.using.values())
-            rest_on = self._premises(uses) | conditions(domain, signs)
+            rest_on = self._premises([*given, *sources]) | conditions(domain, signs)
             return f"every term has its sign and the remainder is 0; {evidence}", (*vanishing, *inherited), rest_on
 
         kind = "summation" if isinstance(certificate, Termwise) else "inequality"
-        return self._checked(name, kind, statement, because, uses, check)
+        return self._checked(name, kind, statement, because, given, check, sources)
 
     @entered
     def induction(
@@ -335,7 +334,7 @@ class Derivation:
         an inequality `certificate` shows the new gap, and may use the old one under the name "previous".
         """
 
-        def check() -> Found:
+        def check(given: Sequence[str]) -> Found:
             recurrence = Recurrence(initial, update)
             rest_on = self._premises(given)
             grounds = {self[g].statement: self[g].premises for g in given if isinstance(self[g].statement, sp.Basic)}
@@ -353,7 +352,7 @@ class Derivation:
         """Add a statement that holds in each of finitely many exact rational cases, and for these only."""
         listed = [dict(case) for case in cases]
 
-        def check() -> Found:
+        def check(given: Sequence[str]) -> Found:
             evidence = check_cases(statement, listed)
             symbols = sorted(statement.free_symbols, key=str)
             tuples = sp.FiniteSet(*(sp.Tuple(*(case[symbol] for symbol in symbols)) for case in listed))
@@ -379,13 +378,13 @@ class Derivation:
         parts = [sp.Eq(sp.Function(component.name)(time), value) for component, value in solution.items()]
         statement = parts[0] if len(parts) == 1 else sp.And(*parts)
 
-        def check() -> Found:
+        def check(given: Sequence[str]) -> Found:
             right = {component: self._rewritten(rate, given) for component, rate in system.items()}
             check_constant_along({time, *system}, [self[g] for g in given])
             refuse_dependence(time, sp.Tuple(*right.values(), *solution.values()), set(system), self.steps)
             evidence = check_ode(time, right, solution, initial)
             defined = conditions_along(time, right, solution, initial, Signs(self._facts(given)))
-            return evidence, (), self._premises(given) | defined | flow_premises(time, right, initial)
+            return evidence, (), self._premises(given) | defined | flow_premises(time, right, solution, initial)
 
         return self._checked(name, "ode", statement, because, given, check)
 
@@ -402,7 +401,7 @@ class Derivation:
     ) -> Step:
         """Add lim expr = value as variable → point (from above)."""
 
-        def check() -> Found:
+        def check(given: Sequence[str]) -> Found:
             old, new = (self._rewritten(side, given) for side in (expr, value))
             check_constant_along({variable}, [self[g] for g in given])
             refuse_dependence(variable, sp.Tuple(old, new), {variable}, self.steps)
@@ -424,7 +423,7 @@ class Derivation:
     ) -> Step:
         """Add expr = expansion + O(variable^order) at 0."""
 
-        def check() -> Found:
+        def check(given: Sequence[str]) -> Found:
             old = self._rewritten(expr, given)
             check_constant_along({variable}, [self[g] for g in given])
             refuse_dependence(variable, sp.Tuple(old, expansion), {variable}, self.steps)
@@ -446,7 +445,7 @@ class Derivation:
         source = self[step]
         stated = instantiated(source.statement, values)
 
-        def check() -> Found:
+        def check(given: Sequence[str]) -> Found:
             if source.kind in PREMISES:
                 raise CheckFailedError(f"{step!r} is a {source.kind}, which holds of its own symbols only")
             facts = self._facts(given)
@@ -464,7 +463,7 @@ class Derivation:
             equality = tuple(instantiated(factor, values) for factor in source.equality)
             return f"{step} with {shown}{meaning}", equality, kept
 
-        return self._checked(name, "instance", stated, because, [step, *given], check, values=values)
+        return self._checked(name, "instance", stated, because, given, check, [step], values)
 
     def lemma(self, name: str, derivation: Derivation, step: str | None = None, because: str = "") -> Step:
         """Import a checked step of another derivation; its citations become this derivation's.
@@ -486,7 +485,7 @@ class Derivation:
             source.statement,
             because or source.because,
             (),
-            lambda: (evidence, source.equality, source.premises),
+            lambda _: (evidence, source.equality, source.premises),
         )
         if all(lemma is not derivation for lemma in self._imported):
             self._imported.append(derivation)
@@ -582,10 +581,12 @@ class Derivation:
         kind: str,
         statement: Any,
         because: str,
-        uses: Sequence[str],
-        check: Callable[[], Found],
+        given: Sequence[str],
+        check: Callable[[Sequence[str]], Found],
+        sources: Sequence[str] = (),
         values: Mapping[sp.Symbol, sp.Expr] = MappingProxyType({}),
     ) -> Step:
+        uses = [*sources, *given]
         for use in uses:
             if use == name:
                 raise CheckFailedError(f"circular use: step {name!r} rests on itself")
@@ -599,9 +600,8 @@ class Derivation:
             if kind not in ("lemma", "instance") and any(self[use].statement == statement for use in uses):
                 raise CheckFailedError(f"{statement} only restates what it uses")
             check_sums(statement)
-            evidence, equality, premises = check()
-            if premises is None:
-                premises = self._premises(uses)
+            evidence, equality, premises = self._found(statement, given, check, sources)
+            self._refuse_idle(statement, given, check, sources, (equality, premises))
             signs = Signs(self._facts(uses), self._runs(uses))
             step = self._add(name, kind, statement, because, uses, evidence, equality, premises, signs, values)
         except CheckFailedError as failure:
@@ -610,3 +610,34 @@ class Derivation:
             raise CheckFailedError(f"step {name!r} of {self.claim} cannot be decided: {failure!r}") from failure
         _LEDGER[step] = tuple(getattr(step, field) for field in _FIELDS)
         return step
+
+    def _found(
+        self, statement: Any, given: Sequence[str], check: Callable[[Sequence[str]], Found], sources: Sequence[str]
+    ) -> tuple[str, tuple[sp.Expr, ...], frozenset[Premise]]:
+        """Return evidence, factors of equality and all premises of a statement that is checked with some given steps."""
+        evidence, equality, premises = check(given)
+        uses = [*sources, *given]
+        if premises is None:
+            premises = self._premises(uses)
+        return evidence, equality, premises | conditions(statement, Signs(self._facts(uses), self._runs(uses)))
+
+    def _refuse_idle(
+        self,
+        statement: Any,
+        given: Sequence[str],
+        check: Callable[[Sequence[str]], Found],
+        sources: Sequence[str],
+        found: tuple[tuple[sp.Expr, ...], frozenset[Premise]],
+    ) -> None:
+        """Check that no given step can be left out.
+
+        Raises:
+            CheckFailedError: without it the check passes as well, with no other premise and no other case of equality.
+        """
+        for place, name in enumerate(given):
+            try:
+                _, equality, premises = self._found(statement, [*given[:place], *given[place + 1 :]], check, sources)
+            except (CheckFailedError, *_UNDECIDED):
+                continue
+            if premises <= found[1] and equality == found[0]:
+                raise CheckFailedError(f"the given {name!r} is not used: the check passes without it; leave it out")

@@ -70,12 +70,22 @@ def _ties(premise: Premise) -> frozenset[sp.Basic]:
 
 
 def flow_premises(
-    time: sp.Symbol, system: Mapping[sp.Symbol, sp.Expr], initial: Mapping[sp.Symbol, sp.Expr]
+    time: sp.Symbol,
+    system: Mapping[sp.Symbol, sp.Expr],
+    solution: Mapping[sp.Symbol, sp.Expr],
+    initial: Mapping[sp.Symbol, sp.Expr],
 ) -> frozenset[Premise]:
-    """Return what gives the functions x(t) their meaning: the equation and the initial values."""
+    """Return what gives the functions x(t) their meaning: the equation and the initial values, with the solution."""
     rule = sp.Tuple(*(sp.Tuple(x, initial[x], system[x]) for x in sorted(system, key=sp.default_sort_key)))
     bound = frozenset({time, *system})
     return frozenset(
-        Premise("dynamics", f"flow of {x}", sp.Tuple(rule, sp.Tuple(time)), (sp.Function(x.name)(time),), bound)
-        for x in system
+        Premise(
+            "dynamics",
+            f"flow of {x}",
+            sp.Tuple(rule, sp.Tuple(time)),
+            defines=(sp.Function(x.name)(time),),
+            bound=bound,
+            solution=value,
+        )
+        for x, value in solution.items()
     )

@@ -36,8 +36,6 @@ EFFORT = 600
 ATTEMPTS = 24
 PATIENCE = 10
 """Attempts after which a single admissible point is enough."""
-_SOLUTIONS: dict[sp.Basic, dict[str, sp.Expr]] = {}
-"""Solutions of the flows that came through, by their rule: what is said of x(t) later is tried on them."""
 
 
 def attack(kind: str, statement: Any, premises: frozenset[Premise]) -> str:
@@ -77,8 +75,6 @@ def _attacked(flow: bool, statement: sp.Basic, premises: frozenset[Premise]) -> 
                     effort += len(point.memo)
     except NotAttackableError as reason:
         return f"not attacked: {reason}"
-    if flow:
-        _remember(statement, premises)
     if tried:
         return f"attacked at {tried} admissible point{'s' if tried > 1 else ''}"
     if opened:
@@ -90,12 +86,12 @@ def _attacked(flow: bool, statement: sp.Basic, premises: frozenset[Premise]) -> 
 
 
 def _points(statement: sp.Basic, premises: frozenset[Premise]) -> Iterator[tuple[int, Point, int]]:
-    setting = Setting(statement, premises, _SOLUTIONS, slack=True)
+    setting = Setting(statement, premises, slack=True)
     # What is said of an expansion is said near 0: a condition on the variable must hold there, not where it is drawn.
     variables = {s for order in statement.atoms(sp.Order) for s in order.variables if s not in setting.fixed}
     for attempt in range(ATTEMPTS):
         if attempt == 2 * ATTEMPTS // 3:
-            setting = Setting(statement, premises, _SOLUTIONS, slack=False)
+            setting = Setting(statement, premises, slack=False)
         point = Point(setting, attempt)
         for variable in variables:
             point = point.moved(variable, Fraction(1, 10**12))
@@ -163,12 +159,6 @@ def _solves(statement: sp.Basic, premises: frozenset[Premise], point: Point) -> 
 def _solution(statement: sp.Basic) -> dict[str, sp.Expr]:
     parts = statement.args if isinstance(statement, sp.And) else (statement,)
     return {part.lhs.func.__name__: part.rhs for part in parts}
-
-
-def _remember(statement: sp.Basic, premises: frozenset[Premise]) -> None:
-    for premise in premises:
-        if premise.kind == "dynamics" and isinstance(premise.defines[0], AppliedUndef):
-            _SOLUTIONS[premise.statement.args[0]] = _solution(statement)
 
 
 def _tends(statement: sp.Equality, point: Point) -> bool:
