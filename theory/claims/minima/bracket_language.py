@@ -113,7 +113,6 @@ def gradient_bound() -> Derivation:
         sp.Ge(over_contexts(squared_gradient(D)), 2 * root * alpha * sp.Sum(p[c], (c, 1, n_contexts))),
         "sum over the contexts",
         Termwise("weighted", c, sp.S.One, n_contexts, {c: c}),
-        given=("gates", "saturation"),
     )
     d.inequality(
         "mean",

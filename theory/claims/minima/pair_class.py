@@ -195,18 +195,18 @@ def _class_in_symbols(derivation: Derivation, side: Side) -> None:
     """Restate the class's two inequalities for its cost, mean and z₁z₂-coefficient."""
     label, kappa, count = side.label, side.price, side.family.count
     pair_language.add_network(derivation, label, side.family, side.cost, side.mean, side.pair)
-    totals = (f"cost {label}", f"mean {label}", f"pair {label}")
+    mean, pair = f"mean {label}", f"pair {label}"
     derivation.inequality(
         f"class {label}",
         sp.Ge(side.cost, 2 * kappa * (3 * side.mean + side.sign * side.pair) - 2 * count * kappa**4 / d**2),
         "cost of the class by its two coefficients, at the price κ of the class",
         Terms(using={"neurons": sp.S.One}),
-        given=totals,
+        given=(f"cost {label}", mean, pair),
     )
     derivation.inequality(
         f"cap {label}",
         sp.Ge(side.mean, side.sign * side.pair),
         "the class adds no more to z₁z₂ than to the mean",
         Terms(using={"overlaps": sp.S.One}),
-        given=totals,
+        given=(mean, pair),
     )

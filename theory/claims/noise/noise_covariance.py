@@ -99,20 +99,20 @@ def _on_the_manifold(d: Derivation) -> None:
     )
     d.identity(
         "centred",
-        sp.Eq(over_tokens(p * sp.diff(loss, s)), 0),
+        sp.Eq(over_tokens(truth[x, y] * sp.diff(loss, s)), 0),
         "E[∂ₛℓ | x] = −Σ_y ∂ₛp_y = 0 for every context x",
         given=("on-gamma",),
     )
     d.identity(
         "curvature-sums-to-zero",
-        sp.Eq(over_tokens(p * (sp.diff(p, s, t) / p)), 0),
+        sp.Eq(over_tokens(truth[x, y] * (sp.diff(p, s, t) / p)), 0),
         "Σ_y (p*_y/p_y) ∂ₛ∂ₜp_y = ∂ₛ∂ₜ Σ_y p_y = 0 for every context x",
         given=("on-gamma",),
     )
-    slope_s, slope_t = mean(sp.diff(loss, s), p), mean(sp.diff(loss, t), p)
+    slope_s, slope_t = mean(sp.diff(loss, s)), mean(sp.diff(loss, t))
     d.identity(
         "covariance-is-hessian",
-        sp.Eq(mean(sp.diff(loss, s) * sp.diff(loss, t), p) - slope_s * slope_t, mean(sp.diff(loss, s, t), p)),
+        sp.Eq(mean(sp.diff(loss, s) * sp.diff(loss, t)) - slope_s * slope_t, mean(sp.diff(loss, s, t))),
         "Cov(∂ₛℓ, ∂ₜℓ) = ∂ₛ∂ₜL on Γ: both parts of the gap are 0",
         given=("on-gamma",),
     )
@@ -124,8 +124,8 @@ def _on_the_manifold(d: Derivation) -> None:
             sp.Sum(mean(sp.diff(loss_along, s, 2), along), over_coordinates),
             sp.Sum(mean(sp.diff(loss_along, s) ** 2, along), over_coordinates),
         ),
-        "coordinate i of D, scores read along it: tr H = E‖∇ log p‖² on Γ, first derivatives suffice",
-        given=("on-gamma",),
+        "coordinate i of D, scores read along it: tr H = E‖∇ log p‖² where the mean is that of p, as it is on Γ; first "
+        "derivatives suffice",
     )
 
 

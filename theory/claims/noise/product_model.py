@@ -59,8 +59,8 @@ def derive() -> Derivation:
         eta,
         sp.S.Zero,
         sp.exp(-logistic_slope(alpha) * tau),
-        "k = τB/η² steps, each multiplying the mean imbalance by 1 − η²σ'(α)/B, the residual being that of Γ",
-        given=("recursion", "residual-variance", "katzenberger"),
+        "k = τB/η² steps, each multiplying the mean imbalance by 1 − η²σ'(α)/B: recursion, with the variance of a "
+        "residual on Γ (katzenberger, residual-variance)",
     )
     slope = sp.Symbol("s", positive=True)
     trace = slope * (u**2 + v**2)

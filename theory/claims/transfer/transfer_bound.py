@@ -101,7 +101,6 @@ def _pythagoras(derivation: Derivation) -> None:
             dimension: dimension + 1,
             error[draw]: error[draw] - t.subs(more) ** 2 + (h.subs(more) - t.subs(more)) ** 2,
         },
-        given=("expansion", "removal", "others", "same pair"),
     )
     derivation.inequality(
         "error",
@@ -140,7 +139,6 @@ def _bessel(derivation: Derivation) -> None:
         "E_S = Σ_s ⟨b_j, χ_S⟩² goes with each",
         initial={pairs: sp.S.Zero, residual[draw]: dimension},
         update={pairs: pairs + 1, residual[draw]: residual[draw] - captured[draw, pairs + 1]},
-        given=("expansion", "removal", "others", "same pair", "one coordinate shared", "no coordinate shared"),
     )
     derivation.assume("dimension", sp.Le(dimension, n), "V is spanned by n functions, one for each labelled context")
     derivation.assume("square", sp.Ge(residual[draw], 0), "a sum of squared lengths")
