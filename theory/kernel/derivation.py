@@ -539,7 +539,6 @@ class Derivation:
         evidence: str = "",
         equality: tuple[sp.Expr, ...] = (),
         own: Iterable[Premise] = (),
-        signs: Signs | None = None,
         values: Mapping[sp.Symbol, sp.Expr] = MappingProxyType({}),
     ) -> Step:
         if self._conclusion is not None:
@@ -552,7 +551,8 @@ class Derivation:
         check_statement(statement)
         if isinstance(statement, sp.Basic):
             check_sums(statement)
-            premises |= conditions(statement, signs or Signs())
+            if kind in (*PREMISES, *UNPROVED):
+                premises |= conditions(statement, Signs())
         premises = combined(statement, premises)
         named = self._names
         for stated in (statement, *(premise.statement for premise in premises)):
@@ -602,8 +602,7 @@ class Derivation:
             check_sums(statement)
             evidence, equality, premises = self._found(statement, given, check, sources)
             self._refuse_idle(statement, given, check, sources, (equality, premises))
-            signs = Signs(self._facts(uses), self._runs(uses))
-            step = self._add(name, kind, statement, because, uses, evidence, equality, premises, signs, values)
+            step = self._add(name, kind, statement, because, uses, evidence, equality, premises, values)
         except CheckFailedError as failure:
             raise CheckFailedError(f"step {name!r} of {self.claim}: {failure}") from failure
         except _UNDECIDED as failure:
@@ -619,7 +618,9 @@ class Derivation:
         uses = [*sources, *given]
         if premises is None:
             premises = self._premises(uses)
-        return evidence, equality, premises | conditions(statement, Signs(self._facts(uses), self._runs(uses)))
+        needed = [premise.statement for premise in premises if premise.kind == "condition"]
+        signs = Signs(self._facts(uses), self._runs(uses)).with_facts(needed)
+        return evidence, equality, premises | conditions(statement, signs)
 
     def _refuse_idle(
         self,

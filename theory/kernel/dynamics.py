@@ -10,6 +10,7 @@ from sympy.core.function import AppliedUndef
 
 from theory.kernel.failure import CheckFailedError
 from theory.kernel.premises import Premise, names_in
+from theory.kernel.signs import is_inequality
 
 
 class _HasPremises(Protocol):
@@ -22,11 +23,12 @@ def check_constant_along(variables: Set[sp.Basic], given: Iterable[_HasPremises]
     """Check that no given step holds for one value of the variables only.
 
     Raises:
-        CheckFailedError: a hypothesis or an enumeration behind a given step speaks of the variable.
+        CheckFailedError: a hypothesis, an enumeration or an inequality behind a given step speaks of the variable.
     """
     for step in given:
         for premise in step.premises:
-            assumed = premise.kind == "hypothesis" or isinstance(premise.statement, sp.Contains)
+            bounds = isinstance(premise.statement, sp.Contains) or is_inequality(premise.statement)
+            assumed = premise.kind == "hypothesis" or (premise.kind == "condition" and bounds)
             if assumed and premise.mentions & variables:
                 raise CheckFailedError(
                     f"{step.name!r} rests on the {premise.kind} {premise.name!r}, {premise.statement}, about "

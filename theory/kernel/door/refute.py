@@ -11,6 +11,7 @@ import sympy as sp
 from sympy.core.function import AppliedUndef
 
 from theory.kernel.door.admissible import InadmissibleError, Point
+from theory.kernel.door.contradiction import contradiction
 from theory.kernel.door.evaluate import NotAttackableError, evaluated, truth
 from theory.kernel.door.setting import Setting
 from theory.kernel.door.values import (
@@ -82,7 +83,12 @@ def _attacked(flow: bool, statement: sp.Basic, premises: frozenset[Premise]) -> 
             f"whether {statement} has a value, and is true, stays open at each of {opened} admissible points, in "
             "enclosures of 40 digits: write it so that what is 0 is evidently 0"
         )
-    return f"not attacked: none of {ATTEMPTS} points satisfies the premises for certain"
+    if reason := contradiction(premises):
+        raise CheckFailedError(f"the premises contradict each other, so that anything would follow: {reason}")
+    return (
+        f"not attacked: none of {ATTEMPTS} points satisfies the premises for certain; nothing shows here that they do "
+        "not contradict each other"
+    )
 
 
 def _points(statement: sp.Basic, premises: frozenset[Premise]) -> Iterator[tuple[int, Point, int]]:
