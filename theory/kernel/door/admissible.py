@@ -137,10 +137,13 @@ class Point:
 
     def moved(self, symbol: sp.Symbol, value: Value) -> Point:
         """Return the same point with another value of a symbol, on which others may depend by their rules."""
-        point = Point(self._setting, self._attempt)
+        point = self._anew()
         point._known[symbol, ()] = value
         point._shown = self._shown
         return point
+
+    def _anew(self) -> Point:
+        return Point(self._setting, self._attempt)
 
     def describe(self) -> str:
         """The point in words."""

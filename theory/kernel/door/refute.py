@@ -64,7 +64,7 @@ def _attacked(flow: bool, statement: sp.Basic, premises: frozenset[Premise]) -> 
                 if costly and tried >= POINTS:
                     break
                 try:
-                    if _holds(flow, statement, premises, point):
+                    if holds(flow, statement, premises, point):
                         tried += 1
                     else:
                         opened += 1
@@ -108,7 +108,7 @@ def _points(statement: sp.Basic, premises: frozenset[Premise]) -> Iterator[tuple
         yield attempt, point, setting.effort
 
 
-def _holds(flow: bool, statement: sp.Basic, premises: frozenset[Premise], point: Point) -> bool:
+def holds(flow: bool, statement: sp.Basic, premises: frozenset[Premise], point: Point) -> bool:
     """Whether the statement holds; False when that stays open.
 
     Raises:
