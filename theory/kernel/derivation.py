@@ -443,7 +443,12 @@ class Derivation:
     ) -> Step:
         """Add an earlier step with symbols replaced by expressions that satisfy all that was assumed of them."""
         source = self[step]
-        stated = instantiated(source.statement, values)
+        try:
+            stated = instantiated(source.statement, values)
+        except _UNDECIDED as failure:
+            raise CheckFailedError(
+                f"step {name!r} of {self.claim}: {values} has no place in {step!r}: {failure!r}"
+            ) from failure
 
         def check(given: Sequence[str]) -> Found:
             if source.kind in PREMISES:
@@ -613,7 +618,7 @@ class Derivation:
     def _found(
         self, statement: Any, given: Sequence[str], check: Callable[[Sequence[str]], Found], sources: Sequence[str]
     ) -> tuple[str, tuple[sp.Expr, ...], frozenset[Premise]]:
-        """Return evidence, factors of equality and all premises of a statement that is checked with some given steps."""
+        """Return evidence, factors of equality and all premises of a statement, checked with some given steps."""
         evidence, equality, premises = check(given)
         uses = [*sources, *given]
         if premises is None:

@@ -131,7 +131,9 @@ def _on_the_way(
     start = instantiated(part, {time: sp.S.Zero})
     if _is_number(start) and number_sign(start) not in ((1,) if strictly is Signs.positive else (1, -1)):
         raise CheckFailedError(f"the solution needs {part} at {time} = 0, where it is {start}")
-    at_start = set() if strictly(always, start) else {sp.Gt(start, 0) if strictly is Signs.positive else sp.Ne(start, 0)}
+    at_start = (
+        set() if strictly(always, start) else {sp.Gt(start, 0) if strictly is Signs.positive else sp.Ne(start, 0)}
+    )
     if strictly(always, part) or time not in part.free_symbols:
         return at_start
     _, slope = sp.factor_terms(sp.diff(part, time)).as_independent(time, as_Add=False)

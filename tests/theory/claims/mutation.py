@@ -36,7 +36,10 @@ _STRICTNESS = {frozenset({sp.Ge, sp.Gt}), frozenset({sp.Le, sp.Lt})}
 def mutants(
     derivation: Derivation, method: str, call: Mapping[str, Any], count: int, source: random.Random
 ) -> Iterator[tuple[str, Change]]:
-    """Yield up to `count` distinct mutants of a call, as class and changed arguments, the classes in turn."""
+    """Yield up to `count` distinct mutants of a call, as class and changed arguments, the classes in turn.
+
+    If `count` is not enough for all classes, they are in random order.
+    """
     by_class: dict[str, list[Callable[[], Change]]] = defaultdict(list)
     given = [name for name in call.get("given", ()) if name in {step.name for step in derivation.steps}]
     stated = [derivation[name].statement for name in given]
@@ -54,10 +57,13 @@ def mutants(
         by_class["dropped premise"].append(lambda less=less: {"certificate": less})  # type: ignore[misc]
     for made in by_class.values():
         source.shuffle(made)
+    kinds = sorted(by_class)
+    if count < len(kinds):
+        source.shuffle(kinds)
     seen = {repr({target: call[target] for target in TARGETS[method]})}
     yielded = 0
     while yielded < count and any(by_class.values()):
-        for kind in sorted(by_class):
+        for kind in kinds:
             while by_class[kind] and yielded < count:
                 change = by_class[kind].pop()()
                 key = repr({target: change.get(target, call[target]) for target in TARGETS[method]} | change)
