@@ -172,8 +172,19 @@ class Derivation:
 
     @property
     def hypotheses(self) -> tuple[Step, ...]:
-        """The steps that are assumed."""
-        return tuple(step for step in self.steps if step.kind == "hypothesis")
+        """The steps that are assumed, those of lemmas on which an imported step rests included."""
+        return (*(step for step in self.steps if step.kind == "hypothesis"), *self.inherited)
+
+    @property
+    def inherited(self) -> Mapping[Step, str]:
+        """Hypotheses of lemmas on which an imported step rests, with the id of the claim that assumes each."""
+        rest_on = self._premises(step.name for step in self.steps if step.kind == "lemma")
+        found: dict[Step, str] = {}
+        for lemma in self._imported:
+            for step in lemma.hypotheses:
+                if any(premise.kind == "hypothesis" for premise in step.premises & rest_on):
+                    found[step] = lemma.inherited.get(step, lemma.claim)
+        return found
 
     @property
     def conditions(self) -> tuple[Premise, ...]:
@@ -559,6 +570,13 @@ class Derivation:
             if kind in (*PREMISES, *UNPROVED):
                 premises |= conditions(statement, Signs())
         premises = combined(statement, premises)
+        assumed = {p.name: p.statement for s in self.steps for p in s.premises if p.kind == "hypothesis"}
+        for premise in premises:
+            if premise.kind == "hypothesis" and assumed.get(premise.name, premise.statement) != premise.statement:
+                raise CheckFailedError(
+                    f"two hypotheses are called {premise.name!r}, {assumed[premise.name]} and {premise.statement}; "
+                    "rename one, here or in the lemma"
+                )
         named = self._names
         for stated in (statement, *(premise.statement for premise in premises)):
             named = check_names(stated, named) if isinstance(stated, sp.Basic) else named
