@@ -34,7 +34,7 @@ from theory.kernel.door.admissible import InadmissibleError, Point, assumed
 from theory.kernel.door.evaluate import NotAttackableError
 from theory.kernel.door.refute import holds
 from theory.kernel.door.setting import Setting
-from theory.kernel.door.values import OpenError, digits
+from theory.kernel.door.values import OpenError, Value, digits
 
 FRESH = 20
 ATTEMPTS = range(1000, 1600)
@@ -78,8 +78,9 @@ class Tally:
 class FreshPoint(Point):
     """A point whose real quantities are drawn among many more rationals than the door's."""
 
-    def _anew(self) -> Point:
-        return FreshPoint(self._setting, self._attempt)
+    def moved(self, symbol: sp.Symbol, value: Value) -> FreshPoint:
+        """The same point with another value of a symbol."""
+        return self._with(FreshPoint(self._setting, self._attempt), symbol, value)
 
     def _free(self, head: Any, places: Any) -> Any:
         stated = dict(assumed(head))

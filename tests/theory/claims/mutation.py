@@ -50,7 +50,7 @@ def mutants(
     for place in range(len(given)):
         fewer = (*given[:place], *given[place + 1 :])
         by_class["dropped premise"].append(lambda fewer=fewer: {"given": fewer})  # type: ignore[misc]
-    certificate = call.get("certificate")
+    certificate: Any = call.get("certificate")
     for name in getattr(certificate, "using", ()):
         left = {other: multiplier for other, multiplier in certificate.using.items() if other != name}
         less = dataclasses.replace(certificate, using=left)
@@ -105,10 +105,10 @@ def _of_argument(argument: Any, peers: Mapping[Any, list[Any]]) -> Iterator[Vari
 def _variants(node: Any, peers: Mapping[Any, list[Any]]) -> Iterator[Variant]:
     """Mutants of an expression at one place."""
     if node.is_Rational:
-        yield from (("constant", lambda other=other: other) for other in (node + 1, node - 1, 2 * node))  # type: ignore[misc]
+        yield from (("constant", lambda other=other: other) for other in (node + 1, node - 1, 2 * node))
         yield "sign", lambda: -node
     elif node in peers:
-        yield from (("symbol", lambda other=other: other) for other in peers[node])  # type: ignore[misc]
+        yield from (("symbol", lambda other=other: other) for other in peers[node])
     elif type(node) in _OTHER:
         yield from (
             (
@@ -116,8 +116,8 @@ def _variants(node: Any, peers: Mapping[Any, list[Any]]) -> Iterator[Variant]:
                 lambda other=other: other(*node.args, evaluate=False),
             )
             for other in _OTHER[type(node)]
-        )  # type: ignore[misc]
-        yield from (("other side", lambda made=made: made) for made in _other_sides(node))  # type: ignore[misc]
+        )
+        yield from (("other side", lambda made=made: made) for made in _other_sides(node))
     elif node.is_Add or node.is_Mul:
         for place, arg in enumerate(node.args):
             rest = node.func(*node.args[:place], *node.args[place + 1 :])

@@ -1,11 +1,11 @@
 """One door into the ledger: before a step enters, its statement is evaluated where its premises hold.
 
-    refute      tries to refute a step; nothing else of this package is used outside
-    contradiction  premises that no point can satisfy, as far as the checkers' signs and substitutions show it
-    admissible  points that satisfy the premises
-    setting     the premises, solved for what they determine
-    evaluate    expressions at a point
-    values      exact rationals, enclosures, truncated series
+    refute          tries to refute a step
+    contradiction   premises that no point can satisfy, as far as the checkers show it
+    admissible      points that satisfy the premises
+    setting         the premises, solved for what they determine
+    evaluate        expressions at a point
+    values          exact rationals, enclosures, truncated series
 
 It shares no code with the checkers: what deceives them must deceive it as well, at every point tried, to come through.
 """

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import sympy as sp
 
@@ -49,6 +49,9 @@ GRID = tuple(range(-1, 5))
 LONGEST_RUN = 8
 MIXED = (2, 3, 5, 7)
 """Attempts in which each quantity is at one of its two most degenerate values, such as 0 and 1."""
+
+
+Moved = TypeVar("Moved", bound="Point")
 
 
 class InadmissibleError(Exception):
@@ -137,13 +140,12 @@ class Point:
 
     def moved(self, symbol: sp.Symbol, value: Value) -> Point:
         """Return the same point with another value of a symbol, on which others may depend by their rules."""
-        point = self._anew()
+        return self._with(Point(self._setting, self._attempt), symbol, value)
+
+    def _with(self, point: Moved, symbol: sp.Symbol, value: Value) -> Moved:
         point._known[symbol, ()] = value
         point._shown = self._shown
         return point
-
-    def _anew(self) -> Point:
-        return Point(self._setting, self._attempt)
 
     def describe(self) -> str:
         """The point in words."""

@@ -74,8 +74,8 @@ def _attacked(flow: bool, statement: sp.Basic, premises: frozenset[Premise]) -> 
                     continue
                 finally:
                     effort += len(point.memo)
-    except NotAttackableError as reason:
-        return f"not attacked: {reason}"
+    except NotAttackableError as failure:
+        return f"not attacked: {failure}"
     if tried:
         return f"attacked at {tried} admissible point{'s' if tried > 1 else ''}"
     if opened:
