@@ -19,10 +19,11 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
+from unittest import mock
 
 import sympy as sp
 
@@ -30,6 +31,7 @@ import theory.kernel.derivation as kernel
 from tests.theory.claims.mutation import TARGETS, mutants
 from theory.claims import CLAIMS
 from theory.kernel import CheckFailedError, Derivation, Step
+from theory.kernel.door import attack
 from theory.kernel.door.admissible import InadmissibleError, Point, assumed
 from theory.kernel.door.evaluate import NotAttackableError
 from theory.kernel.door.refute import holds
@@ -131,7 +133,7 @@ def fuzzing(per_step: int, seed: int, limit: float | None = None, part: int = 0,
 
     Of several `parts` each tries the mutants of other steps.
     """
-    tally, attack = Tally(), kernel.attack
+    tally = Tally()
     methods = {method: getattr(Derivation, method) for method in TARGETS}
     at_the_door: list[bool] = []
 
@@ -175,17 +177,13 @@ def fuzzing(per_step: int, seed: int, limit: float | None = None, part: int = 0,
 
         return tries
 
-    kernel.attack = watched
-    for method in TARGETS:
-        setattr(Derivation, method, with_mutants(method))
-    _forget_lemmas()
-    try:
-        yield tally
-    finally:
-        kernel.attack = attack
-        for method, original in methods.items():
-            setattr(Derivation, method, original)
+    with ExitStack() as patches:
+        patches.enter_context(mock.patch.object(kernel, "attack", watched))
+        for method in TARGETS:
+            patches.enter_context(mock.patch.object(Derivation, method, with_mutants(method)))
         _forget_lemmas()
+        patches.callback(_forget_lemmas)
+        yield tally
 
 
 @contextmanager
