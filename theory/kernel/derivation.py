@@ -179,11 +179,13 @@ class Derivation:
     def inherited(self) -> Mapping[Step, str]:
         """Hypotheses of lemmas on which an imported step rests, with the id of the claim that assumes each."""
         rest_on = self._premises(step.name for step in self.steps if step.kind == "lemma")
+        open_ones = {premise for premise in rest_on if premise.kind == "hypothesis"}
         found: dict[Step, str] = {}
         for lemma in self._imported:
             for step in lemma.hypotheses:
-                if any(premise.kind == "hypothesis" for premise in step.premises & rest_on):
+                if step.premises & open_ones:
                     found[step] = lemma.inherited.get(step, lemma.claim)
+                    open_ones -= step.premises
         return found
 
     @property

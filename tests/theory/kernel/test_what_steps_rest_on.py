@@ -188,10 +188,6 @@ def test_mutant_a_value_beyond_the_pole() -> None:
 
 def test_property_the_order_of_derivations_does_not_matter() -> None:
     statement = sp.Eq(at**2, c**2 * sp.exp(-2 * t))
-    decay = {"system": {x: -x}, "initial": {x: c}}
-    first = Derivation("first")
-    first.ode("flow", t, "substitute", solution={x: c * sp.exp(-t)}, **decay)
-    second = Derivation("second")
-    second.ode("flow", t, "substitute", solution={x: c / sp.exp(t)}, **decay)
-    found = {attack("identity", statement, d["flow"].premises) for d in (second, first)}
+    derivations = [flow(-x, solution, c) for solution in (c * sp.exp(-t), 2 * c / (2 * sp.exp(t)))]
+    found = {attack("identity", statement, d["flow"].premises) for d in derivations}
     assert len(found) == 1

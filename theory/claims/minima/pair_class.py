@@ -154,14 +154,16 @@ def _one_class(derivation: Derivation, side: Side) -> None:
             Terms((square, rest_squares)),
             given=split[:1],
         )
-    derivation.assume("live", sp.Gt(x, 0), "the class consists of the neurons with w_j ≠ 0 and …")
-    derivation.assume("head", sp.Ge(head[j], 0), "… a head weight of the sign of the class: this is its modulus")
+    derivation.assume(f"live {side.label}", sp.Gt(x, 0), "the class consists of the neurons with w_j ≠ 0 and …")
+    derivation.assume(
+        f"head {side.label}", sp.Ge(head[j], 0), "… a head weight of the sign of the class: this is its modulus"
+    )
     derivation.instance(
         "dual here",
         "dual",
         {NORM: x, OVERLAP: gain, HEAD: head[j], PRICE: kappa},
         "at the price of this class",
-        ("overlap low", "overlap high", "live"),
+        ("overlap low", "overlap high", f"live {side.label}"),
     )
     functional = 2 * kappa * head[j] * (3 * x + gain) - 2 * kappa**4 / d**2
     derivation.inequality(
@@ -181,7 +183,7 @@ def _one_class(derivation: Derivation, side: Side) -> None:
         sp.Ge(head[j] * x - head[j] * gain, 0),
         "a neuron's part in z₁z₂ is at most its part in the mean",
         Terms((head[j] * (x - gain),)),
-        given=("head", "overlap high"),
+        given=(f"head {side.label}", "overlap high"),
     )
     derivation.inequality(
         "overlaps",
