@@ -22,7 +22,7 @@ def as_latex(derivation: Derivation) -> str:
         lines.append(rf"\[{step.latex()}\]")
         if step.uses:
             lines.append(rf"From {escaped(', '.join(step.uses))}.")
-        if step.name in {hypothesis.name for hypothesis in derivation.hypotheses} and derivation.models:
+        if step.kind in {"hypothesis", "bridge"} and derivation.models:
             held, fallen = derivation.models_of(step.name)
             lines.append(rf"Holds in: {escaped('; '.join(held))}; without it {escaped(', '.join(fallen))} fails.")
         if step.evidence:
@@ -31,6 +31,8 @@ def as_latex(derivation: Derivation) -> str:
             factors = ", ".join(f"{sp.latex(factor)} = 0" for factor in step.equality)
             lines.append(rf"Equality only if \({factors}\).")
     lines.append(r"\end{enumerate}")
+    for step, claim in derivation.inherited.items():
+        lines.append(rf"Assumed in {escaped(claim)}, {escaped(step.name)}: \[{step.latex()}\]")
     if derivation.conditions:
         needed = r",\ ".join(statement_latex(premise.statement) for premise in derivation.conditions)
         lines.append(rf"Needs also \({needed}\).")
@@ -44,6 +46,10 @@ def as_json(derivation: Derivation) -> dict[str, Any]:
         "status": derivation.status,
         "conclusion": derivation.conclusion.name,
         "conditions": [premise.name for premise in derivation.conditions],
+        "inherited": [
+            {"claim": claim, "name": step.name, "statement": _plain(step.statement)}
+            for step, claim in derivation.inherited.items()
+        ],
         "citations": [{"name": step.name, "reference": step.because} for step in derivation.citations],
         "bridges": [step.name for step in derivation.bridges],
         "models": [

@@ -23,7 +23,8 @@ def as_text(derivation: Derivation, width: int | None = None) -> str:
         width: of a line, in characters, 60 at least; by default that of the terminal, or 80.
     """
     width = max(width or shutil.get_terminal_size().columns, 60)
-    shown = [formula for step in derivation.steps for formula in (step.statement, *step.equality)]
+    steps = (*derivation.steps, *derivation.inherited)
+    shown = [formula for step in steps for formula in (step.statement, *step.equality)]
     layout = Layout.of(shown, width - len(INDENT) - 2)
     found: dict[sp.Basic, int] = {}
     lines = [f"{derivation.claim}: {derivation.status}"]
@@ -47,6 +48,12 @@ def as_text(derivation: Derivation, width: int | None = None) -> str:
         elif step.evidence:
             lines += _wrapped("checked: " + step.evidence.removeprefix("checked "), width)
         lines += _equality(step, number, layout, found, width)
+    for step, claim in derivation.inherited.items():
+        lines += ["", f"assumed in {claim}: {step.name}"]
+        if isinstance(step.statement, sp.Basic):
+            lines += _indented(layout.lines(step.statement, len(derivation.steps)))
+        else:
+            lines += _wrapped(step.statement, width, INDENT + "  ", INDENT + "  ")
     if derivation.conditions:
         lines += ["", "needs also"]
         for condition in derivation.conditions:

@@ -180,8 +180,21 @@ class Derivation:
 
     @property
     def hypotheses(self) -> tuple[Step, ...]:
-        """The steps that are assumed: the setting of the theorem, and bridges."""
-        return tuple(step for step in self.steps if step.kind in ASSUMED)
+        """The steps that are assumed, setting and bridges, those of lemmas on which an imported step rests included."""
+        return (*(step for step in self.steps if step.kind in ASSUMED), *self.inherited)
+
+    @property
+    def inherited(self) -> Mapping[Step, str]:
+        """Hypotheses of lemmas on which an imported step rests, with the id of the claim that assumes each."""
+        rest_on = self._premises(step.name for step in self.steps if step.kind == "lemma")
+        open_ones = {premise for premise in rest_on if premise.kind == "hypothesis"}
+        found: dict[Step, str] = {}
+        for lemma in self._imported:
+            for step in lemma.hypotheses:
+                if step.premises & open_ones:
+                    found[step] = lemma.inherited.get(step, lemma.claim)
+                    open_ones -= step.premises
+        return found
 
     @property
     def models(self) -> tuple[Examined, ...]:
@@ -305,7 +318,7 @@ class Derivation:
     def identity(self, name: str, statement: sp.Equality, because: str, given: Sequence[str] = ()) -> Step:
         """Add lhs = rhs, where the equations of `given` may be substituted left to right."""
 
-        def check() -> Found:
+        def check(given: Sequence[str]) -> Found:
             if not isinstance(statement, sp.Equality):
                 raise CheckFailedError(f"expected an equation, got {statement!r}")
             if statement.lhs == statement.rhs:
@@ -325,12 +338,11 @@ class Derivation:
         given: Sequence[str] = (),
     ) -> Step:
         """Add an inequality with its certificate; facts and substitutions come from `given`."""
-        if isinstance(certificate, Termwise):
-            uses: list[str] = [*given, certificate.step]
-        else:
-            uses = [*given, *(certificate.using if isinstance(certificate, Terms) else ())]
+        sources: Sequence[str] = ()
+        if not isinstance(certificate, RootIsolation):
+            sources = [certificate.step] if isinstance(certificate, Termwise) else [*certificate.using]
 
-        def check() -> Found:
+        def check(given: Sequence[str]) -> Found:
             gap(statement)
             facts, rewrite, runs = self._facts(given), self._rewrite(given), self._runs(given)
             if isinstance(certificate, Termwise):
@@ -357,11 +369,11 @@ class Derivation:
             ]
             evidence = sample_inequality(statement, [*facts, *used.values()], rewrite, runs)
             domain = sp.Tuple(*certificate.terms, *certificate.using.values())
-            rest_on = self._premises(uses) | conditions(domain, signs)
+            rest_on = self._premises([*given, *sources]) | conditions(domain, signs)
             return f"every term has its sign and the remainder is 0; {evidence}", (*vanishing, *inherited), rest_on
 
         kind = "summation" if isinstance(certificate, Termwise) else "inequality"
-        return self._checked(name, kind, statement, because, uses, check)
+        return self._checked(name, kind, statement, because, given, check, sources)
 
     @entered
     def induction(
@@ -381,7 +393,7 @@ class Derivation:
         an inequality `certificate` shows the new gap, and may use the old one under the name "previous".
         """
 
-        def check() -> Found:
+        def check(given: Sequence[str]) -> Found:
             recurrence = Recurrence(initial, update)
             rest_on = self._premises(given)
             grounds = {self[g].statement: self[g].premises for g in given if isinstance(self[g].statement, sp.Basic)}
@@ -399,7 +411,7 @@ class Derivation:
         """Add a statement that holds in each of finitely many exact rational cases, and for these only."""
         listed = [dict(case) for case in cases]
 
-        def check() -> Found:
+        def check(given: Sequence[str]) -> Found:
             evidence = check_cases(statement, listed)
             symbols = sorted(statement.free_symbols, key=str)
             tuples = sp.FiniteSet(*(sp.Tuple(*(case[symbol] for symbol in symbols)) for case in listed))
@@ -425,13 +437,13 @@ class Derivation:
         parts = [sp.Eq(sp.Function(component.name)(time), value) for component, value in solution.items()]
         statement = parts[0] if len(parts) == 1 else sp.And(*parts)
 
-        def check() -> Found:
+        def check(given: Sequence[str]) -> Found:
             right = {component: self._rewritten(rate, given) for component, rate in system.items()}
             check_constant_along({time, *system}, [self[g] for g in given])
             refuse_dependence(time, sp.Tuple(*right.values(), *solution.values()), set(system), self.steps)
             evidence = check_ode(time, right, solution, initial)
             defined = conditions_along(time, right, solution, initial, Signs(self._facts(given)))
-            return evidence, (), self._premises(given) | defined | flow_premises(time, right, initial)
+            return evidence, (), self._premises(given) | defined | flow_premises(time, right, solution, initial)
 
         return self._checked(name, "ode", statement, because, given, check)
 
@@ -448,7 +460,7 @@ class Derivation:
     ) -> Step:
         """Add lim expr = value as variable → point (from above)."""
 
-        def check() -> Found:
+        def check(given: Sequence[str]) -> Found:
             old, new = (self._rewritten(side, given) for side in (expr, value))
             check_constant_along({variable}, [self[g] for g in given])
             refuse_dependence(variable, sp.Tuple(old, new), {variable}, self.steps)
@@ -470,7 +482,7 @@ class Derivation:
     ) -> Step:
         """Add expr = expansion + O(variable^order) at 0."""
 
-        def check() -> Found:
+        def check(given: Sequence[str]) -> Found:
             old = self._rewritten(expr, given)
             check_constant_along({variable}, [self[g] for g in given])
             refuse_dependence(variable, sp.Tuple(old, expansion), {variable}, self.steps)
@@ -490,9 +502,14 @@ class Derivation:
     ) -> Step:
         """Add an earlier step with symbols replaced by expressions that satisfy all that was assumed of them."""
         source = self[step]
-        stated = instantiated(source.statement, values)
+        try:
+            stated = instantiated(source.statement, values)
+        except _UNDECIDED as failure:
+            raise CheckFailedError(
+                f"step {name!r} of {self.claim}: {values} has no place in {step!r}: {failure!r}"
+            ) from failure
 
-        def check() -> Found:
+        def check(given: Sequence[str]) -> Found:
             if source.kind in PREMISES:
                 raise CheckFailedError(f"{step!r} is a {source.kind}, which holds of its own symbols only")
             facts = self._facts(given)
@@ -510,7 +527,7 @@ class Derivation:
             equality = tuple(instantiated(factor, values) for factor in source.equality)
             return f"{step} with {shown}{meaning}", equality, kept
 
-        return self._checked(name, "instance", stated, because, [step, *given], check, values=values)
+        return self._checked(name, "instance", stated, because, given, check, [step], values)
 
     def lemma(self, name: str, derivation: Derivation, step: str | None = None, because: str = "") -> Step:
         """Import a checked step of another derivation; its citations become this derivation's.
@@ -532,7 +549,7 @@ class Derivation:
             source.statement,
             because or source.because,
             (),
-            lambda: (evidence, source.equality, source.premises),
+            lambda _: (evidence, source.equality, source.premises),
         )
         if all(lemma is not derivation for lemma in self._imported):
             self._imported.append(derivation)
@@ -591,7 +608,6 @@ class Derivation:
         evidence: str = "",
         equality: tuple[sp.Expr, ...] = (),
         own: Iterable[Premise] = (),
-        signs: Signs | None = None,
         values: Mapping[sp.Symbol, sp.Expr] = MappingProxyType({}),
     ) -> Step:
         if self._conclusion is not None:
@@ -604,8 +620,16 @@ class Derivation:
         check_statement(statement)
         if isinstance(statement, sp.Basic):
             check_sums(statement)
-            premises |= conditions(statement, signs or Signs())
+            if kind in (*PREMISES, *UNPROVED):
+                premises |= conditions(statement, Signs())
         premises = combined(statement, premises)
+        assumed = {p.name: p.statement for s in self.steps for p in s.premises if p.kind == "hypothesis"}
+        for premise in premises:
+            if premise.kind == "hypothesis" and assumed.get(premise.name, premise.statement) != premise.statement:
+                raise CheckFailedError(
+                    f"two hypotheses are called {premise.name!r}, {assumed[premise.name]} and {premise.statement}; "
+                    "rename one, here or in the lemma"
+                )
         named = self._names
         for stated in (statement, *(premise.statement for premise in premises)):
             named = check_names(stated, named) if isinstance(stated, sp.Basic) else named
@@ -633,10 +657,12 @@ class Derivation:
         kind: str,
         statement: Any,
         because: str,
-        uses: Sequence[str],
-        check: Callable[[], Found],
+        given: Sequence[str],
+        check: Callable[[Sequence[str]], Found],
+        sources: Sequence[str] = (),
         values: Mapping[sp.Symbol, sp.Expr] = MappingProxyType({}),
     ) -> Step:
+        uses = [*sources, *given]
         for use in uses:
             if use == name:
                 raise CheckFailedError(f"circular use: step {name!r} rests on itself")
@@ -650,14 +676,45 @@ class Derivation:
             if kind not in ("lemma", "instance") and any(self[use].statement == statement for use in uses):
                 raise CheckFailedError(f"{statement} only restates what it uses")
             check_sums(statement)
-            evidence, equality, premises = check()
-            if premises is None:
-                premises = self._premises(uses)
-            signs = Signs(self._facts(uses), self._runs(uses))
-            step = self._add(name, kind, statement, because, uses, evidence, equality, premises, signs, values)
+            evidence, equality, premises = self._found(statement, given, check, sources)
+            self._refuse_idle(statement, given, check, sources, (equality, premises))
+            step = self._add(name, kind, statement, because, uses, evidence, equality, premises, values)
         except CheckFailedError as failure:
             raise CheckFailedError(f"step {name!r} of {self.claim}: {failure}") from failure
         except _UNDECIDED as failure:
             raise CheckFailedError(f"step {name!r} of {self.claim} cannot be decided: {failure!r}") from failure
         _LEDGER[step] = tuple(getattr(step, field) for field in _FIELDS)
         return step
+
+    def _found(
+        self, statement: Any, given: Sequence[str], check: Callable[[Sequence[str]], Found], sources: Sequence[str]
+    ) -> tuple[str, tuple[sp.Expr, ...], frozenset[Premise]]:
+        """Return evidence, factors of equality and all premises of a statement, checked with some given steps."""
+        evidence, equality, premises = check(given)
+        uses = [*sources, *given]
+        if premises is None:
+            premises = self._premises(uses)
+        needed = [premise.statement for premise in premises if premise.kind == "condition"]
+        signs = Signs(self._facts(uses), self._runs(uses)).with_facts(needed)
+        return evidence, equality, premises | conditions(statement, signs)
+
+    def _refuse_idle(
+        self,
+        statement: Any,
+        given: Sequence[str],
+        check: Callable[[Sequence[str]], Found],
+        sources: Sequence[str],
+        found: tuple[tuple[sp.Expr, ...], frozenset[Premise]],
+    ) -> None:
+        """Check that no given step can be left out.
+
+        Raises:
+            CheckFailedError: without it the check passes as well, with no other premise and no other case of equality.
+        """
+        for place, name in enumerate(given):
+            try:
+                _, equality, premises = self._found(statement, [*given[:place], *given[place + 1 :]], check, sources)
+            except (CheckFailedError, *_UNDECIDED):
+                continue
+            if premises <= found[1] and equality == found[0]:
+                raise CheckFailedError(f"the given {name!r} is not used: the check passes without it; leave it out")

@@ -8,7 +8,7 @@ decided by its normal form and an enclosure, or refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import sympy as sp
 from sympy.core.function import AppliedUndef
@@ -97,21 +97,58 @@ def conditions_along(
     initial: Mapping[sp.Symbol, sp.Expr],
     signs: Signs,
 ) -> frozenset[Premise]:
-    """Return the conditions under which a right side is defined at the start of a flow and at its time.
+    """Return the conditions under which a solution and its right side have a value all the way from 0 to a time t.
+
+    Each is g ≠ 0 or g > 0 for some g(t). On the whole way it holds if it is evident at every time; if g does not depend
+    on t, where it is a condition on the parameters; and if g is monotone and it holds at both ends, g(0) g(t) > 0.
 
     Raises:
-        CheckFailedError: it is undefined at the start.
+        CheckFailedError: it is false at the start, or g is none of these.
     """
-    found: set[Premise] = set()
+    always = signs.under([time])
+    needed = {p.statement for p in conditions(sp.Tuple(*solution.values()), always)}
     for condition in conditions(sp.Tuple(*system.values()), Signs()):
         for place in ({**initial, time: sp.S.Zero}, solution):
-            there = instantiated(condition.statement, place)
-            if there == sp.false:
+            needed.add(instantiated(condition.statement, place))
+            if sp.false in needed:
                 raise CheckFailedError(f"the right side needs {condition.name}, which is false for {place}")
-            difference = there.lhs - there.rhs if isinstance(there, sp.Rel) else sp.S.One
-            if not (signs.nonzero if isinstance(there, sp.Unequality) else signs.positive)(difference):
-                found.add(Premise("condition", str(there), there))
-    return frozenset(found)
+    found: set[sp.Basic] = set()
+    for condition in needed - {sp.true}:
+        if not isinstance(condition, sp.Rel):
+            raise CheckFailedError(f"{condition} is not decided along the flow; write the right side without it")
+        strictly = Signs.nonzero if isinstance(condition, sp.Unequality) else Signs.positive
+        gap_now = condition.lhs - condition.rhs
+        parts = sp.Mul.make_args(gap_now) if isinstance(condition, sp.Unequality) else (gap_now,)
+        for part in parts:
+            found |= _on_the_way(part, time, always, signs, strictly)
+    return frozenset(Premise("condition", str(condition), condition) for condition in found)
+
+
+def _on_the_way(
+    part: sp.Expr, time: sp.Symbol, always: Signs, now: Signs, strictly: Callable[[Signs, sp.Expr], bool]
+) -> set[sp.Basic]:
+    """Conditions at time 0 and t under which g ≠ 0, or g > 0, on the whole way between them."""
+    start = instantiated(part, {time: sp.S.Zero})
+    if _is_number(start) and number_sign(start) not in ((1,) if strictly is Signs.positive else (1, -1)):
+        raise CheckFailedError(f"the solution needs {part} at {time} = 0, where it is {start}")
+    at_start = (
+        set() if strictly(always, start) else {sp.Gt(start, 0) if strictly is Signs.positive else sp.Ne(start, 0)}
+    )
+    if strictly(always, part) or time not in part.free_symbols:
+        return at_start
+    _, slope = sp.factor_terms(sp.diff(part, time)).as_independent(time, as_Add=False)
+    if not (always.nonnegative(slope) or always.nonnegative(sp.expand(-slope))):
+        raise CheckFailedError(
+            f"{part} may vanish between {time} = 0 and {time}, where the solution has no value: it is neither of one "
+            "sign nor monotone, evidently; write it so that it is, or assume what makes it so"
+        )
+    for sign_at_start in (1, -1):
+        if always.positive(sign_at_start * start):
+            later = sp.expand(sign_at_start * part)
+            return set() if now.positive(later) else {sp.Gt(later, 0)}
+    if strictly is Signs.positive:
+        return at_start | {sp.Gt(part, 0)}
+    return {sp.Gt(start * part, 0)}
 
 
 def _walk(node: sp.Basic, signs: Signs, limits: Bound) -> Iterator[sp.Basic]:

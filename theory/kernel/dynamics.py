@@ -10,6 +10,7 @@ from sympy.core.function import AppliedUndef
 
 from theory.kernel.failure import CheckFailedError
 from theory.kernel.premises import Premise, names_in
+from theory.kernel.signs import is_inequality
 
 
 class _HasPremises(Protocol):
@@ -22,11 +23,12 @@ def check_constant_along(variables: Set[sp.Basic], given: Iterable[_HasPremises]
     """Check that no given step holds for one value of the variables only.
 
     Raises:
-        CheckFailedError: a hypothesis or an enumeration behind a given step speaks of the variable.
+        CheckFailedError: a hypothesis, an enumeration or an inequality behind a given step speaks of the variable.
     """
     for step in given:
         for premise in step.premises:
-            assumed = premise.kind == "hypothesis" or isinstance(premise.statement, sp.Contains)
+            bounds = isinstance(premise.statement, sp.Contains) or is_inequality(premise.statement)
+            assumed = premise.kind == "hypothesis" or (premise.kind == "condition" and bounds)
             if assumed and premise.mentions & variables:
                 raise CheckFailedError(
                     f"{step.name!r} rests on the {premise.kind} {premise.name!r}, {premise.statement}, about "
@@ -70,12 +72,22 @@ def _ties(premise: Premise) -> frozenset[sp.Basic]:
 
 
 def flow_premises(
-    time: sp.Symbol, system: Mapping[sp.Symbol, sp.Expr], initial: Mapping[sp.Symbol, sp.Expr]
+    time: sp.Symbol,
+    system: Mapping[sp.Symbol, sp.Expr],
+    solution: Mapping[sp.Symbol, sp.Expr],
+    initial: Mapping[sp.Symbol, sp.Expr],
 ) -> frozenset[Premise]:
-    """Return what gives the functions x(t) their meaning: the equation and the initial values."""
+    """Return what gives the functions x(t) their meaning: the equation and the initial values, with the solution."""
     rule = sp.Tuple(*(sp.Tuple(x, initial[x], system[x]) for x in sorted(system, key=sp.default_sort_key)))
     bound = frozenset({time, *system})
     return frozenset(
-        Premise("dynamics", f"flow of {x}", sp.Tuple(rule, sp.Tuple(time)), (sp.Function(x.name)(time),), bound)
-        for x in system
+        Premise(
+            "dynamics",
+            f"flow of {x}",
+            sp.Tuple(rule, sp.Tuple(time)),
+            defines=(sp.Function(x.name)(time),),
+            bound=bound,
+            solution=value,
+        )
+        for x, value in solution.items()
     )

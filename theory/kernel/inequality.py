@@ -84,6 +84,8 @@ def check_terms(
         total += term
     for name, multiplier in certificate.using.items():
         multiplier = sp.sympify(multiplier)
+        if multiplier == 0:
+            raise CheckFailedError(f"the multiplier of step {name!r} is 0; leave it out")
         if not signs.nonnegative(multiplier):
             raise CheckFailedError(f"the multiplier {multiplier} of step {name!r} is not evidently nonnegative")
         positive = positive or (strict[name] and signs.positive(multiplier))

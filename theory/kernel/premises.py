@@ -35,6 +35,7 @@ class Premise:
         bound: symbols of a rule that stand for the state and the counter, not for values.
         of_indexed: whether what it defines is indexed, so that it may speak of every x_j at once.
         every: symbols for every value of which it is assumed.
+        solution: of a flow, as a function of its time, once it was checked.
     """
 
     kind: str
@@ -44,6 +45,7 @@ class Premise:
     bound: frozenset[sp.Basic] = frozenset()
     of_indexed: bool = False
     every: frozenset[sp.Basic] = frozenset()
+    solution: sp.Expr | None = None
 
     @property
     def mentions(self) -> frozenset[sp.Basic]:

@@ -117,7 +117,7 @@ def reversed_hypothesis() -> Any:
     d = Derivation("d")
     total = sp.Sum(i, (i, 1, n - 4))
     d.assume("h", sp.Gt(total, 0), "assumed")
-    d.inequality("s", sp.Gt(total + y**2, 0), "and a square", Terms((y**2,), {"h": sp.S.One}), given=("h",))
+    d.inequality("s", sp.Gt(total + y**2, 0), "and a square", Terms((y**2,), {"h": sp.S.One}))
     return d.instance("i", "s", {n: sp.S.Zero}, "sympy's sum from 1 to −4 is 6")
 
 
@@ -250,7 +250,7 @@ UNDEFINED: dict[str, tuple[str, Callable[[], Any]]] = {
     ),
     "inside a sum": ("no value", lambda: assume(eq(sp.Sum(w[i] / SQUARE_ROOTS, (i, 1, m)), y))),
     "one term of a sum": ("has no value", lambda: define(sp.Sum(1 / (i - 2), (i, 1, 3)))),
-    "a fact about one index": ("under conditions", lambda: without_conditions(fact_about_one_index())),
+    "a fact about one index": ("'here' is not used", fact_about_one_index),
     "update": ("not evident at every step", lambda: recurrence(eq(y, 0), {n: 0, y: 0}, {n: n + 1, y: y / (n - 3)})),
     "certificate of an update": (
         "not evident at every step",

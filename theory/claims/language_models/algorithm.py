@@ -95,8 +95,9 @@ def _errors(d: Derivation) -> None:
     d.identity(
         "exact",
         sp.Eq(seen / 2**n, 1 - 2 ** (1 - n)),
-        "a head on p* is exact if and only if both classes were seen: the probability of a flattest network",
-        given=("both-seen", "fits plus", "fits minus", "one-seen"),
+        "a head on p* is exact if and only if both classes were seen (fits plus, fits minus, one-seen): the "
+        "probability of a flattest network",
+        given=("both-seen",),
     )
     d.define(
         "lookup",

@@ -115,7 +115,7 @@ def _both_classes(derivation: Derivation) -> None:
     least = sp.Symbol("C_star", real=True)
     derivation.define("least", sp.Eq(least, 6 * h * (kp + km)), "the least cost at this split")
     bounds = (2 * kp * (3 * PLUS.mean + PLUS.pair - h), 2 * km * (3 * PLUS.mean - PLUS.pair + h))
-    for side, share, bound in zip((PLUS, MINUS), shares, bounds, strict=True):
+    for side, share, bound, used in zip((PLUS, MINUS), shares, bounds, ((), gamma), strict=True):
         label = side.label
         derivation.define(
             f"share {label}", sp.Eq(share, bound), "what the class pays, in coefficients of the plus class"
@@ -125,7 +125,7 @@ def _both_classes(derivation: Derivation) -> None:
             sp.Ge(side.cost, share),
             "on Γ the coefficients of one class give those of the other",
             Terms(using={f"priced {label}": sp.S.One}),
-            given=(*gamma, f"share {label}"),
+            given=(*used, f"share {label}"),
         )
     derivation.inequality(
         "duality",

@@ -91,18 +91,17 @@ def add_network(
     Steps: `cost LABEL`, `mean LABEL`, `pair LABEL`, each an equation whose left side is the given symbol.
     """
     parts = (
-        ("cost", cost, family.cost(), "neuron-cost", "a neuron adds its own two blocks of the gradient"),
-        ("mean", mean, family.a[j] * family.power_sum(2), "second-moment", "averages add up; for one neuron, E(w·z)²"),
-        ("pair", pair, family.a[j] * family.overlap(), "pair-moment", "averages add up; for one neuron, E z₁z₂(w·z)²"),
+        ("cost", cost, family.cost(), "a neuron adds its own two blocks of the gradient, by neuron-cost"),
+        ("mean", mean, family.a[j] * family.power_sum(2), "averages add up; for one neuron, second-moment"),
+        ("pair", pair, family.a[j] * family.overlap(), "averages add up; for one neuron, pair-moment"),
     )
-    for name, symbol, summand, lemma, because in parts:
+    for name, symbol, summand, because in parts:
         derivation.induction(
             f"{name} {label}".strip(),
             sp.Eq(symbol, family.total(summand)),
             because,
             initial={family.count: sp.S.Zero, symbol: sp.S.Zero},
             update={family.count: family.count + 1, symbol: symbol + summand.subs(j, family.count + 1)},
-            given=(lemma,),
         )
 
 
@@ -222,18 +221,16 @@ def _moments(derivation: Derivation) -> None:
     derivation.induction(
         "second-moment",
         sp.Eq(second, power_sum(2)),
-        "E(w·z)² = Σ w_i², one coordinate at a time",
+        "E(w·z)² = Σ w_i², one coordinate at a time, by second-moment-update",
         initial={n: sp.S.Zero, second: sp.S.Zero},
         update={n: n + 1, second: second + weights[n + 1] ** 2},
-        given=("second-moment-update",),
     )
     derivation.induction(
         "fourth-moment",
         sp.Eq(fourth, 3 * power_sum(2) ** 2 - 2 * power_sum(4)),
-        "E(w·z)⁴ = 3‖w‖⁴ − 2‖w‖₄⁴, one coordinate at a time; E(w·z)² is the second moment",
+        "E(w·z)⁴ = 3‖w‖⁴ − 2‖w‖₄⁴, one coordinate at a time, by fourth-moment-update and second-moment",
         initial={n: sp.S.Zero, fourth: sp.S.Zero},
         update={n: n + 1, fourth: fourth + 6 * weights[n + 1] ** 2 * power_sum(2) + weights[n + 1] ** 4},
-        given=("fourth-moment-update", "second-moment"),
     )
     derivation.identity(
         "neuron-cost",
@@ -241,8 +238,8 @@ def _moments(derivation: Derivation) -> None:
             fourth + 4 * n * head**2 * second,
             3 * power_sum(2) ** 2 - 2 * power_sum(4) + 4 * n * head**2 * power_sum(2),
         ),
-        "E[(∂f/∂a)² + Σ_i(∂f/∂w_i)²] in n dimensions",
-        given=("second-moment", "fourth-moment", "weight-gradient-square"),
+        "E[(∂f/∂a)² + Σ_i(∂f/∂w_i)²] in n dimensions, the second part by weight-gradient-square",
+        given=("second-moment", "fourth-moment"),
     )
     derivation.identity(
         "pair-moment",

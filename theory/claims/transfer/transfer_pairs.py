@@ -104,22 +104,22 @@ def _counting(derivation: Derivation) -> None:
         "both-seen",
         sp.Eq(both, 2**n - 2),
         "label sequences with both classes: each such sequence goes on with either label, each of the 2 constant "
-        "sequences with the other label",
+        "sequences with the other label (balanced)",
         initial={n: sp.S.One, both: sp.S.Zero},
         update={n: n + 1, both: 2 * both + 2},
-        given=("balanced",),
     )
     derivation.identity(
         "accuracy",
         sp.Eq(both / 2**n + (1 - both / 2**n) / 2, 1 - 2**-n),
-        "accuracy is 1 when both classes were seen and ½ otherwise, the unseen half counting as wrong",
-        given=("both-seen", "seen", "unseen"),
+        "accuracy is 1 when both classes were seen (seen) and ½ otherwise (unseen), the unseen half counting as wrong",
+        given=("both-seen",),
     )
     derivation.identity(
         "exact",
         sp.Eq(both / 2**n, 1 - 2 ** (1 - n)),
-        "the head is exact if and only if both classes were seen; all 2ⁿ label sequences are equally likely",
-        given=("both-seen", "seen", "unseen", "least-norm", "feature-plus", "feature-minus", "exclusive"),
+        "the head is exact if and only if both classes were seen (seen, unseen, least-norm, exclusive); all 2ⁿ label "
+        "sequences are equally likely",
+        given=("both-seen",),
     )
 
 

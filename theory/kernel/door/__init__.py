@@ -4,6 +4,7 @@
     model           an interpretation of symbols by an actual system
     interpretation  a step, and a hypothesis, in a model
     examination     a derivation in all its models
+    contradiction   premises that no point can satisfy, as far as the checkers show it
     admissible      points that satisfy the premises
     setting         the premises, solved for what they determine
     evaluate        expressions at a point

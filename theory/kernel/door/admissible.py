@@ -352,10 +352,8 @@ class Point:
     def function(self, head: Any, arguments: tuple[Value, ...]) -> Value:
         """Value of an undefined function: by its rule, or a random polynomial, squared if it is to be positive."""
         if head in self._setting.flows:
-            solved = self._setting.flows[head]
-            if solved is None:
-                raise NotAttackableError(f"no solution is known of the flow that {head} follows")
-            return evaluated(solved[1], self, {solved[0]: arguments[0]})
+            time, solution = self._setting.flows[head]
+            return evaluated(solution, self, {time: arguments[0]})
         discrete = self._setting.discrete.get(head, (False,) * len(arguments))
         if all(discrete) and not any(isinstance(argument, Jet) for argument in arguments):
             return self.quantity(head, arguments)

@@ -14,7 +14,7 @@ import sympy as sp
 from theory.kernel.door.admissible import AbsentError, InadmissibleError, Point, assumed, satisfies
 from theory.kernel.door.evaluate import NotAttackableError, evaluated, truth
 from theory.kernel.door.model import FAILS, HOLDS, OPEN, Model, entry, exact
-from theory.kernel.door.refute import SOLUTIONS, holds
+from theory.kernel.door.refute import holds
 from theory.kernel.door.setting import Setting, generic_of
 from theory.kernel.door.values import (
     OpenError,
@@ -139,7 +139,7 @@ def standing(hypothesis: Premise, definitions: frozenset[Premise], model: Model)
     everywhere = replace(model, values={**model.values, **indices})
     with digits():
         for chosen in everywhere.environments([statement]):
-            setting = Setting(statement, definitions, {}, slack=False, interpreted=frozenset(model.values))
+            setting = Setting(statement, definitions, slack=False, interpreted=frozenset(model.values))
             try:
                 point = ModelPoint(setting, None, everywhere, chosen)
                 found.add(_near(statement, hypothesis.every, point))
@@ -197,7 +197,7 @@ def examined(kind: str, statement: sp.Basic, premises: frozenset[Premise], model
             here = 0
             for attempt in DRAWS:
                 setting = Setting(
-                    statement, premises, SOLUTIONS, slack=attempt % 2 == 0, interpreted=frozenset(model.values)
+                    statement, premises, slack=attempt % 2 == 0, interpreted=frozenset(model.values)
                 )
                 point = ModelPoint(setting, attempt, model, chosen)
                 for variable in {s for order in statement.atoms(sp.Order) for s in order.variables}:

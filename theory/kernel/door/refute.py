@@ -11,6 +11,7 @@ import sympy as sp
 from sympy.core.function import AppliedUndef
 
 from theory.kernel.door.admissible import InadmissibleError, Point
+from theory.kernel.door.contradiction import contradiction
 from theory.kernel.door.evaluate import NotAttackableError, evaluated, truth
 from theory.kernel.door.setting import Setting
 from theory.kernel.door.values import (
@@ -36,8 +37,6 @@ EFFORT = 600
 ATTEMPTS = 24
 PATIENCE = 10
 """Attempts after which a single admissible point is enough."""
-SOLUTIONS: dict[sp.Basic, dict[str, sp.Expr]] = {}
-"""Solutions of the flows that came through, by their rule: what is said of x(t) later is tried on them."""
 
 
 def attack(kind: str, statement: Any, premises: frozenset[Premise]) -> str:
@@ -75,10 +74,8 @@ def _attacked(flow: bool, statement: sp.Basic, premises: frozenset[Premise]) -> 
                     continue
                 finally:
                     effort += len(point.memo)
-    except NotAttackableError as reason:
-        return f"not attacked: {reason}"
-    if flow:
-        _remember(statement, premises)
+    except NotAttackableError as failure:
+        return f"not attacked: {failure}"
     if tried:
         return f"attacked at {tried} admissible point{'s' if tried > 1 else ''}"
     if opened:
@@ -86,16 +83,21 @@ def _attacked(flow: bool, statement: sp.Basic, premises: frozenset[Premise]) -> 
             f"whether {statement} has a value, and is true, stays open at each of {opened} admissible points, in "
             "enclosures of 40 digits: write it so that what is 0 is evidently 0"
         )
-    return f"not attacked: none of {ATTEMPTS} points satisfies the premises for certain"
+    if reason := contradiction(premises):
+        raise CheckFailedError(f"the premises contradict each other, so that anything would follow: {reason}")
+    return (
+        f"not attacked: none of {ATTEMPTS} points satisfies the premises for certain; nothing shows here that they do "
+        "not contradict each other"
+    )
 
 
 def _points(statement: sp.Basic, premises: frozenset[Premise]) -> Iterator[tuple[int, Point, int]]:
-    setting = Setting(statement, premises, SOLUTIONS, slack=True)
+    setting = Setting(statement, premises, slack=True)
     # What is said of an expansion is said near 0: a condition on the variable must hold there, not where it is drawn.
     variables = {s for order in statement.atoms(sp.Order) for s in order.variables if s not in setting.fixed}
     for attempt in range(ATTEMPTS):
         if attempt == 2 * ATTEMPTS // 3:
-            setting = Setting(statement, premises, SOLUTIONS, slack=False)
+            setting = Setting(statement, premises, slack=False)
         point = Point(setting, attempt)
         for variable in variables:
             point = point.moved(variable, Fraction(1, 10**12))
@@ -163,12 +165,6 @@ def _solves(statement: sp.Basic, premises: frozenset[Premise], point: Point) -> 
 def _solution(statement: sp.Basic) -> dict[str, sp.Expr]:
     parts = statement.args if isinstance(statement, sp.And) else (statement,)
     return {part.lhs.func.__name__: part.rhs for part in parts}
-
-
-def _remember(statement: sp.Basic, premises: frozenset[Premise]) -> None:
-    for premise in premises:
-        if premise.kind == "dynamics" and isinstance(premise.defines[0], AppliedUndef):
-            SOLUTIONS[premise.statement.args[0]] = _solution(statement)
 
 
 def _tends(statement: sp.Equality, point: Point) -> bool:

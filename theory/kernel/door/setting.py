@@ -7,7 +7,7 @@ tested.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -48,7 +48,6 @@ class Setting:
     Args:
         statement: what is said.
         premises: what it rests on.
-        solutions: of the flows among the premises, by their rule.
         slack: whether inequalities are solved as well, not only tested.
         interpreted: quantities whose values are given, so that no premise is solved for them.
     """
@@ -57,7 +56,6 @@ class Setting:
         self,
         statement: sp.Basic,
         premises: Iterable[Premise],
-        solutions: Mapping[sp.Basic, Mapping[str, sp.Expr]],
         *,
         slack: bool,
         interpreted: frozenset[Any] = frozenset(),
@@ -66,7 +64,7 @@ class Setting:
         self.rules: dict[Any, list[Rule]] = {}
         self.tests: list[tuple[sp.Basic, frozenset[sp.Basic]]] = []
         self.runs: dict[Any, tuple[sp.Tuple, sp.Tuple]] = {}
-        self.flows: dict[Any, tuple[sp.Symbol, sp.Expr] | None] = {}
+        self.flows: dict[Any, tuple[sp.Symbol, sp.Expr]] = {}
         self.cases: list[tuple[sp.Tuple, tuple[sp.Basic, ...]]] = []
         self._needs: dict[Any, set[Any]] = {}
         self.effort = 0
@@ -84,7 +82,7 @@ class Setting:
         solvable: list[tuple[int, sp.Basic, frozenset[sp.Basic], Premise]] = []
         for premise in ordered:
             if premise.kind == "dynamics":
-                self._follow(premise, solutions)
+                self._follow(premise)
                 self.meanings |= self.runs.keys() | self.flows.keys()
                 continue
             generic = generic_of(premise)
@@ -114,12 +112,10 @@ class Setting:
         """Quantities with a rule, a recurrence or a list of cases."""
         return frozenset(self.rules.keys() | self.runs.keys() | self._cased)
 
-    def _follow(self, premise: Premise, solutions: Mapping[sp.Basic, Mapping[str, sp.Expr]]) -> None:
+    def _follow(self, premise: Premise) -> None:
         rule, place = premise.statement.args
-        if premise.defines and isinstance(premise.defines[0], AppliedUndef):
-            for state in premise.defines:
-                solved = solutions.get(rule, {}).get(state.func.__name__)
-                self.flows[state.func] = None if solved is None else (place[0], solved)
+        if premise.solution is not None:
+            self.flows.update({state.func: (place[0], premise.solution) for state in premise.defines})
             return
         for state, _, _ in rule:
             if any(name in (state, getattr(getattr(state, "base", None), "label", None)) for name in premise.defines):
