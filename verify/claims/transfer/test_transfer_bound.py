@@ -46,7 +46,7 @@ class Size:
 
 SIZES: dict[Profile, Size] = {
     "quick": Size(1, 32, 16, 4096),
-    "default": Size(3, 32, 32, 4096),
+    "default": Size(3, 36, 32, 4096),
     "full": Size(12, 128, 64, 16384),
 }
 
