@@ -76,7 +76,7 @@ class Linearisation:
 
         1 is where the retraction stops, and the residual evaluated anew may differ by as much.
         """
-        return self.residual.norm(dim=-1) / self.rounding
+        return self.residual.square().sum(-1).sqrt() / self.rounding
 
     def step(self, damping: Float[Tensor, " replica"] | None = None) -> Float[Tensor, "replica parameter"]:
         """Levenberg step −Jᵀ (J Jᵀ + μ σ₁² I)⁻¹ c for `damping` μ; without it the Gauss–Newton step −J⁺ c."""
