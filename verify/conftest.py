@@ -21,6 +21,7 @@ import torch
 from theory.claims import CLAIMS
 from verify.cohorts import SCALES, ScaleError, scale_of
 from verify.environment import PROFILES, DeviceError, Settings, require_device
+from verify.runs import StoreError
 from verify.trial import Evidence, Outlook, Trial, Verdict, report
 from verify.trial.budget import SUITE_FALSE_ALARM
 from verify.trial.evidence import EvidenceFileError, append, check_writable, require_expected
@@ -164,15 +165,19 @@ _TRIAL = pytest.StashKey[Trial]()
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
     """After a trial's body has run: conclude, record, then judge; what fails on Ctrl-C is not judged.
 
+    A store that cannot be read or written is no fault of the claim, and is told in its one line, without a traceback.
+
     Raises:
         KeyboardInterrupt: the body was interrupted, whatever became of the exception inside it.
     """
     try:
         result = yield
-    except BaseException:
+    except BaseException as error:
         if _INTERRUPTED.is_set():
             # Without the cause: pytest cannot show a frame that was interrupted between two lines.
             raise KeyboardInterrupt from None
+        if isinstance(error, StoreError):
+            pytest.fail(str(error), pytrace=False)
         raise
     tried = pyfuncitem.stash.get(_TRIAL, None)
     if tried is not None:

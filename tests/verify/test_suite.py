@@ -84,6 +84,20 @@ def test_second():
     assert "must not run" not in done.stdout
 
 
+def test_a_store_that_cannot_be_reached_fails_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        """from pathlib import Path
+from verify.runs import StoreError
+def test_it():
+    raise StoreError(Path("runs"), OSError(28, "No space left on device"))
+"""
+    )
+    done = suite("-p", "verify.conftest", f"--rootdir={tmp_path}", str(tmp_path))
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "expected to reach runs, got: No space left on device; make room" in done.stdout
+    assert "StoreError" not in done.stdout + done.stderr  # nor any line of a traceback, which would name it
+
+
 def test_an_interrupted_run_keeps_the_evidence_of_finished_claims(tmp_path: Path) -> None:
     path = tmp_path / "evidence.jsonl"
     command = [*PYTEST, "verify/", "--profile=quick", f"--evidence={path}"]

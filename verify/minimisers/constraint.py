@@ -70,6 +70,14 @@ class Linearisation:
         """First-order distance to Γ, ‖J⁺ c‖ (units of θ)."""
         return self.step().square().sum(-1).sqrt()
 
+    @property
+    def off(self) -> Float[Tensor, " replica"]:
+        """‖c‖ in units of what rounding leaves of it; a retracted point has 2 or less.
+
+        1 is where the retraction stops, and the residual evaluated anew may differ by as much.
+        """
+        return self.residual.square().sum(-1).sqrt() / self.rounding
+
     def step(self, damping: Float[Tensor, " replica"] | None = None) -> Float[Tensor, "replica parameter"]:
         """Levenberg step −Jᵀ (J Jᵀ + μ σ₁² I)⁻¹ c for `damping` μ; without it the Gauss–Newton step −J⁺ c."""
         sigma, top = self.singular_values, self.singular_values[:, :1]

@@ -37,6 +37,7 @@ class Front:
         slope: d tr H/dτ along the field.
         singular_values: square roots of the eigenvalues of H.
         rank: rank of H.
+        off: how far off the manifold they are, in units of rounding.
     """
 
     theta: Float[Tensor, "replica parameter"]
@@ -45,6 +46,7 @@ class Front:
     slope: Float[Tensor, " replica"]
     singular_values: Float[Tensor, "replica value"]
     rank: Int[Tensor, " replica"]
+    off: Float[Tensor, " replica"]
 
     def __getitem__(self, index: Tensor | slice) -> Front:
         """Return the chosen replicas."""

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from verify.minimisers.constraint import MinimiserConstraint
-from verify.minimisers.retraction import gauss_newton, require_membership
+from verify.minimisers.retraction import gauss_newton, require_membership, require_retracted
 from verify.models import FiniteModel, fisher_trace
 
 _ARMIJO = 1e-4
@@ -73,6 +73,7 @@ def minimise_trace(
     Raises:
         ValueError: when the tolerance is not in [1e-14, 1e-2].
         NotOnManifoldError: when a start is off Γ.
+        RetractionError: when a step that was retracted ends off Γ.
         RuntimeError: when no start converged.
     """
     if not 1e-14 <= tolerance <= 1e-2:
@@ -89,6 +90,7 @@ def minimise_trace(
         step, slope, _ = _newton(model, constraint, theta)
         decrement[active] = -slope
         final[active], moved = _search(model, constraint, theta, step, slope)
+        require_retracted(constraint.linearise(final[active[moved]]).off)
         value = fisher_trace(model, final[active])
         active = active[(-slope > tolerance * value) & moved]
     return _best(model, constraint, final, decrement, tolerance, iterations)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from verify.minimisers.constraint import MinimiserConstraint
 from verify.minimisers.dormand_prince import ORDER, Front, dormand_prince_step
-from verify.minimisers.retraction import gauss_newton, require_membership
+from verify.minimisers.retraction import gauss_newton, require_membership, require_retracted
 from verify.models import FiniteModel
 
 
@@ -92,7 +92,7 @@ class SlowFlow:
         slope = -self.constant * tangent.square().sum(-1)
         sigma = here.singular_values
         rank = (sigma > self.rank_tolerance * sigma[:, :1]).sum(-1)
-        return Front(theta, -self.constant * tangent, here.trace, slope, sigma, rank)
+        return Front(theta, -self.constant * tangent, here.trace, slope, sigma, rank, here.off)
 
     def _retract(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         return gauss_newton(self.constraint, theta, max_iterations=50)[:2]
@@ -126,6 +126,7 @@ class SlowFlow:
             ValueError: when times, tolerance or step make no sense.
             NotOnManifoldError: when a starting point is off Γ.
             RankChangeError: when rank H changes along the way.
+            RetractionError: when a step that was retracted ends off Γ.
             FlowError: when the steps become too small or too many.
         """
         _check_request(times, tolerance, step)
@@ -220,6 +221,7 @@ class _Run:
         valid = held[: len(h)] & held[len(h) :] & arrived & error.isfinite()
         size = torch.where(valid, error / (self.tolerance * (1 + state.fine.theta.norm(dim=-1))), torch.inf)
         accepted = valid if self.fixed is not None else size <= 1
+        require_retracted(fine.off[accepted])
         goal = self.times[state.target]
         reached = torch.where(h >= (goal - state.tau) * (1 - 1e-9), goal, state.tau + h)
         tau = torch.where(accepted, reached, state.tau)

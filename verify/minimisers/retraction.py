@@ -43,6 +43,22 @@ def require_membership(constraint: MinimiserConstraint, theta: Float[Tensor, "re
     return here
 
 
+def require_retracted(off: Float[Tensor, " replica"]) -> None:
+    """Check that a retraction has done its work: `Linearisation.off` is 2 or less for every point it returned.
+
+    A search along Γ calls this after each step. Without a retraction it would walk downhill off Γ for as long as its
+    bound on steps allows.
+
+    Raises:
+        RetractionError: some point is off Γ.
+    """
+    if bool((off > 2).any()):
+        raise RetractionError(
+            f"expected retracted points with p_θ = p* up to 2 roundings, got {int((off > 2).sum())} of {len(off)} off "
+            f"it, the worst by {float(off.max()):.3g} roundings; the retraction is missing or has no effect: repair it"
+        )
+
+
 def tangent_projection(
     model: FiniteModel,
     theta: Float[Tensor, "replica parameter"],
@@ -165,7 +181,7 @@ def random_minimiser(
 
     Raises:
         ValueError: when n < 1 or scale ≤ 0.
-        RetractionError: when more than `max_rejections` draws did not reach Γ.
+        RetractionError: when more than `max_rejections` draws did not reach Γ, or a point that was found is off it.
     """
     if n < 1 or not scale > 0:
         raise ValueError(f"expected n >= 1 points and scale > 0, got n={n}, scale={scale}")
@@ -189,6 +205,7 @@ def random_minimiser(
                 f"{total} points of model {model.name!r}; widen the model, change scale or raise the limit"
             )
     here = constraint.linearise(torch.cat(found))
+    require_retracted(here.off)
     smallest = here.smallest_singular_value.square()
     return Minimisers(
         here.theta, here.trace, here.rank, smallest, here.singular_values[:, 0].square() / smallest, rejected

@@ -38,6 +38,17 @@ def predicted(design: Design) -> str:
     return f"{ {'two': '', 'lower': '≥ ', 'upper': '≤ '}[design.side] }{design.target:.4g}"
 
 
+def support(design: Design) -> str:
+    """Write for a one-sided design where the whole interval must lie to support it: beyond target ∓ δ; else nothing."""
+    limits = design.thresholds(0.0)
+    return {"two": "", "lower": f"> {limits.e_lo:.4g}", "upper": f"< {limits.e_hi:.4g}"}[design.side]
+
+
+def margin(design: Design) -> str:
+    """Write the margin of a design, and what supports it if it is one-sided."""
+    return f"{design.delta:.4g}" + (design.side != "two") * f" (needs {support(design)})"
+
+
 def controls(evidence: Evidence) -> str:
     """Write how many controls were caught out of how many."""
     return f"{sum(control.caught for control in evidence.controls)}/{len(evidence.controls)}"
@@ -102,8 +113,9 @@ def _legend(items: Iterable[Evidence]) -> list[str]:
 
 
 def _statistic(design: Design, note: str = "") -> str:
-    """Write what a design is about, and its margin."""
-    suffix = f"{note if design.instances > 1 else ''}, δ = {design.delta:.4g}"
+    """Write what a design is about, and its margin; of a one-sided one, what supports it."""
+    edge = f"needs {support(design)}" if support(design) else f"δ = {design.delta:.4g}"
+    suffix = f"{note if design.instances > 1 else ''}, {edge}"
     line, room = f"  {design.statistic}", WIDTH - len(suffix)
     return (line if len(line) <= room else line[: room - 1] + "…") + suffix
 
@@ -163,7 +175,7 @@ def _claims(evidence: Sequence[Evidence], outlooks: Mapping[str, Outlook]) -> st
         place = "" if networks is None else f" ({networks.language}, {networks.scale})"
         rows.append(
             f"| [{claim.title}](paper_notes/{claim.chapter}/{claim.module}.md) | {outlooks[item.claim].finding} "
-            f"| {predicted(design)} | {design.delta:.4g} | {measured(item.headline)}{place} "
+            f"| {predicted(design)} | {margin(design)} | {measured(item.headline)}{place} "
             f"| {worded(item.verdict, design)} | {controls(item)} |"
         )
     return "\n".join(rows) + "\n"
@@ -206,7 +218,7 @@ def _link(claim: str) -> str:
 def _language_cells(item: Evidence, m: Measurement, networks: Networks) -> str:
     design = item.design_of(m)
     return (
-        f"{m.statistic} | {networks.language}, {networks.scale} | {predicted(design)} | {design.delta:.4g} "
+        f"{m.statistic} | {networks.language}, {networks.scale} | {predicted(design)} | {margin(design)} "
         f"| {measured(m)} | {worded(m.verdict, design)} | {item.date[:10]}, {item.device} |"
     )
 

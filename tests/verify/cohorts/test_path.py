@@ -22,9 +22,9 @@ def path(excess: list[list[float]]) -> Path:
 def test_the_level_is_what_the_worst_condition_reaches_and_every_condition_stops_at_its_first_checkpoint_there() -> (
     None
 ):
-    slow, fast = path([[9.0, 9.0], [5.0, 4.0], [3.0, 4.5]]), path([[8.0, 1.0], [2.9, 0.5], [1.0, 0.1]])
+    slow, fast = path([[9.0, 9.0], [3.5, 4.0], [3.0, 4.5]]), path([[8.0, 1.0], [2.9, 0.5], [1.0, 0.1]])
     first, second = match([slow, fast])
-    # Levels: max(3, 1) = 3 and max(4, 0.1) = 4.
+    # Levels: max(3, 1) = 3 and max(4, 0.1) = 4; at a level of 4 for both members the first would stop at 3.5.
     assert first.checkpoint.tolist() == [2, 1]
     assert first.excess.tolist() == [3.0, 4.0]
     assert second.checkpoint.tolist() == [1, 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from verify.minimisers import (
     MinimiserConstraint,
     NotOnManifoldError,
     RetractionError,
+    SlowFlow,
+    minimise_trace,
     random_minimiser,
     retract,
     tangent_projection,
@@ -166,6 +169,36 @@ def test_mutant_a_projection_that_forgets_a_constraint_is_caught() -> None:
     mutant = tangent_projection(model, theta, v, rank_tolerance=float(least.max()) * 1.01)
     H = hessian(model, theta)
     assert torch.einsum("rpq,rq->rp", H, mutant).norm(dim=-1).max() > 1e-3
+
+
+SEARCHES: dict[str, Callable[[FiniteModel, Tensor], object]] = {
+    "flow": lambda model, theta: SlowFlow(model, constant=0.25).integrate(theta, [4.0], tolerance=1e-8),
+    "flow at a fixed step": lambda model, theta: SlowFlow(model, constant=0.25).integrate(theta, [4.0], step=0.05),
+    "flattest": lambda model, theta: minimise_trace(model, theta),
+    "random points": lambda model, theta: random_minimiser(model, torch.Generator().manual_seed(0), len(theta)),
+}
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_mutant_without_a_retraction_every_search_stops_at_its_first_step(
+    search: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = PairModel(3, 6, 1.5)
+    start = points(model, 3)
+    retractions = []
+
+    def without(constraint: MinimiserConstraint, theta: Tensor, max_iterations: int) -> tuple[Tensor, Tensor, Tensor]:
+        """What `gauss_newton` returns, without moving anything."""
+        del constraint, max_iterations
+        retractions.append(theta)
+        return theta, torch.ones(len(theta), dtype=torch.bool), torch.zeros(len(theta))
+
+    for module in ("flow", "flattest", "retraction"):
+        monkeypatch.setattr(f"verify.minimisers.{module}.gauss_newton", without)
+    with pytest.raises(RetractionError, match=r"off it, the worst by .* roundings; the retraction is missing"):
+        SEARCHES[search](model, start)
+    # One of the start, and those of one step, which a search halves up to 30 times.
+    assert len(retractions) <= 31
 
 
 def test_order_of_gauss_newton_against_the_limit_map_of_the_product_model_is_two() -> None:

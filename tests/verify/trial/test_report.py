@@ -172,6 +172,16 @@ def test_a_design_that_can_show_no_more_than_the_sign_says_so(item: Evidence, wo
     assert all(len(line) <= WIDTH for line in lines)
 
 
+@pytest.mark.parametrize(("side", "edge"), [("lower", "> 0.9"), ("upper", "< 1.1")])
+def test_a_one_sided_claim_says_from_where_on_it_is_supported(side: str, edge: str) -> None:
+    item = replace(evidence(), designs=(replace(design(), side=side),))
+    outlooks = {item.claim: Outlook(finding="In plain words.")}
+    assert f"| 0.1 (needs {edge}) |" in markdown([item], outlooks)
+    assert table([item])[3].endswith(f", needs {edge}")
+    assert decide(item.designs[0], enclosure(1.0, 0.0999)).equivalent
+    assert not decide(item.designs[0], enclosure(1.0, 0.1001)).equivalent
+
+
 def test_every_statistic_has_its_margin() -> None:
     lines = table([evidence(), by_language()])
     assert sum(line.endswith(", δ = 0.1") for line in lines) == 2

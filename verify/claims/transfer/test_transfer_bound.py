@@ -26,9 +26,11 @@ OUTLOOK = Outlook(
     finding="Features that favour no pair need about as many labels as there are pairs.",
 )
 LARGEST_D = 7
-WIDTH = 40
+WIDTH = 2000
 DRAWS = 16
 """Draws of the features in a group."""
+WRONG = 1.1
+"""By so much C(d, 2) is overstated in a control."""
 Features = Callable[[torch.Generator], Float[Tensor, "context feature"]]
 
 
@@ -44,35 +46,37 @@ class Size:
 
 SIZES: dict[Profile, Size] = {
     "quick": Size(1, 32, 16, 4096),
-    "default": Size(3, 32, 32, 4096),
+    "default": Size(3, 36, 32, 4096),
     "full": Size(12, 128, 64, 16384),
 }
 
 
 def designs(profile: Profile) -> tuple[Design, ...]:
-    """Return the designs: the bound for Gaussian neurons, and its equality for the kernel of all pairs."""
+    """Return the designs: the bound where it is nearly attained, and its equality for the kernel of all pairs."""
     size = SIZES[profile]
     alpha = BUDGET.alpha(CLAIM, 2)
     energy = math.sqrt(math.comb(LARGEST_D, 2)) / math.sqrt(size.tight_heads)
     return (
         Design(
             claim=CLAIM,
-            prediction="Gaussian neurons: E[test MSE] ≥ 1 − n/C(d, 2)",
+            prediction="wide Gaussian neurons: E[test MSE] ≥ 1 − n/C(d, 2)",
             target=1.0,
-            delta=0.25,
-            delta_refute=0.3,
+            delta=0.06,
+            delta_refute=0.06,
             alpha=alpha,
             power=0.99,
             n=size.groups,
             instances=size.instances,
-            statistic="E[test MSE] ÷ (1 − n/C(d,2)), Gaussian neurons",
+            statistic="E[1 − MSE] C(d,2)/n, wide Gaussian neurons",
             bound="student-t",
-            spread=0.15,
-            side="lower",
-            justification="A replicate is the mean over 16 draws of 40 squared Gaussian neurons, 16 or more heads "
-            "each. In trials on all d and n drawn here, with other seeds, the error over the bound of one head had a "
-            "spread of 0.53 or less for typical neurons, 1.4 for the worst, and its mean given the neurons 0.31 or "
-            "less, skewed to the right; the mean over 16 draws has √(0.31²/16 + 0.6²/256) < 0.09 and is near normal.",
+            spread=0.04,
+            side="upper",
+            justification="A replicate is the mean over 16 draws of 2000 centred squared Gaussian neurons, 16 or more "
+            "heads each. These see pairs of coordinates only, and the more of them the more evenly, so that the bound "
+            "is nearly attained: in trials on all d and n drawn here, with other seeds, the mean was 0.95 to 0.98, "
+            "less than 1 by the contexts that repeat one before or its mirror image, and by 1 to 2% for the width. The "
+            "spread was 0.11 or less from draw to draw with a skewness below 0.3, and 0.25 for heads of one draw: "
+            "√(0.11²/16 + 0.25²/256) < 0.032. A bound with C(d, 2) overstated by a tenth is refuted.",
         ),
         Design(
             claim=CLAIM,
@@ -114,14 +118,14 @@ class Instance:
         return find(CLAIM).predict(n=self.n, d=self.d)
 
     def gaussian(self, generator: torch.Generator) -> Float[Tensor, "context feature"]:
-        """Squared Gaussian neurons: a law that does not know one coordinate from another."""
+        """Squared Gaussian neurons less their mean: 2 Σ_{i<j} w_i w_j z_i z_j, a law that favours no pair."""
         w = torch.randn(WIDTH, self.d, generator=generator, dtype=torch.float64)
-        return (self.contexts @ w.mT).square()
+        return (self.contexts @ w.mT).square() - w.square().sum(-1)
 
     def flattest(self, generator: torch.Generator) -> Float[Tensor, "context feature"]:
         """Features of the flattest pair model, which know the pair {1, 2}; nothing is drawn."""
         del generator
-        model = PairModel(self.d, WIDTH, 1.0)
+        model = PairModel(self.d, 4, 1.0)
         _, w, _ = model.split(model.flattest())
         return (self.contexts @ w.mT).square()
 
@@ -134,8 +138,8 @@ class Instance:
 
 
 def draw(generator: np.random.Generator) -> Instance:
-    """Draw d in 5…7 and n in 2…4."""
-    return Instance(int(generator.integers(5, LARGEST_D + 1)), int(generator.integers(2, 5)))
+    """Draw d in 6…7 and n in 2…4: few enough labels for contexts to be seldom drawn twice."""
+    return Instance(int(generator.integers(6, LARGEST_D + 1)), int(generator.integers(2, 5)))
 
 
 def head(
@@ -147,15 +151,24 @@ def head(
     return transfer_experiment(hidden, z[:, 0] * z[:, 1], uniform, n, heads, generator)
 
 
-def errors(
+def captured(
     trial: Trial, instance: Instance, features: Features, n: int, *path: str | int
 ) -> Float[np.ndarray, " group"]:
-    """Mean test error over the bound, one value for each group of draws of the features."""
-    size, generator = SIZES[trial.profile], trial.torch("gaussian", *path)
-    nets = torch.stack([features(generator) for _ in range(size.groups * DRAWS)])
-    means = head(instance, nets, n, size.heads, generator).mse.mean(1)
-    groups = means.reshape(size.groups, DRAWS).numpy()
-    return np.asarray(groups.mean(1) / instance.prediction)
+    """Mean captured share 1 − MSE over its bound n/C(d, 2), one value for each group of draws of the features.
+
+    Args:
+        trial: profile and streams.
+        instance: the d and n that the bound counts.
+        features: draws features.
+        n: labels that the head is given.
+        path: of the random stream.
+    """
+    size, generator = SIZES[trial.profile], trial.torch("wide neurons", *path)
+    values = []
+    for _ in range(size.groups):
+        nets = torch.stack([features(generator) for _ in range(DRAWS)])
+        values.append(1 - head(instance, nets, n, size.heads, generator).mse.mean())
+    return torch.stack(values).numpy() * math.comb(instance.d, 2) / instance.n
 
 
 def shares(trial: Trial, instance: Instance, favour: float, *path: str | int) -> Float[np.ndarray, " group"]:
@@ -173,26 +186,32 @@ def test_bound(trial: Trial) -> None:
     for i in range(bound.instances):
         instance = draw(trial.rng("instance", i))
         for design, values in (
-            (bound, errors(trial, instance, instance.gaussian, instance.n, i)),
+            (bound, captured(trial, instance, instance.gaussian, instance.n, i)),
             (tight, shares(trial, instance, 1.0, i)),
         ):
             trial.decide(design, values, parameters=instance.parameters, prediction=instance.prediction)
         trial.advance()
 
-    instance = Instance(5, int(trial.rng("control").integers(2, 5)))
-    many = 3 * (1 + math.comb(instance.d, 2))
+    instance = Instance(LARGEST_D - 1, 2)
+    many = math.comb(instance.d, 2)
     for name, broken, design, values in (
         (
             "features of the flattest net",
             "their law is not invariant: they know the pair {1, 2}",
             bound,
-            errors(trial, instance, instance.flattest, instance.n, "flattest"),
+            captured(trial, instance, instance.flattest, instance.n, "flattest"),
         ),
         (
             "labels that are not counted",
             f"the head is given {many} labels, the bound counts n",
             bound,
-            errors(trial, instance, instance.gaussian, many, "many"),
+            captured(trial, instance, instance.gaussian, many, "many"),
+        ),
+        (
+            "a constant too small by a tenth",
+            "C(d, 2) is overstated in the bound by the smallest departure that counts",
+            bound,
+            WRONG * captured(trial, instance, instance.gaussian, instance.n, "wrong constant"),
         ),
         (
             "one pair is favoured",

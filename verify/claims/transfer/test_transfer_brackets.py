@@ -1,4 +1,4 @@
-"""Measure how often a minimum-norm head on the flattest bracket features is exact after n labels."""
+"""Measure how often a minimum-norm head on the features of trained bracket networks is exact after n labels."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from torch import Tensor
 from synthetic.closed_form import SumSignTask
 from theory.claims import find
 from verify.downstream import transfer_experiment
+from verify.ensembles import Gradient, Sgd
+from verify.ensembles.on_trial import ensemble
 from verify.environment import Profile
-from verify.minimisers import random_minimiser
-from verify.models import BracketModel, bracket_contexts
+from verify.minimisers import MinimiserConstraint, gauss_newton, minimise_trace, random_minimiser
+from verify.models import BracketModel, bracket_contexts, fisher_trace
 from verify.trial import BUDGET, Design, Outlook, Trial
 
 CLAIM = "transfer-brackets"
@@ -26,6 +28,16 @@ OUTLOOK = Outlook(
 )
 LABELS = (1, 2, 3, 5)
 """Numbers of labels, a design each: the failures 2^{−n} range from one half to one in 32."""
+STARTS = 8
+LEARNING_RATE = 0.05
+SLOW_TIME = 50.0
+"""τ of SGD in units of 1/σ'(α), the time on which tr H changes."""
+DESCENT = Sgd(0.3, gradient="full")
+DESCENT_STEPS = 2000
+SEARCH_TOLERANCE = 1e-13
+"""Relative excess of tr H below which the search along Γ stops."""
+RANK_TOLERANCE = 1e-4
+"""Singular values of the features below this fraction count as 0: the search leaves √SEARCH_TOLERANCE or so."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +51,8 @@ class Size:
 
 SIZES: dict[Profile, Size] = {
     "quick": Size(2, 40_000, (4, 6)),
-    "default": Size(4, 40_000, (4, 6, 8)),
-    "full": Size(12, 400_000, (4, 6, 8, 10)),
+    "default": Size(4, 40_000, (4, 6)),
+    "full": Size(12, 400_000, (4, 6, 8)),
 }
 
 
@@ -62,8 +74,12 @@ def designs(profile: Profile) -> tuple[Design, ...]:
             bound="binomial",
             justification=(
                 "Probes are independent, and each is scored exactly by enumerating every sequence; so the number of "
-                "exact ones is binomial, whatever the network. A correct prediction of an exact head differs from its "
-                "label by roundings only, below 1e-12 in trials; the zero head differs by 1 on label 1."
+                "exact ones is binomial, whatever the network. It is the flattest of 8 that SGD with sampled labels "
+                "trained from Gaussian weights, descended along Γ until tr H stands still: nothing of the predicted "
+                "network enters, and only one that is off Γ in the end would be left out. In trials on 76 other seeds "
+                "none was, SGD left 607 of 608 within 10% of the least tr H, the search came to it within 1e-14 every "
+                "time, and exact heads missed their labels by 2e-15 or less, where 1e-7 counts as exact; the zero head "
+                "differs by 1 on label 1."
             ),
         )
         for n in reversed(LABELS)
@@ -72,7 +88,7 @@ def designs(profile: Profile) -> tuple[Design, ...]:
 
 @dataclass(frozen=True)
 class Instance:
-    """Features of every downstream sequence, from one network."""
+    """Features of every downstream sequence, from one network, and the numbers that were drawn for it."""
 
     T: int
     features: Float[Tensor, "sequence neuron"]
@@ -89,7 +105,8 @@ class Instance:
         """
         labels = task(self.T)[1]
         prob = torch.where(labels > 0, prior / labels.sum(), (1 - prior) / (1 - labels).sum())
-        return transfer_experiment(self.features, labels, prob, n, heads, generator).exact.numpy().astype(float)
+        result = transfer_experiment(self.features, labels, prob, n, heads, generator, rank_tolerance=RANK_TOLERANCE)
+        return result.exact.numpy().astype(float)
 
 
 def task(T: int) -> tuple[Float[Tensor, "sequence position"], Float[Tensor, " sequence"]]:
@@ -103,25 +120,50 @@ def responses(T: int, w: Float[Tensor, "neuron position"], b: Tensor | float = 0
     return (task(T)[0] @ w.mT + b).clamp(min=0)
 
 
-def draw(generator: np.random.Generator, size: Size) -> Instance:
-    """Draw a flattest network: T, α, 1 to 10 neurons on each side with a random split, and up to 3 dead ones."""
-    T = int(generator.choice(size.lengths))
-    alpha = float(generator.uniform(0.3, 3.0))
-    plus, minus, dead = (int(generator.integers(low, high)) for low, high in ((1, 11), (1, 11), (0, 4)))
-    # Shares of at least 1/20 of the largest keep |v|² of both classes far above the heads' rank tolerance.
-    shares = [weight / weight.sum() for weight in (generator.uniform(0.05, 1, k) for k in (plus, minus))]
-    kappa = np.sqrt(np.concatenate(shares) * alpha * math.sqrt(T - 1))
-    weight = np.concatenate([kappa * np.repeat([-1.0, 1.0], [plus, minus]), np.zeros(dead)])
-    w = torch.from_numpy(generator.permutation(weight))[:, None].expand(-1, T)
-    return Instance(T, responses(T, w), {"T": T, "alpha": alpha, "m": plus + minus + dead})
+def draw(generator: np.random.Generator, size: Size) -> BracketModel:
+    """Draw T, a width of 8 to 16 and 0.7 ≤ |α| ≤ 2 of random sign."""
+    alpha = float(generator.choice([-1.0, 1.0]) * generator.uniform(0.7, 2.0))
+    return BracketModel(int(generator.choice(size.lengths)), int(generator.integers(8, 17)), alpha)
+
+
+def train(
+    trial: Trial, model: BracketModel, start: Float[Tensor, "start parameter"], gradient: Gradient, *path: str | int
+) -> Float[Tensor, "start parameter"]:
+    """SGD from every start, gradient descent, and the last bit of the way to Γ; the networks that are on it then."""
+    unit = 2 + math.exp(model.alpha) + math.exp(-model.alpha)
+    theta = start
+    for stage, (rate, tau) in enumerate(((LEARNING_RATE / 2, 0.4 * unit), (LEARNING_RATE, SLOW_TIME * unit))):
+        sgd = Sgd(rate, gradient=gradient)
+        theta = ensemble(trial, model, theta, sgd, sgd.steps_for(tau), *path, stage)
+    ends = ensemble(trial, model, theta, DESCENT, DESCENT_STEPS, *path, "descent")
+    points, arrived, _ = gauss_newton(MinimiserConstraint(model), ends, max_iterations=200)
+    return points[arrived]
+
+
+def instance_of(model: BracketModel, theta: Float[Tensor, " parameter"]) -> Instance:
+    """The features of a network."""
+    return Instance(
+        model.T, responses(model.T, model.split(theta)[1]), {"T": model.T, "m": model.m, "alpha": model.alpha}
+    )
+
+
+def flattest(trial: Trial, model: BracketModel, *path: str | int) -> Instance:
+    """Train networks from Gaussian weights and descend from the flattest along Γ as far as tr H falls."""
+    scale = math.sqrt(abs(model.alpha) / model.T)
+    shape = (STARTS, model.n_parameters)
+    start = scale * torch.randn(shape, generator=trial.torch("weights", *path), dtype=torch.float64)
+    ends = train(trial, model, start, "sampled", "training", *path)
+    best = int(fisher_trace(model, ends).argmin())
+    return instance_of(model, minimise_trace(model, ends[best : best + 1], tolerance=SEARCH_TOLERANCE).theta)
 
 
 def test_transfer(trial: Trial) -> None:
     size = SIZES[trial.profile]
     declared = dict(zip(reversed(LABELS), trial.declare(designs(trial.profile)), strict=True))
-    trial.plan(size.instances * len(LABELS) + 6)
+    trial.plan(size.instances * (len(LABELS) + 3) + 10)
     for i in range(size.instances):
-        instance = draw(trial.rng("instance", i), size)
+        model = draw(trial.rng("network", i), size)
+        instance = flattest(trial, model, i)
         for n, design in declared.items():
             trial.decide(
                 design,
@@ -130,19 +172,21 @@ def test_transfer(trial: Trial) -> None:
                 prediction=trial.claim.predict(n=n),
             )
             trial.advance()
-    _controls(trial, declared, size)
+    _controls(trial, declared, size, instance)
 
 
-def _controls(trial: Trial, declared: dict[int, Design], size: Size) -> None:
-    instance = draw(trial.rng("control"), size)
+def _controls(trial: Trial, declared: dict[int, Design], size: Size, instance: Instance) -> None:
     generator = trial.torch("control points")
     model = BracketModel(4, 24, 1.0)
-    gaussian = responses(4, model.split(random_minimiser(model, generator, max_rejections=20).theta[0])[1])
+    gaussian = instance_of(model, random_minimiser(model, generator, max_rejections=20).theta[0])
+    start = torch.randn(1, model.n_parameters, generator=generator, dtype=torch.float64) / math.sqrt(model.T)
+    quiet = instance_of(model, train(trial, model, start, "full", "training", "control")[0])
     z = bracket_contexts(4, nested=False)
     memorising = responses(4, 2 * z, torch.full((len(z),), -5.0, dtype=torch.float64))
     nested = responses(4, torch.tensor([[-2.0, -2, -2, -1], [1, 2, 2, 2]], dtype=torch.float64))
     cases = (
-        ("Gaussian minima", "a random point of Γ, not the flattest", Instance(4, gaussian), 5, 5, 0.5),
+        ("Gaussian minima", "a random point of Γ, not the flattest", gaussian, 5, 5, 0.5),
+        ("trained without noise", "the same loss, by gradient descent: not the flattest", quiet, 5, 5, 0.5),
         ("flattest on nested words", "w = (ω, …, ω, −κ) is as flat there", Instance(4, nested), 5, 5, 0.5),
         ("flattest with biases", "one neuron memorises each context", Instance(4, memorising), 5, 5, 0.5),
         ("one label more", "1 − 2^{−n−1} against 1 − 2^{−n}", instance, 5, 6, 0.5),
@@ -155,9 +199,22 @@ def _controls(trial: Trial, declared: dict[int, Design], size: Size) -> None:
         trial.advance()
 
 
+def closed_form(seed: int) -> Instance:
+    """The flattest network as it is written down, with a random split of the margin and up to 3 dead neurons."""
+    generator = np.random.default_rng(seed)
+    T = int(generator.choice((4, 6, 8)))
+    alpha = float(generator.uniform(0.3, 3.0))
+    plus, minus, dead = (int(generator.integers(low, high)) for low, high in ((1, 11), (1, 11), (0, 4)))
+    # Shares of at least 1/20 of the largest keep |v|² of both classes far above the heads' rank tolerance.
+    shares = [weight / weight.sum() for weight in (generator.uniform(0.05, 1, k) for k in (plus, minus))]
+    kappa = np.sqrt(np.concatenate(shares) * alpha * math.sqrt(T - 1))
+    weight = np.concatenate([kappa * np.repeat([-1.0, 1.0], [plus, minus]), np.zeros(dead)])
+    return Instance(T, responses(T, torch.from_numpy(generator.permutation(weight))[:, None].expand(-1, T)))
+
+
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 6))
 def test_property_exact_unless_every_label_is_zero(seed: int, n: int) -> None:
-    instance = draw(np.random.default_rng(seed), SIZES["default"])
+    instance = closed_form(seed)
     labels = task(instance.T)[1]
     prob = torch.full_like(labels, 1 / len(labels))
     heads = 50
@@ -172,7 +229,7 @@ def test_property_exact_unless_every_label_is_zero(seed: int, n: int) -> None:
 
 @given(seed=st.integers(0, 2**32 - 1))
 def test_property_features_of_the_classes_are_orthogonal_and_constant(seed: int) -> None:
-    instance = draw(np.random.default_rng(seed), SIZES["default"])
+    instance = closed_form(seed)
     labels = task(instance.T)[1]
     positive, negative = instance.features[labels > 0], instance.features[labels == 0]
     # T products of size κ are added up to ±2κ: a relative rounding of T²ε/2 at most.
