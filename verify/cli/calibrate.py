@@ -86,29 +86,29 @@ def measure_missing(claims: Sequence[str], seeds: range, path: Path | None, say:
         KeyboardInterrupt: Ctrl-C; what was finished is in the file.
         OSError: the file cannot be read or written.
     """
+    if path is None or not seeds:
+        got = "no file" if path is None else f"{seeds.start} to {seeds.stop - 1}"
+        raise CalibrateError(f"expected --evidence FILE and FIRST ≤ LAST, got {got}; name a file that may grow")
     from verify.claims import experiment, outlook
     from verify.trial import Evidence, lines
     from verify.trial.calibration.campaign import PROFILE, declared
     from verify.trial.evidence import append, check_writable
 
-    measured = [claim for claim in CLAIMS if not outlook(CLAIMS[claim]).figure]  # the others are about trained networks
-    if unknown := [claim for claim in claims if claim not in measured]:
+    wanted = {claim: experiment(CLAIMS[claim]) for claim in claims or CLAIMS}
+    networks = {claim for claim in wanted if outlook(CLAIMS[claim]).figure}
+    if claims and networks:
         raise CalibrateError(
-            f"expected claims that the quick profile measures, got {', '.join(unknown)}: it trains no networks; "
-            f"choose among {', '.join(measured)}"
+            f"expected claims that the quick profile measures, got {', '.join(sorted(networks))}: it trains no "
+            "networks and shows what is stored; leave them out"
         )
-    if path is None or not seeds:
-        got = "no file" if path is None else f"{seeds.start} to {seeds.stop - 1}"
-        raise CalibrateError(f"expected --evidence FILE and FIRST ≤ LAST, got {got}; name a file that may grow")
     check_writable(path)
-    wanted = {c: experiment(CLAIMS[c]) for c in claims or measured}
-    designs = {claim: declared(module.designs(PROFILE)) for claim, module in wanted.items()}
+    designs = {c: declared(module.designs(PROFILE)) for c, module in wanted.items() if c not in networks}
     done = {
         (item.claim, item.root_seed)
         for item in lines(path)
         if isinstance(item, Evidence) and item.profile == PROFILE and declared(item) == designs.get(item.claim)
     }
-    plan = [(seed, missing) for seed in seeds if (missing := [c for c in wanted if (c, seed) not in done])]
+    plan = [(seed, missing) for seed in seeds if (missing := [c for c in designs if (c, seed) not in done])]
     start = time.monotonic()
     for number, (seed, missing) in enumerate(plan, start=1):
         found = _run([Path(str(wanted[claim].__file__)) for claim in missing], seed)

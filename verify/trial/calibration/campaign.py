@@ -165,28 +165,24 @@ def _rounded(value: float, digits: int) -> float:
 
 
 def save(found: Sequence[Campaign], path: Path) -> None:
-    """Write campaigns, a line for each, from which `calibrate` finds the same again."""
-    lines = (json.dumps({"schema": SCHEMA, **asdict(own)}, ensure_ascii=False) for own in found)
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    """Write campaigns as a JSON document, a line for each, from which `calibrate` finds the same again."""
+    lines = ",\n".join(json.dumps(asdict(own), ensure_ascii=False) for own in found)
+    path.write_text(f'{{"schema": {SCHEMA}, "campaigns": [\n{lines}\n]}}\n', encoding="utf-8")
 
 
 def load(path: Path) -> tuple[Campaign, ...]:
     """Read what `save` wrote.
 
     Raises:
-        ValueError: a line is of another schema, cut short or damaged.
-        OSError: the file cannot be read.
+        ValueError: the file is of another schema, cut short or damaged.
+        OSError: it cannot be read.
     """
-    found = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        try:
-            data = parse_json(line)
-            schema = data.pop("schema", None) if isinstance(data, dict) else None
-            if schema != SCHEMA:
-                raise ValueError(f"expected schema {SCHEMA}, got {schema!r:.60}")
-            found.append(build(Campaign, data))
-        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{path}, line {number}: {error}; make the file anew: flatproof calibrate --evidence FILE --save {path}"
-            ) from error
-    return tuple(found)
+    try:
+        data = parse_json(path.read_bytes())
+        if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+            raise ValueError(f"expected campaigns of schema {SCHEMA}, got {data!r:.60}")
+        return tuple(build(Campaign, own, "campaigns") for own in data["campaigns"])
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: {error}; make the file anew: flatproof calibrate --evidence FILE --save {path}"
+        ) from error

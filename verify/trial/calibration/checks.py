@@ -31,7 +31,7 @@ COVERAGES = (0.5, 0.9, 0.99)
 TAILS = (0.1, 0.01, 0.001)
 SUPPORTED, REFUTED = LETTERS[Verdict.SUPPORTED], LETTERS[Verdict.REFUTED]
 
-PValues = Float[np.ndarray, " trial"]
+PValues = Float[np.ndarray, " _"]  # one axis, `trial`
 
 
 @dataclass(frozen=True)
@@ -116,11 +116,15 @@ class Calibration:
         claims: each of them.
         tails: for p-values that must be uniform, then for those that must not be too small: how many are at most u,
             for u in `TAILS`, of how many.
+        wrong: root seeds at which any verdict was wrong.
+        root_seeds: all of them.
         checks: every test.
     """
 
     claims: tuple[ClaimFound, ...]
     tails: tuple[tuple[tuple[float, int, int], ...], ...]
+    wrong: tuple[int, ...]
+    root_seeds: tuple[int, ...]
     checks: tuple[Check, ...]
 
     @property
@@ -183,6 +187,7 @@ def calibrate(campaigns: Sequence[Campaign]) -> Calibration:
       one-sided, not too small: sup (F̂(u) − u), whose law for uniform p-values bounds it.
     - Intervals at 50, 90, 99 % and at the design's own level, widened by the allowance, contain the predicted value.
     - The mean over root seeds is off the target by no more than the allowance (Student's t over root seeds).
+    - No instance has a larger standard deviation than the one that its design's power is computed from (χ²).
 
     Nothing can be said of the true mean where the claim is only that it is not below (above) the target; there
     coverage is of the claim, and so is the p-value.
@@ -199,14 +204,20 @@ def calibrate(campaigns: Sequence[Campaign]) -> Calibration:
         tuple((u, int(sum((p <= u).sum() for p in tails[exact])), sum(p.size for p in tails[exact])) for u in TAILS)
         for exact in (True, False)
     )
-    return Calibration(claims, counted, tuple(checks))
+    seeds = {seed for own in campaigns for seed in own.root_seeds}
+    wrong = {
+        seed
+        for own in campaigns
+        for seed, letter in zip(own.root_seeds, own.verdicts, strict=True)
+        if letter == _wrong(own)
+    }
+    return Calibration(claims, counted, tuple(sorted(wrong)), tuple(sorted(seeds)), tuple(checks))
 
 
 def _claim(campaign: Campaign, checks: list[Check], tails: dict[bool, list[PValues]]) -> ClaimFound:
     claim, n = campaign.claim, len(campaign.root_seeds)
     level = sum(design.alpha for design in campaign.designs)
-    wrong_letter = SUPPORTED if campaign.expected == Verdict.REFUTED else REFUTED
-    wrong = campaign.verdicts.count(wrong_letter)
+    wrong = campaign.verdicts.count(_wrong(campaign))
     _rarely(checks, claim, "verdict", "wrong", wrong, n, level)
     missed = []
     for control in campaign.controls:
@@ -233,7 +244,9 @@ def _statistic(
     verdicts = _counts("".join(_combined(letters) for letters in each))
     _often(checks, claim, about, "supported", verdicts[0], n, design.power)
     _rarely(checks, claim, about, "refuted", verdicts[1], n, design.alpha)
-    uniform, coverage, bias = None, (), None
+    uniform: float | None = None
+    coverage: tuple[Covered, ...] = ()
+    bias: Interval | None = None
     exact = is_point(design, *instances)
     if design.bound != "enclosure":
         rngs = (np.random.default_rng(stream_seed(0, claim, about, "p-value", i)) for i in range(len(instances)))
@@ -257,8 +270,13 @@ def _statistic(
         coverage,
         bias,
         float(np.mean([own.systematics for own in instances])),
-        _spread(design, instances) if design.bound == "student-t" else None,
+        _spread(design, instances, checks) if design.bound == "student-t" else None,
     )
+
+
+def _wrong(campaign: Campaign) -> str:
+    """The wrong verdict: not `inconclusive`, which says nothing false."""
+    return SUPPORTED if campaign.expected == Verdict.REFUTED else REFUTED
 
 
 def _combined(letters: str) -> str:
@@ -293,8 +311,17 @@ def _bias(design: Design, instances: Sequence[Series], checks: list[Check]) -> I
     return found
 
 
-def _spread(design: Design, instances: Sequence[Series]) -> tuple[float, float]:
+def _spread(design: Design, instances: Sequence[Series], checks: list[Check]) -> tuple[float, float]:
+    """Median and largest S over the planned σ; (n − 1) S²/σ² is χ² if σ is true, and the largest of N is tested at N p.
+
+    Raises:
+        ValueError: the design plans no spread.
+    """
+    if design.spread is None:
+        raise ValueError(f"expected a planned spread of {design.statistic!r}, got none; a Student's t design has one")
     widths = np.concatenate([own.half_widths for own in instances])
-    deviations = widths * math.sqrt(design.n) / student_t_quantile(design.n - 1, design.alpha_instance)
-    ratios = deviations / (design.spread or math.nan)
+    ratios = widths * math.sqrt(design.n) / student_t_quantile(design.n - 1, design.alpha_instance) / design.spread
+    p_value = ratios.size * float(stats.chi2.sf((design.n - 1) * ratios.max() ** 2, design.n - 1))
+    promise = f"standard deviation at most {design.spread:.3g}: {ratios.max():.2f} times that"
+    checks.append(Check(design.claim, design.statistic, promise, min(1.0, p_value)))
     return float(np.median(ratios)), float(ratios.max())

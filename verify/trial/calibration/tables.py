@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from verify.statistics import Interval, binomial_interval
+from verify.trial.budget import SUITE_FALSE_ALARM
+from verify.trial.calibration.campaign import PROFILE
 from verify.trial.calibration.checks import LEVEL, SHOWN, Calibration, ClaimFound, Covered, StatisticFound
 
 Rows = Sequence[Sequence[str]]
@@ -22,8 +25,8 @@ _CLAIMS = (
     "controls missed",
 )
 _STATISTICS = (
-    *("claim", "statistic", "power declared", "supported", "p-values", "target in interval at 50, 90, 99 %, 1 − α"),
-    *("mean − target", "allowed", "S ÷ planned"),
+    *("claim", "statistic", "power declared", "supported", "p-values", "covered at 50, 90, 99 %, 1 − α"),
+    *("mean − target", "allowed", "S ÷ planned, median to largest"),
 )
 _TAILS = ("p-values", "p ≤", "expected", "found", "found ÷ expected")
 _KINDS = ("uniform if the claims hold", "not too small if the claims hold")
@@ -43,18 +46,18 @@ def _claim(own: ClaimFound) -> tuple[str, ...]:
 
 
 def _statistic(claim: str, own: StatisticFound) -> tuple[str, ...]:
-    uniform = "no sampling error" if own.uniform is None else f"{own.uniform:.2g}{'' if own.exact else ' (≥)'}"
+    uniform = "no sampling" if own.uniform is None else f"{own.uniform:.2g}{'' if own.exact else ' (≥)'}"
     return (
         *(f"`{claim}`", own.design.statistic, f"{own.design.power:.0%}", _percent(own.supported), uniform),
         ", ".join(_covered(each) for each in own.coverage),
         "" if own.bias is None else f"{own.bias.estimate:z.1g} ± {own.bias.half_width:.1g}",
         f"{own.allowance:.2g}" if own.allowance or own.bias else "",
-        "" if own.spread is None else f"{own.spread[0]:.2f}, at most {own.spread[1]:.2f}",
+        "" if own.spread is None else f"{own.spread[0]:.2f} to {own.spread[1]:.2f}",
     )
 
 
 def _covered(own: Covered) -> str:
-    return f"{own.count / own.n:.1%}" if own.count < own.n else f"{own.n} of {own.n}"
+    return f"{own.count / own.n:.1%}" if own.count < own.n else "all"
 
 
 def _tails(found: Calibration) -> Rows:
@@ -74,8 +77,10 @@ def _tables(found: Calibration) -> Sequence[tuple[Sequence[str], Rows]]:
 
 def _closing(found: Calibration) -> list[str]:
     """Say what failed, and how far the numbers reach."""
-    seeds = min(len(own.campaign.root_seeds) for own in found.claims)
-    lines = [
+    seeds, dates = found.root_seeds, [date for own in found.claims for date in own.campaign.dates]
+    bound, budget = binomial_interval(len(found.wrong), len(seeds), 2 * SHOWN).high, SUITE_FALSE_ALARM
+    return [
+        f"{len(seeds)} root seeds from {seeds[0]} to {seeds[-1]}, profile {PROFILE}, {min(dates)} to {max(dates)}.",
         f"{len(found.checks)} tests at a level of {LEVEL:g} over all of them: "
         + (f"{len(found.failed)} fail." if found.failed else "none fails."),
         *(f"FAILS: {own.claim}, {own.about}: {own.promise} (p = {own.p_value:.2g})." for own in found.failed),
@@ -85,8 +90,10 @@ def _closing(found: Calibration) -> list[str]:
             for own in found.claims
             for name, count in own.missed
         ),
+        f"A wrong verdict on any claim at {len(found.wrong)} of {len(seeds)} root seeds: in a run its probability is "
+        f"below {bound:.2%}; to bound it by {budget:g} takes {math.ceil(math.log(SHOWN) / math.log1p(-budget))} "
+        "without one.",
     ]
-    return [*lines, f"No wrong verdict in {seeds} root seeds bounds its probability by {1 - SHOWN ** (1 / seeds):.2%}."]
 
 
 def as_markdown(found: Calibration) -> str:
@@ -99,14 +106,18 @@ def as_markdown(found: Calibration) -> str:
 
 
 def as_text(found: Calibration) -> str:
-    """Return the same for a terminal: a block for each row, as no line of it fits one."""
+    """Return the same for a terminal; what a row is about stands on a line of its own where it is long."""
     lines: list[str] = []
     for head, rows in _tables(found):
-        for row in rows:
-            cells = [f"{name} {cell}" for name, cell in zip(head[1:], row[1:], strict=True) if cell]
-            lines += [row[0].strip("`"), *(f"    {cell}" for cell in cells)]
+        about = 2 if head is _STATISTICS else 0
+        cells = [row[about:] for row in (head, *rows)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        for row, own in zip((head, *rows), cells, strict=True):
+            lines += [": ".join(row[:2]).replace("`", "")] * bool(about)
+            line = "  ".join(f"{cell:<{width}}" for cell, width in zip(own, widths, strict=True))
+            lines.append("    " * bool(about) + line.replace("`", "").rstrip())
         lines.append("")
-    return "\n".join([*lines, *_closing(found)])
+    return "\n".join([*lines, *_closing(found), ""])
 
 
 def as_json(found: Calibration) -> dict[str, Any]:
