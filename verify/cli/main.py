@@ -263,7 +263,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
         print(calibration.as_markdown(found) if arguments.markdown else calibration.as_text(found), end="")
     for item in left_out:
         _usage_error(f"left out: {item}")
-    return 2 if left_out else 1 if found.failed or found.missing else 0
+    return 2 if left_out else 0 if found.kept else 1
 
 
 def _usage_error(message: str) -> int:

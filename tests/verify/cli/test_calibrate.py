@@ -93,7 +93,7 @@ def test_a_trial_without_verdict_is_said_and_no_success(
     assert main(words(path, 1, 3)) == 1
     printed = capsys.readouterr()
     assert "no verdict of transfer-pairs: pytest verify/ --profile quick --root-seed 2 shows why" in printed.err
-    assert "NO VERDICT: transfer-pairs at root seed 2." in printed.out
+    assert "NO VERDICT: transfer-pairs at 1 root seeds, the first 2." in printed.out
 
 
 def test_good_lines_of_a_damaged_file_are_kept_and_the_others_named(

@@ -54,7 +54,8 @@ class Campaign:
         dates: of the first trial and of the last.
         designs: as they were declared.
         root_seeds: those with a verdict, ascending.
-        missing: those at which other claims have a verdict and this one has none: its trial ended in an error.
+        missing: those at which other claims have a verdict and this one has none: its trial ended in an error, was of
+            another design, or has not been made.
         verdicts: of the claim, a letter for each root seed.
         instances: what the designs measured.
         controls: what was tried with a hypothesis broken.

@@ -133,9 +133,9 @@ class Calibration:
         return tuple(check for check in self.checks if check.p_value <= LEVEL / len(self.checks))
 
     @property
-    def missing(self) -> tuple[tuple[str, int], ...]:
-        """Claims and root seeds at which a trial ended without a verdict."""
-        return tuple((own.campaign.claim, seed) for own in self.claims for seed in own.campaign.missing)
+    def kept(self) -> bool:
+        """Whether every promise holds, and no trial is missing."""
+        return not self.failed and not any(own.campaign.missing for own in self.claims)
 
 
 def is_point(design: Design, *instances: Series) -> bool:

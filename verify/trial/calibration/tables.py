@@ -84,7 +84,11 @@ def _closing(found: Calibration) -> list[str]:
         f"{len(found.checks)} tests at a level of {LEVEL:g} over all of them: "
         + (f"{len(found.failed)} fail." if found.failed else "none fails."),
         *(f"FAILS: {own.claim}, {own.about}: {own.promise} (p = {own.p_value:.2g})." for own in found.failed),
-        *(f"NO VERDICT: {claim} at root seed {seed}." for claim, seed in found.missing),
+        *(
+            f"NO VERDICT: {own.claim} at {len(own.missing)} root seeds, the first {own.missing[0]}."
+            for own in (each.campaign for each in found.claims)
+            if own.missing
+        ),
         *(
             f"Missed: {own.campaign.claim}, control {name!r} at {count} of {len(own.campaign.root_seeds)} root seeds."
             for own in found.claims
