@@ -228,4 +228,5 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     # Stored evidence was decided at the level of its day; by the union bound the levels of all that is shown add up.
     spent = sum(design.alpha for item in finished.values() for design in item.designs)
     level = max(SUITE_FALSE_ALARM, math.ceil(spent * 1e6 - 1e-6) / 1e6)  # upwards, but for the rounding of the sum
-    terminalreporter.write_line(f"the probability that any true claim is refuted is at most {level:g}.")
+    terminalreporter.write_line(f"the probability that any true claim is refuted is at most {level:g},")
+    terminalreporter.write_line("if means of groups are normal (Student's t) and pilots bound systematic errors.")

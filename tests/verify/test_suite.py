@@ -28,6 +28,7 @@ def test_equal_root_seeds_give_equal_evidence_and_the_table_closes_the_run(tmp_p
         assert done.returncode == 0, done.stdout + done.stderr
         assert "product-model" in done.stdout
         assert "root seed 5" in done.stdout
+        assert "at most 0.001,\nif means of groups are normal (Student's t)" in done.stdout
         assert max(len(line) for line in done.stdout.splitlines()) <= 80
         evidence = json.loads(path.read_text(encoding="utf-8"))
         found.append({key: value for key, value in evidence.items() if key not in {"seconds", "date"}})

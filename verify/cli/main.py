@@ -19,6 +19,7 @@ from typing import Any
 from theory import Claim, ParameterError, display, graph
 from theory.claims import CLAIMS, dependency_graph, find
 from theory.kernel import Derivation
+from verify.cli import calibrate as cli_calibrate
 from verify.cli import language as cli_language
 from verify.cli import runs as cli_runs
 from verify.environment import PROFILES, SCALE_NAMES
@@ -247,6 +248,24 @@ def _runs(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _calibrate(arguments: argparse.Namespace) -> int:
+    from verify.trial import calibration
+
+    try:
+        found, left_out = cli_calibrate.calibrate(arguments, lambda text: print(text, file=sys.stderr, flush=True))
+    except cli_calibrate.CalibrateError as error:
+        return _usage_error(str(error))
+    except KeyboardInterrupt:
+        return _usage_error("interrupted; what is finished is in the file, and the same command goes on")
+    if arguments.json:
+        _print_json("calibrate", calibration.as_json(found))
+    else:
+        print(calibration.as_markdown(found) if arguments.markdown else calibration.as_text(found), end="")
+    for item in left_out:
+        _usage_error(f"left out: {item}")
+    return 2 if left_out else 0 if found.kept else 1
+
+
 def _usage_error(message: str) -> int:
     print(f"flatproof: error: {message}", file=sys.stderr)
     return 2
@@ -304,6 +323,9 @@ def parser() -> argparse.ArgumentParser:
         verb("language", _language, "show a language: sentences, entropy floor, picture; without NAME, list them")
     )
     cli_runs.add_arguments(verb("runs", _runs, "list, show and prune the stored runs of networks"))
+    cli_calibrate.add_arguments(
+        verb("calibrate", _calibrate, "check what the designs promise on the quick profile at many root seeds")
+    )
     draw = verb("graph", _graph, "print the graph of which claim rests on which")
     draw.add_argument("--format", choices=("dot", "mermaid", "both"), default="both")
     return top

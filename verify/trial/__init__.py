@@ -6,6 +6,7 @@ decision     supported, refuted or inconclusive
 evidence     one JSON line for each claim; `measurement` is what it holds, `stored` where the project keeps it
 report       tables from evidence, for a terminal and for the documents; `plots` is the picture
 outlook      what is said and expected beside the designs
+calibration  what the designs promise, checked on trials at many root seeds
 """
 
 from verify.trial.decision import Verdict
