@@ -1,0 +1,236 @@
+"""General mutations: `python -m tests.mutants.general GROUP --seed N` says what share of them the tests notice.
+
+A mutant is a file with one change of those in `alternatives`: an operator, a comparison, a number by one, a condition
+turned or forgotten. A uniform sample of all that a group's files have, fixed by the seed, is run in copies of the last
+commit. Left out, as no test should depend on them: annotations, decorators, what a `raise` says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import functools
+import multiprocessing
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from verify.statistics import binomial_interval
+
+ROOT = Path(__file__).parents[2]
+_DECISION = ("decision", "design", "power", "budget")
+GROUPS = {
+    "kernel": (["theory/kernel/**/*.py"], ["tests/theory/kernel/*.py"]),
+    "statistics": (["verify/statistics/*.py"], ["tests/verify/statistics/*.py"]),
+    "decision": ([f"verify/trial/{n}.py" for n in _DECISION], [f"tests/verify/trial/test_{n}.py" for n in _DECISION]),
+    "minimisers": (["verify/minimisers/*.py"], ["tests/verify/minimisers/*.py"]),
+}
+"""The files of each group and the tests that should notice."""
+
+_OPERATORS: dict[type[ast.AST], tuple[type[ast.AST], ...]] = {
+    ast.Add: (ast.Sub,),
+    ast.Sub: (ast.Add,),
+    ast.Mult: (ast.Div, ast.Add),
+    ast.Div: (ast.Mult,),
+    ast.FloorDiv: (ast.Div,),
+    ast.Mod: (ast.FloorDiv,),
+    ast.Pow: (ast.Mult,),
+    ast.MatMult: (ast.Mult,),
+    ast.BitOr: (ast.BitAnd,),
+    ast.BitAnd: (ast.BitOr,),
+    ast.Lt: (ast.LtE, ast.GtE),
+    ast.LtE: (ast.Lt, ast.Gt),
+    ast.Gt: (ast.GtE, ast.LtE),
+    ast.GtE: (ast.Gt, ast.Lt),
+    ast.Eq: (ast.NotEq,),
+    ast.NotEq: (ast.Eq,),
+    ast.In: (ast.NotIn,),
+    ast.NotIn: (ast.In,),
+    ast.Is: (ast.IsNot,),
+    ast.IsNot: (ast.Is,),
+    ast.And: (ast.Or,),
+    ast.Or: (ast.And,),
+    ast.Break: (ast.Continue,),
+    ast.Continue: (ast.Break,),
+}
+
+
+def alternatives(node: ast.AST) -> Iterator[ast.AST]:
+    """What a slip may put in a node's place."""
+    for other in _OPERATORS.get(type(node), ()):
+        yield other()
+    match node:
+        case ast.Constant(value=bool() as value):
+            yield ast.Constant(not value)
+        case ast.Constant(value=int() | float() as value):
+            yield ast.Constant(value + 1)
+            yield ast.Constant(value - 1)
+        case ast.UnaryOp(op=ast.Not() | ast.USub()):
+            yield node.operand
+        case ast.BoolOp(values=values):
+            for k in range(len(values)):
+                rest = values[:k] + values[k + 1 :]
+                yield ast.BoolOp(node.op, rest) if len(rest) > 1 else rest[0]
+        case ast.If():
+            for test in (ast.UnaryOp(ast.Not(), node.test), ast.Constant(False)):
+                yield ast.If(test, node.body, node.orelse)
+        case ast.While():
+            yield ast.While(ast.UnaryOp(ast.Not(), node.test), node.body, node.orelse)
+        case ast.IfExp():
+            yield ast.IfExp(node.test, node.orelse, node.body)
+        case ast.For():
+            yield ast.For(node.target, ast.Tuple([]), node.body, node.orelse)
+        case ast.comprehension(ifs=[_, *_]):
+            yield ast.comprehension(node.target, node.iter, [], node.is_async)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A file with one change: where it is, what it was, the whole text."""
+
+    file: str
+    line: int
+    change: str
+    text: str
+
+
+def mutants(file: str, source: str) -> Iterator[Mutant]:
+    """Yield all mutants of a file."""
+    tree = ast.parse(source)
+    for parent, field, index, line in list(_places(tree, 0)):
+        value = getattr(parent, field)
+        node = value if index is None else value[index]
+        for other in alternatives(node):
+            if index is None:
+                setattr(parent, field, other)
+            else:
+                value[index] = other
+            told = [_told(item) for item in (node, other)]
+            yield Mutant(file, line, " → ".join(told), ast.unparse(ast.fix_missing_locations(tree)))
+        if index is None:
+            setattr(parent, field, node)
+        else:
+            value[index] = node
+
+
+def _places(parent: ast.AST, line: int) -> Iterator[tuple[ast.AST, str, int | None, int]]:
+    """Fields, or items of fields that are lists, of all nodes that count; with the line."""
+    if isinstance(parent, ast.Raise):
+        return
+    line = getattr(parent, "lineno", line)
+    for field, value in ast.iter_fields(parent):
+        if field not in {"annotation", "returns", "decorator_list"}:
+            for index, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
+                if isinstance(child, ast.AST):
+                    yield parent, field, index, getattr(child, "lineno", line)
+                    yield from _places(child, line)
+
+
+def _told(node: ast.AST) -> str:
+    """A node in a few words: an operator by its name, a statement by its first line."""
+    return (ast.unparse(ast.fix_missing_locations(node)) or type(node).__name__).splitlines()[0]
+
+
+def outcome(copy: Path, tests: Iterable[str], limit: float) -> str:
+    """Run tests in a forked process until one fails: "killed", "survived" or, after limit seconds, "timed out"."""
+    shutil.rmtree(copy / ".hypothesis", ignore_errors=True)
+    child = os.fork()
+    if child == 0:
+        status = 70
+        try:
+            os.setsid()
+            os.dup2(os.open(copy / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
+            os.dup2(1, 2)
+            resource.setrlimit(resource.RLIMIT_DATA, (2**32, 2**32))
+            os.chdir(copy)
+            sys.path.insert(0, str(copy))
+            for name in [n for n in sys.modules if n.partition(".")[0] in {"theory", "synthetic", "verify", "tests"}]:
+                del sys.modules[name]
+            options = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
+            status = int(pytest.main([*options, *tests]))
+        finally:
+            os._exit(status)
+    until = time.monotonic() + limit
+    while time.monotonic() < until:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return "killed" if status else "survived"
+        time.sleep(0.02)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return "timed out"
+
+
+@functools.cache
+def _copy(scratch: str) -> Path:
+    """A copy of the last commit that is this process's own."""
+    copy = Path(scratch) / str(os.getpid())
+    copy.mkdir()
+    archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, capture_output=True, check=True).stdout
+    subprocess.run(["tar", "x", "-C", copy], input=archive, check=True)
+    return copy
+
+
+def _run(item: tuple[Mutant | None, list[str], float, str]) -> tuple[Mutant | None, str, float]:
+    mutant, tests, limit, scratch = item
+    copy, began = _copy(scratch), time.monotonic()
+    if mutant is None:
+        return mutant, outcome(copy, tests, limit), time.monotonic() - began
+    path = copy / mutant.file
+    text = path.read_text(encoding="utf-8")
+    path.write_text(mutant.text, encoding="utf-8")
+    try:
+        # The file's own tests first: most mutants do not need the others.
+        tests = sorted(tests, key=lambda test: Path(test).stem != f"test_{path.stem}")
+        return mutant, outcome(copy, tests, limit), time.monotonic() - began
+    finally:
+        path.write_text(text, encoding="utf-8")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Draw, run, tell: each survivor in a line, and the share that was noticed with its 95% interval."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("group", choices=GROUPS)
+    parser.add_argument("--seed", type=int, required=True, help="of the sample; declared before the run")
+    parser.add_argument("--size", type=int, default=150, help="of the sample")
+    parser.add_argument("--jobs", type=int, default=1, help="mutants at once, each in a copy of its own")
+    asked = parser.parse_args(arguments)
+    files, tests = (
+        sorted(str(path.relative_to(ROOT)) for pattern in patterns for path in ROOT.glob(pattern))
+        for patterns in GROUPS[asked.group]
+    )
+    everything = [mutant for file in files for mutant in mutants(file, (ROOT / file).read_text(encoding="utf-8"))]
+    sample = random.Random(f"{asked.group} {asked.seed}").sample(everything, min(asked.size, len(everything)))
+    ends: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
+        with multiprocessing.get_context("fork").Pool(asked.jobs) as pool:
+            _, end, seconds = pool.apply(_run, ((None, tests, 3600.0, scratch),))
+            if end != "survived":
+                raise SystemExit(f"expected tests that pass without any mutation, they {end}; see pytest {tests[0]} …")
+            print(f"{asked.group}: {len(everything)} mutants; without any the tests take {seconds:.1f} s", flush=True)
+            for mutant, end, seconds in pool.imap_unordered(_run, [(m, tests, 6 * seconds, scratch) for m in sample]):
+                ends.append(end)
+                assert mutant is not None
+                if end != "killed":
+                    print(f"{end} {mutant.file}:{mutant.line} {mutant.change}", flush=True)
+    noticed = len(ends) - ends.count("survived")
+    share = binomial_interval(noticed, len(ends), 0.05)
+    print(
+        f"{asked.group}, seed {asked.seed}: {noticed} of {len(ends)} noticed ({ends.count('timed out')} by taking more "
+        f"than six times as long), {share.estimate:.1%} [{share.low:.1%}, {share.high:.1%}]"
+    )
+
+
+if __name__ == "__main__":
+    main()
