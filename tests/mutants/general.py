@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import ast
 import functools
+import importlib
 import multiprocessing
 import os
 import random
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,8 +160,12 @@ def outcome(copy: Path, tests: Iterable[str], limit: float) -> str:
             for name in [n for n in sys.modules if n.partition(".")[0] in {"theory", "synthetic", "verify", "tests"}]:
                 del sys.modules[name]
             options = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
+            options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
             status = int(pytest.main([*options, *tests]))
+        except BaseException:
+            traceback.print_exc()
         finally:
+            sys.stdout.flush()
             os._exit(status)
     until = time.monotonic() + limit
     while time.monotonic() < until:
@@ -212,18 +218,19 @@ def main(arguments: list[str] | None = None) -> None:
     )
     everything = [mutant for file in files for mutant in mutants(file, (ROOT / file).read_text(encoding="utf-8"))]
     sample = random.Random(f"{asked.group} {asked.seed}").sample(everything, min(asked.size, len(everything)))
+    for name in ("beartype", "hypothesis", "networkx", "numba", "sympy", "torch"):
+        importlib.import_module(name)
     ends: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
-        with multiprocessing.get_context("fork").Pool(asked.jobs) as pool:
-            _, end, seconds = pool.apply(_run, ((None, tests, 3600.0, scratch),))
-            if end != "survived":
-                raise SystemExit(f"expected tests that pass without any mutation, they {end}; see pytest {tests[0]} …")
-            print(f"{asked.group}: {len(everything)} mutants; without any the tests take {seconds:.1f} s", flush=True)
-            for mutant, end, seconds in pool.imap_unordered(_run, [(m, tests, 6 * seconds, scratch) for m in sample]):
-                ends.append(end)
-                assert mutant is not None
-                if end != "killed":
-                    print(f"{end} {mutant.file}:{mutant.line} {mutant.change}", flush=True)
+    fork = multiprocessing.get_context("fork")
+    with tempfile.TemporaryDirectory(prefix="mutants-") as scratch, fork.Pool(asked.jobs) as pool:
+        _, end, seconds = pool.apply(_run, ((None, tests, 3600.0, scratch),))
+        if end != "survived":
+            raise SystemExit(f"expected tests that pass without any mutation, they were {end}; run {' '.join(tests)}")
+        print(f"{asked.group}: {len(everything)} mutants; without any the tests take {seconds:.1f} s", flush=True)
+        for mutant, end, _ in pool.imap_unordered(_run, [(m, tests, 6 * seconds, scratch) for m in sample]):
+            ends.append(end)
+            if mutant is not None and end != "killed":
+                print(f"{end} {mutant.file}:{mutant.line} {mutant.change}", flush=True)
     noticed = len(ends) - ends.count("survived")
     share = binomial_interval(noticed, len(ends), 0.05)
     print(
