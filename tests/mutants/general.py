@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import argparse
 import ast
-import functools
 import importlib
-import multiprocessing
 import os
 import random
 import resource
@@ -20,7 +18,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -144,16 +141,20 @@ def _told(node: ast.AST) -> str:
     return (ast.unparse(ast.fix_missing_locations(node)) or type(node).__name__).splitlines()[0]
 
 
-def outcome(copy: Path, tests: Iterable[str], limit: float) -> str:
-    """Run tests in a forked process until one fails: "killed", "survived" or, after limit seconds, "timed out"."""
+def run(copy: Path, tests: Iterable[str], limit: int) -> tuple[str, float]:
+    """Run tests in a fork of this process, which has imported the large libraries, until one fails.
+
+    Returns:
+        "survived", "killed" or, after limit seconds of processor time, "timed out"; and what it took, in these seconds.
+    """
     shutil.rmtree(copy / ".hypothesis", ignore_errors=True)
     child = os.fork()
     if child == 0:
         status = 70
         try:
-            os.setsid()
             os.dup2(os.open(copy / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
             os.dup2(1, 2)
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
             resource.setrlimit(resource.RLIMIT_DATA, (2**32, 2**32))
             os.chdir(copy)
             sys.path.insert(0, str(copy))
@@ -167,41 +168,9 @@ def outcome(copy: Path, tests: Iterable[str], limit: float) -> str:
         finally:
             sys.stdout.flush()
             os._exit(status)
-    until = time.monotonic() + limit
-    while time.monotonic() < until:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return "killed" if status else "survived"
-        time.sleep(0.02)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return "timed out"
-
-
-@functools.cache
-def _copy(scratch: str) -> Path:
-    """A copy of the last commit that is this process's own."""
-    copy = Path(scratch) / str(os.getpid())
-    copy.mkdir()
-    archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, capture_output=True, check=True).stdout
-    subprocess.run(["tar", "x", "-C", copy], input=archive, check=True)
-    return copy
-
-
-def _run(item: tuple[Mutant | None, list[str], float, str]) -> tuple[Mutant | None, str, float]:
-    mutant, tests, limit, scratch = item
-    copy, began = _copy(scratch), time.monotonic()
-    if mutant is None:
-        return mutant, outcome(copy, tests, limit), time.monotonic() - began
-    path = copy / mutant.file
-    text = path.read_text(encoding="utf-8")
-    path.write_text(mutant.text, encoding="utf-8")
-    try:
-        # The file's own tests first: most mutants do not need the others.
-        tests = sorted(tests, key=lambda test: Path(test).stem != f"test_{path.stem}")
-        return mutant, outcome(copy, tests, limit), time.monotonic() - began
-    finally:
-        path.write_text(text, encoding="utf-8")
+    _, status, used = os.wait4(child, 0)
+    late = os.WIFSIGNALED(status) and os.WTERMSIG(status) in {signal.SIGXCPU, signal.SIGKILL}
+    return "timed out" if late else "killed" if status else "survived", used.ru_utime + used.ru_stime
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -210,7 +179,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("group", choices=GROUPS)
     parser.add_argument("--seed", type=int, required=True, help="of the sample; declared before the run")
     parser.add_argument("--size", type=int, default=150, help="of the sample")
-    parser.add_argument("--jobs", type=int, default=1, help="mutants at once, each in a copy of its own")
     asked = parser.parse_args(arguments)
     files, tests = (
         sorted(str(path.relative_to(ROOT)) for pattern in patterns for path in ROOT.glob(pattern))
@@ -221,16 +189,25 @@ def main(arguments: list[str] | None = None) -> None:
     for name in ("beartype", "hypothesis", "networkx", "numba", "sympy", "torch"):
         importlib.import_module(name)
     ends: list[str] = []
-    fork = multiprocessing.get_context("fork")
-    with tempfile.TemporaryDirectory(prefix="mutants-") as scratch, fork.Pool(asked.jobs) as pool:
-        _, end, seconds = pool.apply(_run, ((None, tests, 3600.0, scratch),))
+    with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
+        copy = Path(scratch)
+        archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, capture_output=True, check=True).stdout
+        subprocess.run(["tar", "x", "-C", copy], input=archive, check=True)
+        end, seconds = run(copy, tests, 3600)
         if end != "survived":
             raise SystemExit(f"expected tests that pass without any mutation, they were {end}; run {' '.join(tests)}")
         print(f"{asked.group}: {len(everything)} mutants; without any the tests take {seconds:.1f} s", flush=True)
-        for mutant, end, _ in pool.imap_unordered(_run, [(m, tests, 6 * seconds, scratch) for m in sample]):
-            ends.append(end)
-            if mutant is not None and end != "killed":
-                print(f"{end} {mutant.file}:{mutant.line} {mutant.change}", flush=True)
+        sys.dont_write_bytecode = True  # The mutant of a file may be as old, in seconds, and as long as the last one.
+        for mutant in sample:
+            path = copy / mutant.file
+            shutil.copy2(path, copy / "original")
+            path.write_text(mutant.text, encoding="utf-8")
+            # The file's own tests first: most mutants do not need the others.
+            tests.sort(key=lambda test: (Path(test).stem != f"test_{path.stem}", test))
+            ends.append(run(copy, tests, 1 + int(6 * seconds))[0])
+            shutil.copy2(copy / "original", path)
+            if ends[-1] != "killed":
+                print(f"{ends[-1]} {mutant.file}:{mutant.line} {mutant.change}", flush=True)
     noticed = len(ends) - ends.count("survived")
     share = binomial_interval(noticed, len(ends), 0.05)
     print(
