@@ -36,6 +36,8 @@ GROUPS = {
     "minimisers": (["verify/minimisers/*.py"], ["tests/verify/minimisers/*.py"]),
 }
 """The files of each group and the tests that should notice."""
+SLOW = "tests/theory/kernel/test_door.py::test_property_nearly_every_step_of_every_claim_is_attacked"
+"""Left out: it takes as long as all others, and what it alone notices are mutants that refuse more."""
 
 _OPERATORS: dict[type[ast.AST], tuple[type[ast.AST], ...]] = {
     ast.Add: (ast.Sub,),
@@ -161,7 +163,7 @@ def run(copy: Path, tests: Iterable[str], limit: int) -> tuple[str, float]:
             for name in [n for n in sys.modules if n.partition(".")[0] in {"theory", "synthetic", "verify", "tests"}]:
                 del sys.modules[name]
             options = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
-            options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+            options += ["-W", "ignore::pytest.PytestAssertRewriteWarning", "--deselect", SLOW]
             status = int(pytest.main([*options, *tests]))
         except BaseException:
             traceback.print_exc()
