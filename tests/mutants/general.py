@@ -176,7 +176,7 @@ def run(copy: Path, tests: Iterable[str], limit: int) -> tuple[str, float]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Draw, run, tell: each survivor in a line, and the share that was noticed with its 95% interval."""
+    """Draw, run, tell: each mutant in a line, and the share that was noticed with its 95% interval."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("group", choices=GROUPS)
     parser.add_argument("--seed", type=int, required=True, help="of the sample; declared before the run")
@@ -208,8 +208,7 @@ def main(arguments: list[str] | None = None) -> None:
             tests.sort(key=lambda test: (Path(test).stem != f"test_{path.stem}", test))
             ends.append(run(copy, tests, 1 + int(6 * seconds))[0])
             shutil.copy2(copy / "original", path)
-            if ends[-1] != "killed":
-                print(f"{ends[-1]} {mutant.file}:{mutant.line} {mutant.change}", flush=True)
+            print(f"{ends[-1]} {mutant.file}:{mutant.line} {mutant.change}", flush=True)
     noticed = len(ends) - ends.count("survived")
     share = binomial_interval(noticed, len(ends), 0.05)
     print(
