@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib
+import json
 import os
 import random
 import resource
@@ -22,6 +23,8 @@ import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -143,7 +146,46 @@ def _told(node: ast.AST) -> str:
     return (ast.unparse(ast.fix_missing_locations(node)) or type(node).__name__).splitlines()[0]
 
 
-def run(copy: Path, tests: Iterable[str], limit: int) -> tuple[str, float]:
+class Reach:
+    """A plugin of pytest: which lines of some files each test reaches, in a file `reach.json`.
+
+    Lines reached while the tests are collected stand under "".
+    """
+
+    def __init__(self, copy: Path, files: Iterable[str]) -> None:
+        self.copy, self.files = copy, {str(copy / file): file for file in files}
+        self.reached: dict[str, list[tuple[str, int]]] = {}
+
+    def _trace(self, name: str) -> Iterator[None]:
+        seen: set[tuple[str, int]] = set()
+
+        def line(frame: FrameType, event: str, _: object) -> Any:
+            seen.add((self.files[frame.f_code.co_filename], frame.f_lineno))
+            return line
+
+        def call(frame: FrameType, event: str, _: object) -> Any:
+            return line(frame, event, _) if frame.f_code.co_filename in self.files else None
+
+        sys.settrace(call)
+        try:
+            yield
+        finally:
+            sys.settrace(None)
+            self.reached[name] = sorted(seen)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection(self) -> Iterator[None]:
+        return (yield from self._trace(""))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        return (yield from self._trace(item.nodeid))
+
+    def pytest_sessionfinish(self) -> None:
+        (self.copy / "reach.json").write_text(json.dumps(self.reached))
+
+
+def run(copy: Path, tests: Iterable[str], limit: int, *plugins: object) -> tuple[str, float]:
     """Run tests in a fork of this process, which has imported the large libraries, until one fails.
 
     Returns:
@@ -164,7 +206,7 @@ def run(copy: Path, tests: Iterable[str], limit: int) -> tuple[str, float]:
                 del sys.modules[name]
             options = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
             options += ["-W", "ignore::pytest.PytestAssertRewriteWarning", "--deselect", SLOW]
-            status = int(pytest.main([*options, *tests]))
+            status = int(pytest.main([*options, *tests], plugins=plugins))
         except BaseException:
             traceback.print_exc()
         finally:
@@ -195,18 +237,23 @@ def main(arguments: list[str] | None = None) -> None:
         copy = Path(scratch)
         archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, capture_output=True, check=True).stdout
         subprocess.run(["tar", "x", "-C", copy], input=archive, check=True)
-        end, seconds = run(copy, tests, 3600)
+        end, seconds = run(copy, tests, 3600, Reach(copy, files))
         if end != "survived":
             raise SystemExit(f"expected tests that pass without any mutation, they were {end}; run {' '.join(tests)}")
         print(f"{asked.group}: {len(everything)} mutants; without any the tests take {seconds:.1f} s", flush=True)
+        reached = {
+            name: {(f, k) for f, k in places} for name, places in json.loads((copy / "reach.json").read_text()).items()
+        }
         sys.dont_write_bytecode = True  # The mutant of a file may be as old, in seconds, and as long as the last one.
         for mutant in sample:
             path = copy / mutant.file
             shutil.copy2(path, copy / "original")
             path.write_text(mutant.text, encoding="utf-8")
-            # The file's own tests first: most mutants do not need the others.
-            tests.sort(key=lambda test: (Path(test).stem != f"test_{path.stem}", test))
-            ends.append(run(copy, tests, 1 + int(6 * seconds))[0])
+            # Only the tests that reach the line, unless it is run by an import; the file's own first.
+            place = mutant.file, mutant.line
+            chosen = [] if place in reached[""] else [name for name, places in reached.items() if place in places]
+            chosen = sorted(chosen or tests, key=lambda test: f"/test_{path.stem}.py" not in test)
+            ends.append(run(copy, chosen, 1 + int(6 * seconds))[0])
             shutil.copy2(copy / "original", path)
             print(f"{ends[-1]} {mutant.file}:{mutant.line} {mutant.change}", flush=True)
     noticed = len(ends) - ends.count("survived")
