@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import importlib
+import itertools
 import json
+import multiprocessing
 import os
 import random
 import resource
@@ -20,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -101,31 +104,36 @@ def alternatives(node: ast.AST) -> Iterator[ast.AST]:
 
 @dataclass(frozen=True)
 class Mutant:
-    """A file with one change: where it is, what it was, the whole text."""
+    """A file with one change: the number of the change in it, where it is, what is put for what."""
 
     file: str
+    number: int
     line: int
     change: str
-    text: str
+
+    def text(self, source: str) -> str:
+        """Return the text of the file with the change, its comments lost."""
+        tree = ast.parse(source)
+        next(itertools.islice(_changes(tree), self.number, None))
+        return ast.unparse(ast.fix_missing_locations(tree))
 
 
-def mutants(file: str, source: str) -> Iterator[Mutant]:
-    """Yield all mutants of a file."""
-    tree = ast.parse(source)
+def mutants(file: str, source: str) -> list[Mutant]:
+    """Return all mutants of a file."""
+    found = enumerate(_changes(ast.parse(source)))
+    return [Mutant(file, number, line, f"{_told(node)} → {_told(other)}") for number, (line, node, other) in found]
+
+
+def _changes(tree: ast.AST) -> Iterator[tuple[int, ast.AST, ast.AST]]:
+    """Make one change after the other in a tree, each undone before the next: line, node, what stands there instead."""
     for parent, field, index, line in list(_places(tree, 0)):
-        value = getattr(parent, field)
-        node = value if index is None else value[index]
-        for other in alternatives(node):
-            if index is None:
-                setattr(parent, field, other)
-            else:
-                value[index] = other
-            told = [_told(item) for item in (node, other)]
-            yield Mutant(file, line, " → ".join(told), ast.unparse(ast.fix_missing_locations(tree)))
-        if index is None:
-            setattr(parent, field, node)
-        else:
-            value[index] = node
+        nodes = getattr(parent, field) if index is not None else [getattr(parent, field)]
+        node = nodes[index or 0]
+        for other in (*alternatives(node), node):
+            nodes[index or 0] = other
+            setattr(parent, field, nodes if index is not None else other)
+            if other is not node:
+                yield line, node, other
 
 
 def _places(parent: ast.AST, line: int) -> Iterator[tuple[ast.AST, str, int | None, int]]:
@@ -142,8 +150,9 @@ def _places(parent: ast.AST, line: int) -> Iterator[tuple[ast.AST, str, int | No
 
 
 def _told(node: ast.AST) -> str:
-    """A node in a few words: an operator by its name, a statement by its first line."""
-    return (ast.unparse(ast.fix_missing_locations(node)) or type(node).__name__).splitlines()[0]
+    """A node in a few words: an operator by its name, a statement by its condition or what it iterates over."""
+    node = getattr(node, "test", getattr(node, "iter", node)) if isinstance(node, ast.stmt) else node
+    return ast.unparse(ast.fix_missing_locations(node)) or type(node).__name__
 
 
 class Reach:
@@ -156,7 +165,7 @@ class Reach:
         self.copy, self.files = copy, {str(copy / file): file for file in files}
         self.reached: dict[str, list[tuple[str, int]]] = {}
 
-    def _trace(self, name: str) -> Iterator[None]:
+    def _trace(self, name: str) -> Generator[None, Any, Any]:
         seen: set[tuple[str, int]] = set()
 
         def line(frame: FrameType, event: str, _: object) -> Any:
@@ -164,21 +173,21 @@ class Reach:
             return line
 
         def call(frame: FrameType, event: str, _: object) -> Any:
-            return line(frame, event, _) if frame.f_code.co_filename in self.files else None
+            return line if frame.f_code.co_filename in self.files else None
 
         sys.settrace(call)
         try:
-            yield
+            return (yield)
         finally:
             sys.settrace(None)
             self.reached[name] = sorted(seen)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_collection(self) -> Iterator[None]:
+    def pytest_collection(self) -> Generator[None, Any, Any]:
         return (yield from self._trace(""))
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
         return (yield from self._trace(item.nodeid))
 
     def pytest_sessionfinish(self) -> None:
@@ -217,12 +226,41 @@ def run(copy: Path, tests: Iterable[str], limit: int, *plugins: object) -> tuple
     return "timed out" if late else "killed" if status else "survived", used.ru_utime + used.ru_stime
 
 
+@dataclass(frozen=True)
+class Campaign:
+    """What the runs of the mutants of a group share: a copy of the source, tests, and which lines these reach."""
+
+    copy: Path
+    tests: tuple[str, ...]
+    reached: dict[str, list[list[object]]]
+    limit: int
+
+    @functools.cached_property
+    def own(self) -> Path:
+        """A copy for this process alone, compiled files included."""
+        return Path(shutil.copytree(self.copy, f"{self.copy}-{os.getpid()}"))
+
+    def end(self, mutant: Mutant) -> str:
+        """Run the tests that reach the mutant's line, all if it is run by an import; the file's own come first."""
+        sys.dont_write_bytecode = True  # The mutant of a file may be as old, in seconds, and as long as the last one.
+        place, path = [mutant.file, mutant.line], self.own / mutant.file
+        chosen = [] if place in self.reached[""] else [name for name, places in self.reached.items() if place in places]
+        source = (self.copy / mutant.file).read_text(encoding="utf-8")
+        path.write_text(mutant.text(source), encoding="utf-8")
+        found, _ = run(
+            self.own, sorted(chosen or self.tests, key=lambda t: f"test_{path.stem}.py" not in t), self.limit
+        )
+        shutil.copy2(self.copy / mutant.file, path)
+        return found
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Draw, run, tell: each mutant in a line, and the share that was noticed with its 95% interval."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("group", choices=GROUPS)
     parser.add_argument("--seed", type=int, required=True, help="of the sample; declared before the run")
     parser.add_argument("--size", type=int, default=150, help="of the sample")
+    parser.add_argument("--jobs", type=int, default=1, help="mutants at once")
     asked = parser.parse_args(arguments)
     files, tests = (
         sorted(str(path.relative_to(ROOT)) for pattern in patterns for path in ROOT.glob(pattern))
@@ -234,28 +272,19 @@ def main(arguments: list[str] | None = None) -> None:
         importlib.import_module(name)
     ends: list[str] = []
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
-        copy = Path(scratch)
+        copy = Path(scratch) / "copy"
+        copy.mkdir()
         archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, capture_output=True, check=True).stdout
         subprocess.run(["tar", "x", "-C", copy], input=archive, check=True)
         end, seconds = run(copy, tests, 3600, Reach(copy, files))
         if end != "survived":
             raise SystemExit(f"expected tests that pass without any mutation, they were {end}; run {' '.join(tests)}")
         print(f"{asked.group}: {len(everything)} mutants; without any the tests take {seconds:.1f} s", flush=True)
-        reached = {
-            name: {(f, k) for f, k in places} for name, places in json.loads((copy / "reach.json").read_text()).items()
-        }
-        sys.dont_write_bytecode = True  # The mutant of a file may be as old, in seconds, and as long as the last one.
-        for mutant in sample:
-            path = copy / mutant.file
-            shutil.copy2(path, copy / "original")
-            path.write_text(mutant.text, encoding="utf-8")
-            # Only the tests that reach the line, unless it is run by an import; the file's own first.
-            place = mutant.file, mutant.line
-            chosen = [] if place in reached[""] else [name for name, places in reached.items() if place in places]
-            chosen = sorted(chosen or tests, key=lambda test: f"/test_{path.stem}.py" not in test)
-            ends.append(run(copy, chosen, 1 + int(6 * seconds))[0])
-            shutil.copy2(copy / "original", path)
-            print(f"{ends[-1]} {mutant.file}:{mutant.line} {mutant.change}", flush=True)
+        campaign = Campaign(copy, tuple(tests), json.loads((copy / "reach.json").read_text()), 1 + int(6 * seconds))
+        with multiprocessing.get_context("fork").Pool(asked.jobs) as pool:
+            for mutant, end in zip(sample, pool.imap(campaign.end, sample), strict=True):
+                ends.append(end)
+                print(f"{len(ends)} {end} {mutant.file}:{mutant.line} {mutant.change}", flush=True)
     noticed = len(ends) - ends.count("survived")
     share = binomial_interval(noticed, len(ends), 0.05)
     print(
