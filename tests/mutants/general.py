@@ -226,32 +226,22 @@ def run(copy: Path, tests: Iterable[str], limit: int, *plugins: object) -> tuple
     return "timed out" if late else "killed" if status else "survived", used.ru_utime + used.ru_stime
 
 
-@dataclass(frozen=True)
-class Campaign:
-    """What the runs of the mutants of a group share: a copy of the source, tests, and which lines these reach."""
+@functools.cache
+def _own(copy: Path) -> tuple[Path, dict[str, list[list[object]]]]:
+    """A copy of a copy for this process alone, compiled files included, and which lines its tests reach."""
+    sys.dont_write_bytecode = True  # The mutant of a file may be as old, in seconds, and as long as the last one.
+    return Path(shutil.copytree(copy, f"{copy}-{os.getpid()}")), json.loads((copy / "reach.json").read_text())
 
-    copy: Path
-    tests: tuple[str, ...]
-    reached: dict[str, list[list[object]]]
-    limit: int
 
-    @functools.cached_property
-    def own(self) -> Path:
-        """A copy for this process alone, compiled files included."""
-        return Path(shutil.copytree(self.copy, f"{self.copy}-{os.getpid()}"))
-
-    def end(self, mutant: Mutant) -> str:
-        """Run the tests that reach the mutant's line, all if it is run by an import; the file's own come first."""
-        sys.dont_write_bytecode = True  # The mutant of a file may be as old, in seconds, and as long as the last one.
-        place, path = [mutant.file, mutant.line], self.own / mutant.file
-        chosen = [] if place in self.reached[""] else [name for name, places in self.reached.items() if place in places]
-        source = (self.copy / mutant.file).read_text(encoding="utf-8")
-        path.write_text(mutant.text(source), encoding="utf-8")
-        found, _ = run(
-            self.own, sorted(chosen or self.tests, key=lambda t: f"test_{path.stem}.py" not in t), self.limit
-        )
-        shutil.copy2(self.copy / mutant.file, path)
-        return found
+def end(mutant: Mutant, copy: Path, tests: list[str], limit: int) -> str:
+    """Run the tests that reach the mutant's line, all if it is run by an import; the file's own come first."""
+    own, reached = _own(copy)
+    place, path = [mutant.file, mutant.line], own / mutant.file
+    chosen = [] if place in reached[""] else [name for name, places in reached.items() if place in places]
+    path.write_text(mutant.text((copy / mutant.file).read_text(encoding="utf-8")), encoding="utf-8")
+    found, _ = run(own, sorted(chosen or tests, key=lambda test: f"test_{path.stem}.py" not in test), limit)
+    shutil.copy2(copy / mutant.file, path)
+    return found
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -276,15 +266,15 @@ def main(arguments: list[str] | None = None) -> None:
         copy.mkdir()
         archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, capture_output=True, check=True).stdout
         subprocess.run(["tar", "x", "-C", copy], input=archive, check=True)
-        end, seconds = run(copy, tests, 3600, Reach(copy, files))
-        if end != "survived":
-            raise SystemExit(f"expected tests that pass without any mutation, they were {end}; run {' '.join(tests)}")
+        found, seconds = run(copy, tests, 3600, Reach(copy, files))
+        if found != "survived":
+            raise SystemExit(f"expected tests that pass without any mutation, they were {found}; run {' '.join(tests)}")
         print(f"{asked.group}: {len(everything)} mutants; without any the tests take {seconds:.1f} s", flush=True)
-        campaign = Campaign(copy, tuple(tests), json.loads((copy / "reach.json").read_text()), 1 + int(6 * seconds))
+        task = functools.partial(end, copy=copy, tests=tests, limit=1 + int(6 * seconds))
         with multiprocessing.get_context("fork").Pool(asked.jobs) as pool:
-            for mutant, end in zip(sample, pool.imap(campaign.end, sample), strict=True):
-                ends.append(end)
-                print(f"{len(ends)} {end} {mutant.file}:{mutant.line} {mutant.change}", flush=True)
+            for mutant, found in zip(sample, pool.imap(task, sample), strict=True):
+                ends.append(found)
+                print(f"{len(ends)} {found} {mutant.file}:{mutant.line} {mutant.change}", flush=True)
     noticed = len(ends) - ends.count("survived")
     share = binomial_interval(noticed, len(ends), 0.05)
     print(
