@@ -205,6 +205,7 @@ def run(copy: Path, tests: Iterable[str], limit: int, *plugins: object) -> tuple
     if child == 0:
         status = 70
         try:
+            os.setsid()  # Where the scheduler shares processors between sessions, each run has a share.
             os.dup2(os.open(copy / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
             os.dup2(1, 2)
             resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
