@@ -1,38 +1,36 @@
 """General mutations: `python -m tests.mutants.general GROUP --seed N` says what share of them the tests notice.
 
 A mutant is a file with one change of those in `alternatives`: an operator, a comparison, a number by one, a condition
-turned or forgotten. A uniform sample of all that a group's files have, fixed by the seed, is run in copies of the last
-commit. Left out, as no test should depend on them: annotations, decorators, what a `raise` says.
+turned or forgotten. A uniform sample of all that a group's files have, fixed by the seed, is run; no file is changed.
+Left out, as no test should depend on them: annotations, decorators, what a `raise` says.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
-import functools
-import importlib
+import contextlib
+import gc
+import importlib.machinery
 import itertools
 import json
 import multiprocessing
 import os
 import random
 import resource
-import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 import hypothesis
 import pytest
-
-from verify.statistics import binomial_interval
 
 ROOT = Path(__file__).parents[2]
 _DECISION = ("decision", "design", "power", "budget")
@@ -105,11 +103,12 @@ def alternatives(node: ast.AST) -> Iterator[ast.AST]:
 
 @dataclass(frozen=True)
 class Mutant:
-    """A file with one change: the number of the change in it, where it is, what is put for what."""
+    """A file with one change: the number of the change in it, its line, whether in a function, what is put for what."""
 
     file: str
     number: int
     line: int
+    inside: bool
     change: str
 
     def text(self, source: str) -> str:
@@ -121,33 +120,36 @@ class Mutant:
 
 def mutants(file: str, source: str) -> list[Mutant]:
     """Return all mutants of a file."""
-    found = enumerate(_changes(ast.parse(source)))
-    return [Mutant(file, number, line, f"{_told(node)} → {_told(other)}") for number, (line, node, other) in found]
+    return [
+        Mutant(file, number, line, inside, f"{_told(node)} → {_told(other)}")
+        for number, (line, inside, node, other) in enumerate(_changes(ast.parse(source)))
+    ]
 
 
-def _changes(tree: ast.AST) -> Iterator[tuple[int, ast.AST, ast.AST]]:
-    """Make one change after the other in a tree, each undone before the next: line, node, what stands there instead."""
-    for parent, field, index, line in list(_places(tree, 0)):
+def _changes(tree: ast.AST) -> Iterator[tuple[int, bool, ast.AST, ast.AST]]:
+    """Make one change after the other in a tree, each undone before the next: line, whether in a function, old, new."""
+    for parent, field, index, line, inside in list(_places(tree, 0, False)):
         nodes = getattr(parent, field) if index is not None else [getattr(parent, field)]
         node = nodes[index or 0]
         for other in (*alternatives(node), node):
             nodes[index or 0] = other
             setattr(parent, field, nodes if index is not None else other)
             if other is not node:
-                yield line, node, other
+                yield line, inside, node, other
 
 
-def _places(parent: ast.AST, line: int) -> Iterator[tuple[ast.AST, str, int | None, int]]:
-    """Fields, or items of fields that are lists, of all nodes that count; with the line."""
+def _places(parent: ast.AST, line: int, inside: bool) -> Iterator[tuple[ast.AST, str, int | None, int, bool]]:
+    """Fields, or items of fields that are lists, of all nodes that count; with the line, and whether in a function."""
     if isinstance(parent, ast.Raise):
         return
     line = getattr(parent, "lineno", line)
     for field, value in ast.iter_fields(parent):
         if field not in {"annotation", "returns", "decorator_list"}:
+            within = inside or (field == "body" and isinstance(parent, ast.FunctionDef | ast.Lambda))
             for index, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
                 if isinstance(child, ast.AST):
-                    yield parent, field, index, getattr(child, "lineno", line)
-                    yield from _places(child, line)
+                    yield parent, field, index, getattr(child, "lineno", line), within
+                    yield from _places(child, line, within)
 
 
 def _told(node: ast.AST) -> str:
@@ -156,17 +158,169 @@ def _told(node: ast.AST) -> str:
     return ast.unparse(ast.fix_missing_locations(node)) or type(node).__name__
 
 
-class Reach:
-    """A plugin of pytest: which lines of some files each test reaches, in a file `reach.json`.
+def apart(work: Callable[[], int], limit: int) -> tuple[str, float]:
+    """Work in a fork of this process.
 
-    Lines reached while the tests are collected stand under "".
+    Returns:
+        "survived" if the work returned 0, "timed out" after limit seconds of processor time, else "killed"; and what it
+        took, in these seconds.
+    """
+    child = os.fork()
+    if child == 0:
+        status = 70
+        try:
+            os.setsid()  # Where the scheduler shares processors between sessions, each run has a share.
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
+            resource.setrlimit(resource.RLIMIT_DATA, (2**32, 2**32))
+            status = work()
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            os._exit(status)
+    _, status, used = os.wait4(child, 0)
+    late = os.WIFSIGNALED(status) and os.WTERMSIG(status) in {signal.SIGXCPU, signal.SIGKILL}
+    return "timed out" if late else "killed" if status else "survived", used.ru_utime + used.ru_stime
+
+
+class Trials:
+    """Tests that are collected once, and then run on one mutant after the other, each in a fork of that process.
+
+    No file is changed. A mutant inside of a function is planted by putting the compiled code of the mutated file into
+    the functions that exist, and only the tests that reach its line are run; one that an import runs, or whose code
+    does not fit, is run by pytest anew.
+
+    Args:
+        root: of the source; the working directory.
+        files: in which there will be mutants.
+        tests: that should notice; also a plugin of pytest while they run.
+
+    Raises:
+        RuntimeError: they fail without any mutant.
     """
 
-    def __init__(self, copy: Path, files: Iterable[str]) -> None:
-        self.copy, self.files = copy, {str(copy / file): file for file in files}
-        self.reached: dict[str, list[tuple[str, int]]] = {}
+    def __init__(self, root: Path, files: Sequence[str], tests: Sequence[str]) -> None:
+        self.root, self.files, self.tests = root, {str(root / file): file for file in files}, tests
+        self.scratch = tempfile.TemporaryDirectory(prefix="mutants-")
+        self.reached: dict[str, set[tuple[str, int]]] = {}
+        context = multiprocessing.get_context("fork")
+        self.end, there = context.Pipe()
+        self.server = context.Process(target=lambda: self._pytest(there))
+        self.server.start()
+        there.close()
+        try:
+            found, self.seconds = self.end.recv()
+        except EOFError:
+            found = "not collected"
+        if found != "survived":
+            told = (Path(self.scratch.name) / "output").read_text(encoding="utf-8")
+            raise RuntimeError(f"expected tests that pass without any mutant, they were {found}; mend them\n{told}")
 
-    def _trace(self, name: str) -> Generator[None, Any, Any]:
+    def close(self) -> None:
+        """End the process that has collected the tests."""
+        self.end.send(None)
+        self.server.join()
+        self.scratch.cleanup()
+
+    def outcome(self, mutant: Mutant) -> str:
+        """Run the tests on a mutant: "killed", "survived", or "timed out" after six times as long as without it."""
+        self.end.send(mutant)
+        found = self.end.recv()
+        return found if found is not None else apart(lambda: self._anew(mutant), self.limit)[0]
+
+    @property
+    def limit(self) -> int:
+        """Seconds of processor time."""
+        return 1 + int(6 * self.seconds)
+
+    def _pytest(self, there: Any = None) -> int:
+        with (Path(self.scratch.name) / ("output" if there else "anew")).open("w") as output:
+            os.dup2(output.fileno(), 1)
+            os.dup2(output.fileno(), 2)
+        self.there = there
+        hypothesis.settings.register_profile("mutants", deadline=None)
+        hypothesis.settings.load_profile("mutants")  # A busy machine is no fault.
+        options = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--hypothesis-seed=0", "--deselect", SLOW]
+        options += [f"--basetemp={self.scratch.name}/tmp", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+        os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = self.scratch.name
+        os.chdir(self.root)
+        sys.path.insert(0, str(self.root))
+        return int(pytest.main([*options, *self.tests], plugins=[self] if there else []))
+
+    def _anew(self, mutant: Mutant) -> int:
+        target, loader = str(self.root / mutant.file), importlib.machinery.SourceFileLoader
+        text, data, stats = mutant.text(Path(target).read_text(encoding="utf-8")), loader.get_data, loader.path_stats
+
+        def refused(self: Any, path: str) -> Any:
+            if path == target:
+                raise OSError("no compiled file is read or written")
+            return stats(self, path)
+
+        loader.get_data = lambda self, path: text.encode() if path == target else data(self, path)  # type: ignore[method-assign, misc, assignment]
+        loader.path_stats = refused  # type: ignore[method-assign]
+        return self._pytest()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        reach = Path(self.scratch.name) / "reach.json"
+
+        def all_traced() -> int:
+            failed = self._run(session.items, self._trace)
+            reach.write_text(json.dumps({name: sorted(seen) for name, seen in self.reached.items()}))
+            return failed
+
+        functions = [
+            f for f in gc.get_objects() if isinstance(f, FunctionType) and f.__code__.co_filename in self.files
+        ]
+        found, self.seconds = apart(all_traced, 3600)
+        self.there.send((found, self.seconds))
+        if found == "survived":
+            lines = json.loads(reach.read_text())
+            while (mutant := self.there.recv()) is not None:
+                items = [item for item in session.items if [mutant.file, mutant.line] in lines[item.nodeid]]
+                items.sort(key=lambda item: item.path.stem != f"test_{Path(mutant.file).stem}")  # its own first
+                found = None
+                if mutant.inside and items and self._put(mutant, functions):
+                    found, _ = apart(lambda items=items: self._run(items, contextlib.nullcontext), self.limit)
+                    self._put(None, functions)
+                self.there.send(found)
+        return True
+
+    def _put(self, mutant: Mutant | None, functions: Sequence[FunctionType]) -> bool:
+        """Put a mutant's code into the functions of its file, or give every function its own again."""
+        own = self.__dict__.setdefault("own", {id(f): f.__code__ for f in functions})
+        if mutant is None:
+            for function in functions:
+                function.__code__ = own[id(function)]
+            return True
+        path = str(self.root / mutant.file)
+        tree = ast.parse(Path(path).read_text(encoding="utf-8"))
+        next(itertools.islice(_changes(tree), mutant.number, None))
+        codes = dict(_codes(compile(ast.fix_missing_locations(tree), path, "exec")))
+        try:
+            for function in functions:
+                if function.__code__.co_filename == path:
+                    function.__code__ = codes[function.__code__.co_qualname]
+        except (KeyError, ValueError):
+            return self._put(None, functions) and False
+        return True
+
+    def _run(self, items: Sequence[pytest.Item], around: Callable[[str], AbstractContextManager[Any]]) -> int:
+        self.failed = 0
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            with around(item.nodeid):
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if self.failed:
+                break
+        return self.failed
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.failed |= report.failed
+        if report.failed:
+            print(report.nodeid, report.longreprtext)
+
+    @contextlib.contextmanager
+    def _trace(self, name: str) -> Iterator[None]:
         seen: set[tuple[str, int]] = set()
 
         def line(frame: FrameType, event: str, _: object) -> Any:
@@ -178,74 +332,17 @@ class Reach:
 
         sys.settrace(call)
         try:
-            return (yield)
+            yield
         finally:
             sys.settrace(None)
-            self.reached[name] = sorted(seen)
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_collection(self) -> Generator[None, Any, Any]:
-        return (yield from self._trace(""))
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
-        return (yield from self._trace(item.nodeid))
-
-    def pytest_sessionfinish(self) -> None:
-        (self.copy / "reach.json").write_text(json.dumps(self.reached))
+            self.reached[name] = seen
 
 
-def run(copy: Path, tests: Iterable[str], limit: int, *plugins: object) -> tuple[str, float]:
-    """Run tests in a fork of this process, which has imported the large libraries, until one fails.
-
-    Returns:
-        "survived", "killed" or, after limit seconds of processor time, "timed out"; and what it took, in these seconds.
-    """
-    shutil.rmtree(copy / ".hypothesis", ignore_errors=True)
-    child = os.fork()
-    if child == 0:
-        status = 70
-        try:
-            os.setsid()  # Where the scheduler shares processors between sessions, each run has a share.
-            os.dup2(os.open(copy / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
-            os.dup2(1, 2)
-            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
-            resource.setrlimit(resource.RLIMIT_DATA, (2**32, 2**32))
-            os.chdir(copy)
-            sys.path.insert(0, str(copy))
-            for name in [n for n in sys.modules if n.partition(".")[0] in {"theory", "synthetic", "verify", "tests"}]:
-                del sys.modules[name]
-            hypothesis.settings.register_profile("mutants", deadline=None)
-            hypothesis.settings.load_profile("mutants")  # A busy machine is no fault.
-            options = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
-            options += ["-W", "ignore::pytest.PytestAssertRewriteWarning", "--deselect", SLOW]
-            status = int(pytest.main([*options, *tests], plugins=plugins))
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            os._exit(status)
-    _, status, used = os.wait4(child, 0)
-    late = os.WIFSIGNALED(status) and os.WTERMSIG(status) in {signal.SIGXCPU, signal.SIGKILL}
-    return "timed out" if late else "killed" if status else "survived", used.ru_utime + used.ru_stime
-
-
-@functools.cache
-def _own(copy: Path) -> tuple[Path, dict[str, list[list[object]]]]:
-    """A copy of a copy for this process alone, compiled files included, and which lines its tests reach."""
-    sys.dont_write_bytecode = True  # The mutant of a file may be as old, in seconds, and as long as the last one.
-    return Path(shutil.copytree(copy, f"{copy}-{os.getpid()}")), json.loads((copy / "reach.json").read_text())
-
-
-def end(mutant: Mutant, copy: Path, tests: list[str], limit: int) -> str:
-    """Run the tests that reach the mutant's line, all if it is run by an import; the file's own come first."""
-    own, reached = _own(copy)
-    place, path = [mutant.file, mutant.line], own / mutant.file
-    chosen = [] if place in reached[""] else [name for name, places in reached.items() if place in places]
-    path.write_text(mutant.text((copy / mutant.file).read_text(encoding="utf-8")), encoding="utf-8")
-    found, _ = run(own, sorted(chosen or tests, key=lambda test: f"test_{path.stem}.py" not in test), limit)
-    shutil.copy2(copy / mutant.file, path)
-    return found
+def _codes(code: CodeType) -> Iterator[tuple[str, CodeType]]:
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield constant.co_qualname, constant
+            yield from _codes(constant)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -254,7 +351,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("group", choices=GROUPS)
     parser.add_argument("--seed", type=int, required=True, help="of the sample; declared before the run")
     parser.add_argument("--size", type=int, default=150, help="of the sample")
-    parser.add_argument("--jobs", type=int, default=1, help="mutants at once")
     asked = parser.parse_args(arguments)
     files, tests = (
         sorted(str(path.relative_to(ROOT)) for pattern in patterns for path in ROOT.glob(pattern))
@@ -262,25 +358,16 @@ def main(arguments: list[str] | None = None) -> None:
     )
     everything = [mutant for file in files for mutant in mutants(file, (ROOT / file).read_text(encoding="utf-8"))]
     sample = random.Random(f"{asked.group} {asked.seed}").sample(everything, min(asked.size, len(everything)))
-    for name in ("beartype", "networkx", "numba", "sympy", "torch"):
+    for name in ("beartype", "networkx", "numba", "scipy.stats", "sympy", "torch"):
         importlib.import_module(name)
-    ends: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
-        copy = Path(scratch) / "copy"
-        copy.mkdir()
-        archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, capture_output=True, check=True).stdout
-        subprocess.run(["tar", "x", "-C", copy], input=archive, check=True)
-        found, seconds = run(copy, tests, 3600, Reach(copy, files))
-        if found != "survived":
-            raise SystemExit(
-                f"expected tests that pass without any mutation; mend\n{(copy / 'output.txt').read_text()}"
-            )
-        print(f"{asked.group}: {len(everything)} mutants; without any the tests take {seconds:.1f} s", flush=True)
-        task = functools.partial(end, copy=copy, tests=tests, limit=1 + int(6 * seconds))
-        with multiprocessing.get_context("fork").Pool(asked.jobs) as pool:
-            for mutant, found in zip(sample, pool.imap(task, sample), strict=True):
-                ends.append(found)
-                print(f"{len(ends)} {found} {mutant.file}:{mutant.line} {mutant.change}", flush=True)
+    trials, ends = Trials(ROOT, files, tests), list[str]()
+    print(f"{asked.group}: {len(everything)} mutants; without any the tests take {trials.seconds:.1f} s", flush=True)
+    for mutant in sample:
+        ends.append(trials.outcome(mutant))
+        print(f"{len(ends)} {ends[-1]} {mutant.file}:{mutant.line} {mutant.change}", flush=True)
+    trials.close()
+    from verify.statistics import binomial_interval  # not earlier: the tests must import what they test themselves
+
     noticed = len(ends) - ends.count("survived")
     share = binomial_interval(noticed, len(ends), 0.05)
     print(

@@ -1,6 +1,5 @@
 """The general mutations: what they are on a known text, and that a fork of pytest says which its tests notice."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -29,33 +28,52 @@ def test_enumeration_of_the_mutants_of_a_function() -> None:
     assert len({mutant.text(SOURCE) for mutant in mutants("f.py", SOURCE)}) == len(found)
 
 
+FILE = """
+N = 3
+def f(x):
+    return x + N
+def g(x):
+    while x > 0:
+        x = x - 1
+"""
 TESTS = """
-from f import f
+from f import f, g
 def test_f():
-    assert f() == 3
+    assert f(1) == 4
+def test_g():
+    assert g(2) is None
 def test_of_nothing():
     pass
 """
 SCRIPT = """
-import json, sys
+import sys
 from pathlib import Path
-from tests.mutants.general import Reach, run
-copy = Path(sys.argv[1])
-told = []
-for does in ("return 3", "return 4", "while True: pass"):
-    (copy / "f.py").write_text(f"def f():\\n    {does}\\n")
-    told.append(run(copy, ["test_f.py"], 2, Reach(copy, ["f.py"]))[0])
-    if len(told) == 1:
-        reached = json.loads((copy / "reach.json").read_text())
-    sys.dont_write_bytecode = True
-print(json.dumps([told, reached]))
+from tests.mutants.general import Trials, mutants
+root = Path(sys.argv[1])
+trials = Trials(root, ["f.py"], ["test_f.py"])
+trials.seconds = 0.2
+for mutant in mutants("f.py", (root / "f.py").read_text()):
+    print(mutant.line, mutant.change, trials.outcome(mutant), sep=": ")
+trials.close()
 """
 
 
-def test_oracle_a_known_fault_is_noticed_and_a_hang_is_ended(tmp_path: Path) -> None:
+def test_oracle_known_faults_are_noticed_and_hangs_are_ended(tmp_path: Path) -> None:
+    (tmp_path / "f.py").write_text(FILE)
     (tmp_path / "test_f.py").write_text(TESTS)
     found = subprocess.run(
         [sys.executable, "-c", SCRIPT, tmp_path], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    reached = {"": [["f.py", 1]], "test_f.py::test_f": [["f.py", 2]], "test_f.py::test_of_nothing": []}
-    assert json.loads(found.stdout) == [["survived", "killed", "timed out"], reached]
+    assert found.stdout.splitlines() == [
+        "2: 3 → 4: killed",
+        "2: 3 → 2: killed",
+        "4: Add → Sub: killed",
+        "6: x > 0 → not x > 0: survived",
+        "6: Gt → GtE: survived",
+        "6: Gt → LtE: survived",
+        "6: 0 → 1: survived",
+        "6: 0 → -1: survived",
+        "7: Sub → Add: timed out",
+        "7: 1 → 2: survived",
+        "7: 1 → 0: timed out",
+    ]
