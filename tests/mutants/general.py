@@ -21,6 +21,7 @@ import resource
 import signal
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -202,7 +203,7 @@ class Trials:
     def __init__(self, root: Path, files: Sequence[str], tests: Sequence[str]) -> None:
         self.root, self.files, self.tests = root, {str(root / file): file for file in files}, tests
         self.scratch = tempfile.TemporaryDirectory(prefix="mutants-")
-        self.reached: dict[str, set[tuple[str, int]]] = {}
+        self.reached: dict[str, tuple[float, set[tuple[str, int]]]] = {}
         context = multiprocessing.get_context("fork")
         self.end, there = context.Pipe()
         self.server = context.Process(target=lambda: self._pytest(there))
@@ -266,7 +267,7 @@ class Trials:
 
         def all_traced() -> int:
             failed = self._run(session.items, self._trace)
-            reach.write_text(json.dumps({name: sorted(seen) for name, seen in self.reached.items()}))
+            reach.write_text(json.dumps({name: (took, sorted(seen)) for name, (took, seen) in self.reached.items()}))
             return failed
 
         functions = [f for f in gc.get_objects() if type(f) is FunctionType and f.__code__.co_filename in self.files]
@@ -275,8 +276,8 @@ class Trials:
         if found == "survived":
             lines = json.loads(reach.read_text())
             while (mutant := self.there.recv()) is not None:
-                items = [item for item in session.items if [mutant.file, mutant.line] in lines[item.nodeid]]
-                items.sort(key=lambda item: item.path.stem != f"test_{Path(mutant.file).stem}")  # its own first
+                items = [item for item in session.items if [mutant.file, mutant.line] in lines[item.nodeid][1]]
+                items.sort(key=lambda item: lines[item.nodeid][0])  # The quickest first.
                 found = None
                 if mutant.inside and items and self._put(mutant, functions):
                     found, _ = apart(lambda items=items: self._run(items, contextlib.nullcontext), self.limit)
@@ -328,12 +329,13 @@ class Trials:
         def call(frame: FrameType, event: str, _: object) -> Any:
             return line if frame.f_code.co_filename in self.files else None
 
+        began = time.process_time()
         sys.settrace(call)
         try:
             yield
         finally:
             sys.settrace(None)
-            self.reached[name] = seen
+            self.reached[name] = time.process_time() - began, seen
 
 
 def _codes(code: CodeType) -> Iterator[tuple[str, CodeType]]:
