@@ -4,7 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.mutants.general import ROOT, mutants
+from tests.mutants.changes import mutants
+from tests.mutants.general import ROOT
 
 SOURCE = '''
 def f(x: int | None = 3, *, small: bool = True) -> int | str:
@@ -48,7 +49,8 @@ def test_of_nothing():
 SCRIPT = """
 import sys
 from pathlib import Path
-from tests.mutants.general import Trials, mutants
+from tests.mutants.changes import mutants
+from tests.mutants.general import Trials
 root = Path(sys.argv[1])
 trials = Trials(root, ["f.py"], ["test_f.py"])
 trials.seconds = 0.2
