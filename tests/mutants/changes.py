@@ -62,7 +62,7 @@ def alternatives(node: ast.AST) -> Iterator[ast.AST]:
         case ast.IfExp():
             yield ast.IfExp(node.test, node.orelse, node.body)
         case ast.For():
-            yield ast.For(node.target, ast.Tuple([]), node.body, node.orelse)
+            yield ast.For(node.target, ast.Tuple([], ast.Load()), node.body, node.orelse)
         case ast.comprehension(ifs=[_, *_]):
             yield ast.comprehension(node.target, node.iter, [], node.is_async)
 

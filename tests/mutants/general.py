@@ -24,6 +24,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
 from typing import Any
@@ -139,13 +140,15 @@ class Trials:
         target, loader = str(self.root / mutant.file), importlib.machinery.SourceFileLoader
         text, data, stats = mutant.text(Path(target).read_text(encoding="utf-8")), loader.get_data, loader.path_stats
 
+        def planted(self: Any, path: str) -> bytes:
+            return text.encode() if path == target else data(self, path)
+
         def refused(self: Any, path: str) -> Any:
             if path == target:
                 raise OSError("no compiled file is read or written")
             return stats(self, path)
 
-        loader.get_data = lambda self, path: text.encode() if path == target else data(self, path)  # type: ignore[method-assign, misc, assignment]
-        loader.path_stats = refused  # type: ignore[method-assign]
+        loader.get_data, loader.path_stats = planted, refused  # type: ignore[method-assign]
         return self._pytest()
 
     @pytest.hookimpl(tryfirst=True)
@@ -165,11 +168,11 @@ class Trials:
             while (mutant := self.there.recv()) is not None:
                 items = [item for item in session.items if [mutant.file, mutant.line] in lines[item.nodeid][1]]
                 items.sort(key=lambda item: lines[item.nodeid][0])  # The quickest first.
-                found = None
                 if mutant.inside and items and self._put(mutant, functions):
-                    found, _ = apart(lambda items=items: self._run(items, contextlib.nullcontext), self.limit)
+                    self.there.send(apart(partial(self._run, items, contextlib.nullcontext), self.limit)[0])
                     self._put(None, functions)
-                self.there.send(found)
+                else:
+                    self.there.send(None)
         return True
 
     def _put(self, mutant: Mutant | None, functions: Sequence[FunctionType]) -> bool:

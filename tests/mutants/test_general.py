@@ -32,7 +32,9 @@ def test_enumeration_of_the_mutants_of_a_function() -> None:
 FILE = """
 N = 3
 def f(x):
-    return x + N
+    for _ in "a":
+        x = x + N
+    return x
 def g(x):
     while x > 0:
         x = x - 1
@@ -69,13 +71,14 @@ def test_oracle_known_faults_are_noticed_and_hangs_are_ended(tmp_path: Path) -> 
     assert found.stdout.splitlines() == [
         "2: 3 → 4: killed",
         "2: 3 → 2: killed",
-        "4: Add → Sub: killed",
-        "6: x > 0 → not x > 0: survived",
-        "6: Gt → GtE: survived",
-        "6: Gt → LtE: survived",
-        "6: 0 → 1: survived",
-        "6: 0 → -1: survived",
-        "7: Sub → Add: timed out",
-        "7: 1 → 2: survived",
-        "7: 1 → 0: timed out",
+        "4: 'a' → (): killed",
+        "5: Add → Sub: killed",
+        "8: x > 0 → not x > 0: survived",
+        "8: Gt → GtE: survived",
+        "8: Gt → LtE: survived",
+        "8: 0 → 1: survived",
+        "8: 0 → -1: survived",
+        "9: Sub → Add: timed out",
+        "9: 1 → 2: survived",
+        "9: 1 → 0: timed out",
     ]

@@ -7,6 +7,7 @@ import pytest
 import sympy as sp
 from mpmath import iv
 
+from theory.kernel.analysis import truth as truth_by_cases
 from theory.kernel.door.evaluate import NotAttackableError, evaluated, truth, whole
 from theory.kernel.door.values import EXACT, OpenError, UndefinedHereError, digits, power
 from theory.kernel.failure import CheckFailedError
@@ -153,6 +154,8 @@ S, T = sp.Gt(X, 0, evaluate=False), sp.Gt(X, 1, evaluate=False)  # true and fals
 )  # fmt: skip
 def test_enumeration_truth(statement: sp.Basic, expected: bool) -> None:
     assert truth(statement, World(AT), {}) is expected
+    if not isinstance(statement, sp.Contains):
+        assert truth_by_cases(statement, Evaluator("any", AT)) is expected
 
 
 @pytest.mark.parametrize("kind", [sp.Eq, sp.Ne, sp.Lt, sp.Le, sp.Gt, sp.Ge])
