@@ -71,11 +71,22 @@ def test_property_more_starts_never_raise_the_minimum() -> None:
     assert torch.allclose(many.values[:2], few.values, rtol=1e-8)
 
 
+def test_closed_form_the_error_bound_is_the_excess_to_leading_order() -> None:
+    model = PairModel(3, 6, 1.5)
+    flattest = float(trace_hessian(model, model.flattest()))
+    found = minimise_trace(model, around_flattest(model, 3, 0.02), tolerance=1e-2)
+    excess = found.value - flattest
+    assert excess > 1e-12
+    assert 0.9 * excess <= found.error_bound <= 1.1 * excess
+    assert found.iterations == 1
+
+
 def test_errors_say_what_to_do() -> None:
     model = PairModel(3, 4, 1.0)
     theta = starts(model, 1)
-    with pytest.raises(ValueError, match="tolerance"):
-        minimise_trace(model, theta, tolerance=0.5)
+    for tolerance in (0.5, 0.011, 0.9e-14, -1.0):
+        with pytest.raises(ValueError, match="tolerance"):
+            minimise_trace(model, theta, tolerance=tolerance)
     with pytest.raises(NotOnManifoldError):
         minimise_trace(model, theta * 1.1)
     with pytest.raises(RuntimeError, match="raise max_iterations"):

@@ -89,6 +89,24 @@ def test_order_of_convergence_is_five() -> None:
     assert abs(slope - 5) < 0.3  # the next term of the expansion is of relative size O(h)
 
 
+def test_property_steps_are_few_and_seldom_rejected_and_knots_are_at_their_ends() -> None:
+    result = SlowFlow(PRODUCT, constant=QUARTER).integrate(STARTS, [4.0, 8.0], tolerance=1e-8)
+    assert (result.rejected <= result.steps // 4).all()
+    # Of order 5: a step is h ∝ tolerance^(1/5) at most, 1e-2 times as long a tolerance gives 2.5 times fewer steps.
+    coarse = SlowFlow(PRODUCT, constant=QUARTER).integrate(STARTS, [4.0, 8.0], tolerance=1e-6)
+    assert (coarse.steps < result.steps).all()
+    for replica in range(len(STARTS)):
+        tau, trace, slope = result.knots[:, ~result.knots[0, :, replica].isnan(), replica]
+        assert len(tau) == 2 * int(result.steps[replica]) + 1
+        assert torch.allclose(tau[1::2], (tau[:-2:2] + tau[2::2]) / 2)
+        assert float(tau[0]) == 0
+        assert float(tau[-1]) == 8
+        delta = imbalance(STARTS)[replica] * torch.exp(-CURVATURE * tau)
+        exact = CURVATURE * (delta.square() + 4 * ALPHA**2).sqrt()
+        assert torch.allclose(trace, exact, rtol=1e-7)
+        assert torch.allclose(slope, -(CURVATURE**3) * delta.square() / exact, rtol=1e-5)
+
+
 @pytest.mark.parametrize("tolerance", [1e-6, 1e-8, 1e-10])
 def test_closed_form_the_error_estimate_is_honest(tolerance: float) -> None:
     result = SlowFlow(PRODUCT, constant=QUARTER).integrate(STARTS, [1.0, 4.0], tolerance=tolerance)
@@ -195,16 +213,19 @@ def test_error_rank_change_is_refused_with_time_and_eigenvalues() -> None:
 
 
 def test_errors_say_what_to_do() -> None:
-    with pytest.raises(ValueError, match="constant of the flow"):
-        SlowFlow(PRODUCT, constant=0.0)
+    for constant in (0.0, -1.0, math.inf):
+        with pytest.raises(ValueError, match="constant of the flow"):
+            SlowFlow(PRODUCT, constant=constant)
     flow = SlowFlow(PRODUCT, constant=QUARTER)
     for times in ([], [1.0, 1.0], [-1.0], [math.inf]):
         with pytest.raises(ValueError, match="increasing"):
             flow.integrate(STARTS, times)
-    with pytest.raises(ValueError, match="tolerance"):
-        flow.integrate(STARTS, [1.0], tolerance=0.0)
-    with pytest.raises(ValueError, match="fixed step"):
-        flow.integrate(STARTS, [1.0], step=-1.0)
+    for tolerance in (0.0, 0.9e-14, 1.0, -1.0):
+        with pytest.raises(ValueError, match="tolerance"):
+            flow.integrate(STARTS, [1.0], tolerance=tolerance)
+    for step in (-1.0, 0.0, math.inf):
+        with pytest.raises(ValueError, match="fixed step"):
+            flow.integrate(STARTS, [1.0], step=step)
     with pytest.raises(NotOnManifoldError):
         flow.integrate(STARTS * 1.1, [1.0])
     with pytest.raises(FlowError, match="raise max_steps"):

@@ -220,8 +220,10 @@ def test_errors_say_what_to_do() -> None:
     deterministic.conditional = torch.tensor([[0.0, 1.0]], dtype=torch.float64)
     with pytest.raises(ValueError, match="finite noise level"):
         MinimiserConstraint(deterministic)
-    with pytest.raises(ValueError, match="rank_tolerance"):
-        MinimiserConstraint(ProductModel(1.0), rank_tolerance=1.5)
+    for tolerance in (1.5, 1.0, -0.5):
+        with pytest.raises(ValueError, match="rank_tolerance"):
+            MinimiserConstraint(ProductModel(1.0), rank_tolerance=tolerance)
+    assert MinimiserConstraint(ProductModel(1.0), rank_tolerance=0.0).rank_tolerance == 0
     with pytest.raises(NotOnManifoldError, match="through retract first"):
         require_membership(MinimiserConstraint(ProductModel(1.0)), torch.ones(1, 2, dtype=torch.float64) * 2)
     stationary = torch.zeros(1, 2, dtype=torch.float64)  # u = v = 0 is a saddle of the product model
@@ -230,8 +232,45 @@ def test_errors_say_what_to_do() -> None:
     generator = torch.Generator().manual_seed(0)
     with pytest.raises(ValueError, match="n >= 1"):
         random_minimiser(ProductModel(1.0), generator, 0)
+    for scale in (0.0, -1.0):
+        with pytest.raises(ValueError, match="scale > 0"):
+            random_minimiser(ProductModel(1.0), generator, scale=scale)
     with pytest.raises(RetractionError, match="widen the model"):
         random_minimiser(PairModel(4, 1, 1.0), generator, 2)  # one neuron cannot represent z₁z₂
+
+
+def test_closed_form_membership_is_to_the_square_root_of_rounding() -> None:
+    """Off by ten times √ε (1 + ‖θ‖) along the normal is refused, by a tenth accepted."""
+    model = ProductModel(1.0)
+    theta = model.on_manifold(0.0)[None]  # u = v = 1: the normal is along (1, 1)/√2
+    normal = torch.tensor([[0.5, 0.5]], dtype=torch.float64).sqrt()
+    allowed = EPS**0.5 * (1 + float(theta.norm()))
+    assert require_membership(MinimiserConstraint(model), theta + 0.1 * allowed * normal).rank.tolist() == [1]
+    for replicas in (theta + 10 * allowed * normal, torch.cat([theta, theta + 10 * allowed * normal])):
+        with pytest.raises(NotOnManifoldError, match=f"got 1 of {len(replicas)} replicas off it"):
+            require_membership(MinimiserConstraint(model), replicas)
+
+
+def test_closed_form_first_order_distance_and_damped_steps() -> None:
+    model = ProductModel(1.0)
+    theta = model.on_manifold(0.0)[None]
+    normal = torch.tensor([[0.5, 0.5]], dtype=torch.float64).sqrt()
+    here = MinimiserConstraint(model).linearise(theta + 1e-5 * normal)
+    assert float(here.distance) == pytest.approx(1e-5, rel=1e-4)  # second order: relative error ∝ distance
+    assert torch.allclose(here.step(), -1e-5 * normal, rtol=1e-4)
+    # One singular value: (σ² + μσ²)⁻¹ in place of σ⁻² divides the step by 1 + μ.
+    assert torch.allclose(here.step(torch.tensor([3.0], dtype=torch.float64)), here.step() / 4, rtol=1e-12)
+    assert torch.equal(here.smallest_singular_value, here.singular_values[:, 0])
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_property_chunks_change_nothing(model: FiniteModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    theta = points(model, 3)
+    whole, gradient = MinimiserConstraint(model).trace_gradient(theta)
+    monkeypatch.setattr("verify.minimisers.constraint._CHUNK_ELEMENTS", 1)
+    parts, again = MinimiserConstraint(model).trace_gradient(theta)
+    assert torch.allclose(parts.singular_values, whole.singular_values, rtol=1e-12, atol=1e-13)
+    assert torch.allclose(again, gradient, rtol=1e-11, atol=1e-12)
 
 
 def test_enumeration_every_context_is_matched_after_retraction() -> None:

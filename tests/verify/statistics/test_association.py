@@ -72,6 +72,16 @@ def test_undefined_resamples_widen_the_interval() -> None:
     # than 0.02/2.
     assert (found.low, found.high) == pytest.approx((1.0, 1.0), abs=100 * EPS)
     assert cluster_bootstrap(x, x, of, np.random.default_rng(0), resamples=20_000, alpha=0.02).low == -1
+    assert cluster_bootstrap(x, -x, of, np.random.default_rng(0), resamples=20_000, alpha=0.02).high == 1
+
+
+def test_property_correlations_stay_within_one() -> None:
+    assert spearman(np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0])) == pytest.approx(0.5)
+    for n in range(3, 60):
+        x = np.random.default_rng(n).standard_normal(n)
+        assert (spearman(x, x), spearman(x, -x)) == pytest.approx((1, -1), abs=100 * EPS)
+        assert spearman(x, -x) >= -1
+        assert spearman(x, x) <= 1
 
 
 # Figures measured with 1000 tables each are in the docstrings; here the rate is held below 8 % for the cluster

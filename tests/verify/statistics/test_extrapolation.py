@@ -101,7 +101,7 @@ def test_error_rates(rates: np.ndarray, message: str) -> None:
 
 
 def test_error_values_and_terms() -> None:
-    for shape in ((4,), (4, 3)):
+    for shape in ((4,), (4, 3), (0, 4)):
         with pytest.raises(ValueError, match=r"expected shape \(group, 4\)"):
             richardson(RATES, np.ones(shape), terms=3)
     broken = np.ones((3, 4))

@@ -56,8 +56,9 @@ def test_cross_library_student_t_quantile_in_the_tail(alpha: float) -> None:
 def test_closed_form_enclosure() -> None:
     interval = enclosure(2.0, 0.5)
     assert (interval.low, interval.estimate, interval.high, interval.alpha) == (1.5, 2.0, 2.5, 0.0)
-    assert interval.contains(1.5)
-    assert not interval.contains(2.6)
+    assert (interval.n, interval.half_width) == (1, 0.5)
+    assert [interval.contains(value) for value in (1.4, 1.5, 2.5, 2.6)] == [False, True, True, False]
+    assert enclosure(2.0, 0.0).half_width == 0
 
 
 def test_repr_says_everything() -> None:
@@ -80,6 +81,9 @@ def test_property_smaller_alpha_contains_larger(n: int, data: st.DataObject, a: 
         ((0.0, -math.inf, 1.0, 0.1, 3, "x"), "expected finite ends"),
         ((2.0, 0.0, 1.0, 0.1, 3, "x"), "expected low ≤ estimate ≤ high"),
         ((0.5, 0.0, 1.0, 1.0, 3, "x"), "expected 0 ≤ alpha < 1"),
+        ((0.5, 0.0, 1.0, -0.1, 3, "x"), "expected 0 ≤ alpha < 1"),
+        ((-0.5, 0.0, 1.0, 0.1, 3, "x"), "expected low ≤ estimate ≤ high"),
+        ((0.5, 0.0, math.inf, 0.1, 3, "x"), "expected finite ends"),
         ((0.5, 0.0, 1.0, 0.1, 0, "x"), "expected n ≥ 1"),
     ],
 )
@@ -119,8 +123,13 @@ def test_error_student_t() -> None:
         student_t_interval(x, 0.01, "  ")
     with pytest.raises(ValueError, match="expected at least 16 samples, got 15"):
         student_t_interval(x[1:], 0.01, "reason")
-    with pytest.raises(ValueError, match="expected group means that vary"):
-        student_t_interval(np.full(20, 0.1), 0.01, "reason")
+    for equal in (0.0, 0.1, 1e6 / 3):
+        with pytest.raises(ValueError, match="expected group means that vary"):
+            student_t_interval(np.full(20, equal), 0.01, "reason")
+    assert student_t_interval(1e6 + 1e-6 * x, 0.01, "reason").half_width == pytest.approx(
+        1e-6 * student_t_interval(x, 0.01, "reason").half_width,
+        rel=1e-2,  # 1e6 ε is 2e-10
+    )
 
 
 @pytest.mark.parametrize(("value", "bound"), [(math.nan, 0.1), (1.0, -0.1), (1.0, math.inf)])

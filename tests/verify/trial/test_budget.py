@@ -11,6 +11,8 @@ def test_property_union_bound_is_spent_exactly() -> None:
     claims = Budget(tuple(f"claim-{i}" for i in range(7)))
     spent = math.fsum(claims.alpha(claim, designs=3) for claim in claims.claims for _ in range(3))
     assert spent == pytest.approx(SUITE_FALSE_ALARM, rel=1e-14)
+    assert spent == pytest.approx(1e-3, rel=1e-14)
+    assert Budget(("a", "b")).alpha("a") == 5e-4
 
 
 def test_error_paths() -> None:

@@ -68,6 +68,13 @@ def test_closed_form_the_larger_allowance_counts() -> None:
     assert decide(design, enclosure(1.0, 0.1), systematic=0.3).systematic == 0.3
 
 
+def test_closed_form_one_replicate_of_a_share() -> None:
+    one = dataclasses.replace(BERNOULLI, n=1, instances=1)
+    assert decide(one, np.array([1.0])).interval.estimate == 1.0
+    with pytest.raises(ValueError, match="expected at least 1 samples, got 0"):
+        decide(one, np.array([]))
+
+
 BERNOULLI = dataclasses.replace(DESIGN, bound="binomial", spread=None, target=0.1, delta=0.1, delta_refute=0.2, n=300)
 PIPELINES: dict[str, Design] = {"student-t": DESIGN, "binomial": BERNOULLI}
 

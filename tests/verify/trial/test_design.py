@@ -66,6 +66,34 @@ def test_property_one_sided_design_is_no_weaker_on_its_side(name: str) -> None:
     assert min(lower.equivalence_power(), upper.equivalence_power()) >= design.equivalence_power()
 
 
+@pytest.mark.parametrize("name", DESIGNS)
+def test_closed_form_two_sides_are_the_worse_of_both(name: str) -> None:
+    two, lower, upper = (
+        dataclasses.replace(DESIGNS[name], side=side).refutation_power(0.02) for side in ("two", "lower", "upper")
+    )
+    assert two == pytest.approx(min(lower, upper), abs=1e-9)  # the far tail is smaller
+
+
+def test_closed_form_on_one_side_a_systematic_error_hides_support_both_ways() -> None:
+    """Supported if δ > 2 (s + error bound): the interval may lie s on the wrong side, and is widened by s."""
+    for side in ("lower", "upper"):
+        design = dataclasses.replace(ENCLOSURE, side=side, systematic=0.004, delta_refute=0.02)
+        powers = [dataclasses.replace(design, spread=spread).equivalence_power() for spread in (0.0009, 0.0011)]
+        assert powers == [1.0, 0.0]
+
+
+def test_closed_form_power_at_the_ends_of_the_domain_and_without_hope() -> None:
+    half = dataclasses.replace(BINOMIAL, target=0.5)
+    assert half.refutation_power(0.5) == 1.0
+    assert dataclasses.replace(STUDENT, spread=1.0).equivalence_power() == 0.0
+    for target in (0.0, 1.0):
+        assert dataclasses.replace(BINOMIAL, target=target, n=1, instances=1).domain == (0.0, 1.0)
+
+
+def test_closed_form_required_n_may_be_the_least_that_the_bound_accepts() -> None:
+    assert dataclasses.replace(STUDENT, spread=1e-6).required_n() == 16
+
+
 def test_closed_form_student_power() -> None:
     """Refutation: noncentral t. Equivalence at the target: union bound over 4 instances."""
     critical = stats.t.isf(1e-4 / 8, 63)
@@ -111,14 +139,22 @@ def test_designs_decide_alike_whatever_their_words() -> None:
         ({"alpha": 0.0}, "expected 0 < alpha < 1"),
         ({"alpha": math.nan}, "expected 0 < alpha < 1"),
         ({"power": 1.0}, "expected 0 < power < 1"),
+        ({"power": 0.0}, "expected 0 < power < 1"),
+        ({"power": -0.5}, "expected 0 < power < 1"),
         ({"delta": 0.0}, "expected finite delta > 0"),
         ({"delta": math.inf}, "expected finite delta > 0"),
         ({"delta_refute": -1.0}, "expected finite delta_refute > 0"),
         ({"systematic": 0.01}, "expected 0 ≤ systematic < delta"),
         ({"systematic": math.nan}, "expected 0 ≤ systematic < delta"),
+        ({"systematic": -0.005}, "expected 0 ≤ systematic < delta"),
         ({"instances": 0}, "expected instances ≥ 1"),
         ({"n": 15}, "expected n ≥ 16 for student-t, got 15"),
         ({"bound": "enclosure"}, "expected n = 1 for an enclosure, got 64"),
+        ({"bound": "enclosure", "n": 0}, "expected n ≥ 1 for enclosure, got 0"),
+        ({"bound": "binomial", "spread": None, "target": 0.5, "n": 0}, "expected n ≥ 1 for binomial, got 0"),
+        ({"bound": "binomial", "spread": None, "target": -0.5}, r"expected a finite target in \[0.0, 1.0\]"),
+        ({"bound": "enclosure", "n": 1, "spread": math.inf}, "expected a finite spread > 0"),
+        ({"spread": -0.5}, "expected a finite spread > 0"),
         ({"target": math.nan}, "expected a finite target"),
         ({"spread": None}, "expected a spread for every bound but binomial, .* got None for student-t"),
         ({"spread": 0.0}, "expected a finite spread > 0"),
@@ -143,7 +179,7 @@ def test_error_underpowered() -> None:
     weak = dataclasses.replace(STUDENT, n=16)
     with pytest.raises(UnderpoweredError, match=r"slow-flow: expected power 0.99 with n = 16 and 4 instances"):
         weak.check_power()
-    with pytest.raises(UnderpoweredError, match=r"expected some n with power 0.99, got none"):
+    with pytest.raises(UnderpoweredError, match=r"expected some n with power 0.99, got none up to 1073741824"):
         dataclasses.replace(STUDENT, systematic=0.006).required_n()
     with pytest.raises(UnderpoweredError, match=r"expected some n with power 0.99, got none up to 1"):
         dataclasses.replace(ENCLOSURE, spread=1.0).required_n()

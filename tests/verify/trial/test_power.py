@@ -94,3 +94,13 @@ def test_closed_form_enclosure() -> None:
     assert law.refute(1.26, t) == 1.0
     assert law.refute(1.24, t) == 0.0
     assert law.refute(0.74, t) == 1.0
+    assert law.refute(0.76, t) == 0.0
+
+
+def test_closed_form_enclosure_that_touches_its_thresholds() -> None:
+    """Dyadic numbers, so that sums are exact: refuted and supported only beyond a threshold, unrefuted up to it."""
+    law, t = EnclosureLaw(0.125), two_sided(1.0, 0.5, 0.0625)
+    assert [law.refute(mean, t) for mean in (0.6875, 1.3125)] == [0.0, 0.0]
+    assert [law.support(mean, t) for mean in (0.9, 0.9375, 1.0625, 1.1)] == [0.0, 1.0, 1.0, 0.0]
+    ends = [(0.75, 2.0), (0.0, 1.25), (0.74, 2.0), (0.0, 1.26)]
+    assert [law.support(1.0, Thresholds(0.0, 2.0, *end)) for end in ends] == [0.0, 0.0, 1.0, 1.0]

@@ -217,8 +217,9 @@ def truth(statement: sp.Basic, world: World, env: Env) -> bool | None:
     if isinstance(statement, sp.Contains) and isinstance(statement.args[1], sp.FiniteSet):
         element, cases = statement.args
         entries = element.args if isinstance(element, sp.Tuple) else (element,)
+        listed = [case.args if isinstance(case, sp.Tuple) else (case,) for case in cases]
         equations = [
-            sp.And(*(sp.Eq(*pair, evaluate=False) for pair in zip(entries, case, strict=True))) for case in cases
+            sp.And(*(sp.Eq(*pair, evaluate=False) for pair in zip(entries, case, strict=True))) for case in listed
         ]
         return truth(sp.Or(*equations, evaluate=False), world, env)
     if not isinstance(statement, sp.Rel):
