@@ -20,6 +20,7 @@ from theory import Claim, ParameterError, display, graph
 from theory.claims import CLAIMS, dependency_graph, find
 from theory.kernel import Derivation
 from verify.cli import language as cli_language
+from verify.cli import mutate as cli_mutate
 from verify.cli import runs as cli_runs
 from verify.environment import PROFILES, SCALE_NAMES
 
@@ -247,6 +248,29 @@ def _runs(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _mutate(arguments: argparse.Namespace) -> int:
+    try:
+        faults = cli_mutate.chosen(cli_mutate.catalogue(cli_mutate.ROOT), arguments.names)
+        if arguments.list:
+            if arguments.json:
+                _print_json("mutate", [asdict(fault) for fault in faults])
+            else:
+                print("\n".join(f"{fault.id:<40} {fault.group:<12} {fault.why}" for fault in faults))
+            return 0
+
+        def tell(outcome: cli_mutate.Outcome) -> None:
+            print(cli_mutate.line(outcome), file=sys.stderr, flush=True)
+
+        outcomes = cli_mutate.run(cli_mutate.ROOT, faults, arguments.jobs, arguments.limit, tell)
+    except cli_mutate.MutateError as error:
+        return _usage_error(str(error))
+    if arguments.json:
+        _print_json("mutate", [asdict(outcome) for outcome in outcomes])
+    else:
+        print(cli_mutate.table(outcomes))
+    return 0 if all(outcome.explained for outcome in outcomes) else 1
+
+
 def _usage_error(message: str) -> int:
     print(f"flatproof: error: {message}", file=sys.stderr)
     return 2
@@ -304,6 +328,9 @@ def parser() -> argparse.ArgumentParser:
         verb("language", _language, "show a language: sentences, entropy floor, picture; without NAME, list them")
     )
     cli_runs.add_arguments(verb("runs", _runs, "list, show and prune the stored runs of networks"))
+    cli_mutate.add_arguments(
+        verb("mutate", _mutate, "plant known faults in a copy of the source, and see which tests catch them")
+    )
     draw = verb("graph", _graph, "print the graph of which claim rests on which")
     draw.add_argument("--format", choices=("dot", "mermaid", "both"), default="both")
     return top
