@@ -8,6 +8,7 @@ only read; all is done in a temporary folder.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import signal
@@ -132,9 +133,7 @@ def chosen(faults: dict[str, Fault], names: Sequence[str]) -> list[Fault]:
     return [fault for fault in faults.values() if not names or {fault.id, fault.group} & set(names)]
 
 
-def run(
-    root: Path, faults: Sequence[Fault], jobs: int, limit: float, tell: Callable[[Outcome], None]
-) -> list[Outcome]:
+def run(root: Path, faults: Sequence[Fault], jobs: int, limit: float, tell: Callable[[Outcome], None]) -> list[Outcome]:
     """Plant each fault in a copy of the tracked files and run its tests there.
 
     Args:
@@ -197,7 +196,7 @@ class _Tests:
             "PYTHONPATH": str(copy),
             "PYTHONDONTWRITEBYTECODE": "1",
             "OMP_NUM_THREADS": "1",
-            **{name: self._state.name for name in ("NUMBA_CACHE_DIR", "HYPOTHESIS_STORAGE_DIRECTORY")},
+            **dict.fromkeys(("NUMBA_CACHE_DIR", "HYPOTHESIS_STORAGE_DIRECTORY"), self._state.name),
         }
         command = [sys.executable, "-m", "pytest", "-q", "-rfE", "-p", "no:cacheprovider", *options, *tests]
         self._began = time.monotonic()
@@ -213,10 +212,8 @@ class _Tests:
 
     def stop(self) -> None:
         """End what still runs, and keep status and output."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.status = self._process.wait()
         self.output = self._output.read_text(encoding="utf-8", errors="replace")
         self._state.cleanup()
@@ -253,7 +250,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="only say what the faults are")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="faults at once, each in a copy of its own")
     parser.add_argument(
-        "--limit", type=float, default=600, metavar="SECONDS", help="for the tests of a fault; longer is not caught"
+        "--limit", type=float, default=600.0, metavar="SECONDS", help="for the tests of a fault; longer is not caught"
     )
 
 
@@ -275,7 +272,9 @@ def table(outcomes: Sequence[Outcome]) -> str:
     left = [outcome for outcome in outcomes if outcome.result != "caught"]
     if left:
         rows += ["", "| not caught | fault | what became of it |", "|---|---|---|"]
-        rows += [f"| `{o.fault.id}` | {o.fault.why} | {o.result}: {o.fault.equivalent or 'not explained'} |" for o in left]
+        rows += [
+            f"| `{o.fault.id}` | {o.fault.why} | {o.result}: {o.fault.equivalent or 'not explained'} |" for o in left
+        ]
     return "\n".join(rows)
 
 
