@@ -97,20 +97,6 @@ def test_property_the_error_of_a_log_ratio_is_its_spread_over_samples_of_context
     assert bool(((spread - 1).abs() < 5 / 800**0.5).all())
 
 
-def test_property_contexts_that_fill_a_reference_up_count_for_nothing() -> None:
-    network = small_network(LANGUAGE, [2, 3])
-    apart = [Reference.sampled(LANGUAGE, n, stream(n)) for n in (5, 9)]
-    together = Reference.each(apart)
-    found, alone = excess_loss(network, together), [excess_loss(network, own) for own in apart]
-    for member in range(2):
-        for shown, expected in (
-            (found.estimate, alone[member].estimate),
-            (found.standard_error, alone[member].standard_error),
-        ):
-            torch.testing.assert_close(shown[member], expected[member], rtol=1e4 * EPS, atol=0)
-        assert abs(together.entropy_floor[member] - apart[member].entropy_floor) <= 1e3 * EPS
-
-
 def test_errors() -> None:
     with pytest.raises(ValueError, match="expected n >= 2 contexts for an estimate with a standard error, got 1"):
         Reference.sampled(LANGUAGE, 1, stream(0))
