@@ -1,8 +1,8 @@
 """Command line: list the claims, show derivations, evaluate predictions, run experiments, draw the graph.
 
-Exit status: 0 when all is as expected, 1 when a verdict is not the expected one (or the run failed), 2 when the
-command line is wrong, or a line of evidence cannot be read (the others are shown all the same). With `--json` every
-verb prints one JSON document, described in `paper_notes/json_schema.md`.
+Exit status: 0 when all is as expected, 1 when a verdict is not the expected one (or the run failed, or a planted fault
+was not caught), 2 when the command line is wrong, or a line of evidence cannot be read (the others are shown all the
+same). With `--json` every verb prints one JSON document, described in `paper_notes/json_schema.md`.
 """
 
 from __future__ import annotations
