@@ -226,17 +226,19 @@ class _Tests:
 
 
 def _check_unmutated(copy: Path, names: Sequence[str]) -> None:
-    tests = _Tests(copy, names)
-    try:
-        while not tests.ended(float("inf")):
-            time.sleep(0.05)
-    finally:
-        tests.stop()
-    if tests.status != 0:
-        raise MutateError(
-            f"expected tests that pass without any fault, {tests.failed or 'pytest'} fails; mend it first:\n"
-            + "\n".join(tests.output.splitlines()[-20:])
-        )
+    # Folder by folder, as they may need conftests that do not bear each other.
+    for folder in sorted({name.split("/")[0] for name in names}):
+        tests = _Tests(copy, [name for name in names if name.split("/")[0] == folder])
+        try:
+            while not tests.ended(float("inf")):
+                time.sleep(0.05)
+        finally:
+            tests.stop()
+        if tests.status != 0:
+            raise MutateError(
+                f"expected tests that pass without any fault, {tests.failed or 'pytest'} fails; mend it first:\n"
+                + "\n".join(tests.output.splitlines()[-20:])
+            )
 
 
 def _outcome(fault: Fault, tests: _Tests) -> Outcome:

@@ -112,6 +112,16 @@ def test_an_undecided_design_and_a_missing_instance_are_errors() -> None:
         trial.conclude()
 
 
+def test_every_declared_design_must_be_decided() -> None:
+    trial = Trial(CLAIM, Settings())
+    half = replace(design(), alpha=BUDGET.alpha(CLAIM.id, 2))
+    declared, _ = trial.declare([half, replace(half, statistic="another value")])
+    trial.decide(declared, enclosure(1.0, 0.01))
+    trial.control("off", "nothing holds", declared, enclosure(2.0, 0.01))
+    with pytest.raises(ValueError, match="did not decide: another value"):
+        trial.conclude()
+
+
 def test_designs_are_declared_once_for_the_right_claim_within_the_budget() -> None:
     trial = Trial(CLAIM, Settings())
     with pytest.raises(ValueError, match="expected designs of product-model"):
