@@ -25,6 +25,13 @@ from typing import Any, Literal
 
 ROOT = Path(__file__).parents[2]
 _CATALOGUE = Path("tests") / "mutants"
+_PLUGIN = """
+from hypothesis import Phase, settings
+settings.register_profile("mutate", derandomize=True, phases=(Phase.explicit, Phase.generate))
+settings.load_profile("mutate")
+"""
+"""Of pytest: the same examples in every run, and no search for a smaller one, which can take minutes."""
+_OPTIONS = ("-x", "-q", "-rfE", "-p", "no:cacheprovider", "-p", "unshrunk")
 _ENDED = {0: "survived", 1: "caught", 2: "caught"}  # pytest's exit status; 2: the tests could not be imported
 
 
@@ -187,18 +194,19 @@ def _copy(root: Path, target: Path) -> Path:
 class _Tests:
     """A run of pytest in a copy; a process group of its own, with no memory of earlier runs."""
 
-    def __init__(self, copy: Path, tests: Sequence[str], options: Sequence[str] = ("-x",)) -> None:
+    def __init__(self, copy: Path, tests: Sequence[str]) -> None:
         self.copy, self.late = copy, False
         self._state = tempfile.TemporaryDirectory(dir=copy.parent)
         self._output = Path(self._state.name) / "output"
+        (Path(self._state.name) / "unshrunk.py").write_text(_PLUGIN)
         # No stale bytecode or compiled kernels: a fault of the same length within a second would not be seen.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")} | {
-            "PYTHONPATH": str(copy),
+            "PYTHONPATH": os.pathsep.join((str(copy), self._state.name)),
             "PYTHONDONTWRITEBYTECODE": "1",
             "OMP_NUM_THREADS": "1",
             **dict.fromkeys(("NUMBA_CACHE_DIR", "HYPOTHESIS_STORAGE_DIRECTORY"), self._state.name),
         }
-        command = [sys.executable, "-m", "pytest", "-q", "-rfE", "-p", "no:cacheprovider", *options, *tests]
+        command = [sys.executable, "-m", "pytest", *_OPTIONS, *tests]
         self._began = time.monotonic()
         with self._output.open("w") as output:
             self._process = subprocess.Popen(

@@ -218,6 +218,13 @@ def test_stored_evidence_of_another_design_is_refused(change: dict[str, object])
         trial.use_stored(stored)
 
 
+def test_stored_evidence_of_another_claim_is_refused_whatever_its_designs() -> None:
+    trial = Trial(CLAIM, Settings())
+    trial.declare([design()])
+    with pytest.raises(ValueError, match="got evidence of plateau"):
+        trial.use_stored(replace(finished().conclude(), claim="plateau"))
+
+
 def test_nothing_stored_is_used_over_a_measurement() -> None:
     trial = finished()
     with pytest.raises(ValueError, match="nothing measured"):
