@@ -112,6 +112,15 @@ def test_an_undecided_design_and_a_missing_instance_are_errors() -> None:
         trial.conclude()
 
 
+def test_the_interval_that_is_shown_is_widened_by_the_allowance() -> None:
+    trial = Trial(CLAIM, Settings())
+    (declared,) = trial.declare([design()])
+    trial.decide(declared, enclosure(1.0, 0.01), systematic=0.05)
+    trial.control("off", "nothing holds", declared, enclosure(2.0, 0.01))
+    (shown,) = trial.conclude().measurements
+    assert (shown.low, shown.high, shown.systematic) == pytest.approx((0.94, 1.06, 0.05), rel=1e-15)
+
+
 def test_every_declared_design_must_be_decided() -> None:
     trial = Trial(CLAIM, Settings())
     half = replace(design(), alpha=BUDGET.alpha(CLAIM.id, 2))
