@@ -27,17 +27,11 @@ ROOT = Path(__file__).parents[2]
 _CATALOGUE = Path("tests") / "mutants"
 _PLUGIN = """
 from hypothesis import HealthCheck, Phase, settings
-settings.register_profile(
-    "mutate",
-    derandomize=True,
-    phases=(Phase.explicit, Phase.generate),
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+found = {"derandomize": True, "phases": (Phase.explicit, Phase.generate)}
+settings.register_profile("mutate", **found, deadline=None, suppress_health_check=list(HealthCheck))
 settings.load_profile("mutate")
 """
-"""Of pytest: the same examples in every run, no search for smaller ones, which can take minutes, and no failure for being
-slow, which is no catch."""
+"""Of pytest: the same examples in every run, no search for smaller ones, which takes minutes, no failure for slowness."""
 _OPTIONS = ("-x", "-q", "-rfE", "-p", "no:cacheprovider", "-p", "unshrunk")
 _ENDED = {0: "survived", 1: "caught", 2: "caught"}  # pytest's exit status; 2: the tests could not be imported
 
