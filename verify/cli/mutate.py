@@ -31,7 +31,7 @@ found = {"derandomize": True, "phases": (Phase.explicit, Phase.generate)}
 settings.register_profile("mutate", **found, deadline=None, suppress_health_check=list(HealthCheck))
 settings.load_profile("mutate")
 """
-"""Of pytest: the same examples in every run, no search for smaller ones, which takes minutes, no failure for slowness."""
+"""Of pytest: the same examples in every run, no search for smaller ones (it takes minutes), no failure for slowness."""
 _OPTIONS = ("-x", "-q", "-rfE", "-p", "no:cacheprovider", "-p", "unshrunk")
 _ENDED = {0: "survived", 1: "caught", 2: "caught"}  # pytest's exit status; 2: the tests could not be imported
 
