@@ -38,6 +38,19 @@ class Uniform(Language):
         return torch.full((len(sentences),), self._log_value, dtype=torch.float64)
 
 
+class Slipping(Uniform):
+    """Coin tosses with a target that slips more often from heads than from tails."""
+
+    def target_channel(self) -> tuple[tuple[Fraction, ...], ...]:
+        return ((Fraction(3, 4), Fraction(1, 4)), (Fraction(1, 3), Fraction(2, 3)))
+
+
+def test_closed_form_the_target_goes_through_the_channel() -> None:
+    """Rows are the masked token: ½·¾ + ½·⅓ for tails, where columns, or no channel, would give ½."""
+    (found,) = Slipping().masked_conditional(torch.tensor([[0, MASK, 1]])).tolist()
+    assert found == pytest.approx([13 / 24, 11 / 24], rel=1e-15)
+
+
 @given(languages())
 @settings(max_examples=60, deadline=None)
 def test_context_law_floor_and_conditionals_agree_with_fractions(language: Language) -> None:

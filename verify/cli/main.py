@@ -1,8 +1,8 @@
 """Command line: list the claims, show derivations, evaluate predictions, run experiments, draw the graph.
 
-Exit status: 0 when all is as expected, 1 when a verdict is not the expected one (or the run failed), 2 when the
-command line is wrong, or a line of evidence cannot be read (the others are shown all the same). With `--json` every
-verb prints one JSON document, described in `paper_notes/json_schema.md`.
+Exit status: 0 when all is as expected, 1 when a verdict is not the expected one (or the run failed, or a planted fault
+was not caught), 2 when the command line is wrong, or a line of evidence cannot be read (the others are shown all the
+same). With `--json` every verb prints one JSON document, described in `paper_notes/json_schema.md`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from theory.claims import CLAIMS, dependency_graph, find
 from theory.kernel import Derivation
 from verify.cli import calibrate as cli_calibrate
 from verify.cli import language as cli_language
+from verify.cli import mutate as cli_mutate
 from verify.cli import runs as cli_runs
 from verify.environment import PROFILES, SCALE_NAMES
 
@@ -266,6 +267,29 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     return 2 if left_out else 0 if found.kept else 1
 
 
+def _mutate(arguments: argparse.Namespace) -> int:
+    try:
+        faults = cli_mutate.chosen(cli_mutate.catalogue(cli_mutate.ROOT), arguments.names)
+        if arguments.list:
+            if arguments.json:
+                _print_json("mutate", [asdict(fault) for fault in faults])
+            else:
+                print("\n".join(f"{fault.id:<40} {fault.group:<12} {fault.why}" for fault in faults))
+            return 0
+
+        def tell(outcome: cli_mutate.Outcome) -> None:
+            print(cli_mutate.line(outcome), file=sys.stderr, flush=True)
+
+        outcomes = cli_mutate.run(cli_mutate.ROOT, faults, arguments.jobs, arguments.limit, tell)
+    except cli_mutate.MutateError as error:
+        return _usage_error(str(error))
+    if arguments.json:
+        _print_json("mutate", [asdict(outcome) for outcome in outcomes])
+    else:
+        print(cli_mutate.table(outcomes))
+    return 0 if all(outcome.explained for outcome in outcomes) else 1
+
+
 def _usage_error(message: str) -> int:
     print(f"flatproof: error: {message}", file=sys.stderr)
     return 2
@@ -325,6 +349,9 @@ def parser() -> argparse.ArgumentParser:
     cli_runs.add_arguments(verb("runs", _runs, "list, show and prune the stored runs of networks"))
     cli_calibrate.add_arguments(
         verb("calibrate", _calibrate, "check what the designs promise on the quick profile at many root seeds")
+    )
+    cli_mutate.add_arguments(
+        verb("mutate", _mutate, "plant known faults in a copy of the source, and see which tests catch them")
     )
     draw = verb("graph", _graph, "print the graph of which claim rests on which")
     draw.add_argument("--format", choices=("dot", "mermaid", "both"), default="both")

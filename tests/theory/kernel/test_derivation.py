@@ -685,6 +685,11 @@ def test_mutant_series(expr: sp.Expr, order: int, expansion: sp.Expr) -> None:
         Derivation("d").series("s", expr, x, order, expansion, "wrong")
 
 
+def test_mutant_a_series_with_another_constant_is_refused_for_it() -> None:
+    with pytest.raises(CheckFailedError, match=r"coefficient of x\^0"):
+        Derivation("d").series("s", sp.exp(x), x, 2, 2 + x, "wrong")
+
+
 def test_evidence_series() -> None:
     assert Derivation("d").series("s", 1 / (1 - x), x, 3, 1 + x + x**2, "geometric").checked
 

@@ -35,3 +35,8 @@ def test_closed_form_a_summation_index_is_no_case() -> None:
 def test_mutant_false_or_undecided_in_one_case(statement: sp.Basic) -> None:
     with pytest.raises(CheckFailedError, match="is"):
         check_cases(statement, signs)
+
+
+def test_mutant_no_case_at_all_proves_nothing() -> None:
+    with pytest.raises(CheckFailedError, match="no case at all"):
+        check_cases(sp.Eq(x, y), [])

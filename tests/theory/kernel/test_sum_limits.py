@@ -29,6 +29,7 @@ def total(low: sp.Expr, high: sp.Expr) -> sp.Sum:
         (total(1, 3), a[1] + a[2] + a[3]),
         (total(3, 2), sp.S.Zero),
         (sp.Sum(i * a[i], (i, 2, n + 1)), sp.Sum(i * a[i], (i, 1, n)) - a[1] + (n + 1) * a[n + 1]),
+        (sp.Product(d + i, (i, 1, 3)), (d + 1) * (d + 2) * (d + 3)),
     ],
 )
 def test_closed_form_equal_sums_are_recognised_by_both_channels(left: sp.Expr, right: sp.Expr) -> None:

@@ -10,14 +10,17 @@ import pytest
 import torch
 
 from synthetic import PAD
+from synthetic.closed_form import TableLanguage
 from tests.verify.cohorts.examples import TINY
 from verify.cohorts import FAMILIES, SCALES, Bench, Cohort, CohortDivergedError, Comparison, Evaluation
 from verify.cohorts.cohort import SOURCES
+from verify.cohorts.conditions import Size
 from verify.cohorts.evaluations import by_halves
 from verify.cohorts.families import LEARNABLE
 from verify.cohorts.laboratory import on_each
 from verify.cohorts.sharpness import part_of, sharpness
 from verify.curvature.interval import interval_of
+from verify.networks import Network
 from verify.streams import RepeatedStreamError
 
 
@@ -58,6 +61,9 @@ def test_languages_of_the_larger_scales_have_the_shape_that_their_family_says(na
 def test_a_family_that_never_has_enough_to_learn_is_an_error() -> None:
     with pytest.raises(ValueError, match="nearly uniform"):
         replace(FAMILIES["hmm"], n_tokens=7).draw(0)
+    fair = TableLanguage(tuple("abcdef"), {(token,): 1 for token in range(6)})
+    with pytest.raises(ValueError, match="nearly uniform"):
+        replace(FAMILIES["hmm"], construct=lambda _: fair).draw(0)
 
 
 def test_what_trains_imports_nothing_that_its_key_leaves_out() -> None:
@@ -117,6 +123,26 @@ def test_an_error_in_one_family_stops_the_others() -> None:
     with pytest.raises(CohortDivergedError, match="condition base of family hmm"):
         on_each([bad, good], lambda bench: bench.cohort.end("base"))
     assert good.cohort.stopped.is_set()
+
+
+def test_one_diverged_member_refuses_the_condition(monkeypatch: pytest.MonkeyPatch) -> None:
+    initial = Cohort.initial
+
+    def with_a_bad_member(self: Cohort, size: Size, stream: str) -> Network:
+        network = initial(self, size, stream)
+        with torch.no_grad():
+            network.get_parameter("unembedding.weight")[1] = 1e6
+        return network
+
+    monkeypatch.setattr(Cohort, "initial", with_a_bad_member)
+    with pytest.raises(CohortDivergedError, match=r"members \[1\] diverged"):
+        Cohort("hmm", TINY, 11).end("base")
+
+
+def test_every_member_is_measured_on_contexts_of_its_own_language(cohort: Cohort) -> None:
+    reference = cohort.reference
+    for member, language in enumerate(cohort.languages):
+        assert language.masked_conditional(reference.contexts[member]).equal(reference.conditional[member])
 
 
 def test_a_contrast_is_the_difference_of_what_the_conditions_show() -> None:

@@ -67,6 +67,18 @@ def test_property_a_member_does_not_depend_on_the_others(bench: Bench, cohort: C
     assert EVALUATIONS[name].grade(own, alone.double(), streams()[1:2])[0] == together[1]
 
 
+def test_closed_form_chance_is_the_share_of_the_largest_class_of_the_test_set() -> None:
+    classes = torch.tensor([[0, 0, 0, 1, 1, 2]])
+    inputs = torch.zeros(1, 6, 1, dtype=torch.int64)
+    evaluation = Evaluation(inputs, torch.nn.functional.one_hot(classes).double(), labels=3, draws=1)
+    assert evaluation.chance.tolist() == pytest.approx([2 / 3], rel=1e-15)
+
+
+def test_masked_states_are_read_where_tokens_are_masked(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(evaluations, "unmasked_states")
+    assert bool((bench.further_accuracy("masked states", bench.cohort.initial("small", "pretraining")) > 0).all())
+
+
 def test_closed_form_a_head_that_is_not_trained_answers_the_first_class(
     states_of_hmms: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,6 +107,15 @@ def test_normals_are_standard_and_of_any_number() -> None:
     assert torch.equal(normals(2, 7, replica[100:], 11, torch.float64), draws[2, 100:])
 
 
+def test_closed_form_normals_are_made_of_words_of_their_own_purpose() -> None:
+    """Box and Muller, of the words that no context or label is drawn from."""
+    uniform = (torch.tensor(words_at(5, 3, 11, NORMALS)).double() + 0.5) / 2**32
+    polar = [torch.polar((-2 * uniform[k].log()).sqrt(), 2 * torch.pi * uniform[k + 1]) for k in (0, 2)]
+    expected = torch.stack([polar[0].real, polar[1].real, polar[0].imag, polar[1].imag], 1)
+    found = normals(5, 4, torch.arange(3), 11, torch.float64)
+    torch.testing.assert_close(found, expected, rtol=0, atol=64 * torch.finfo(torch.float64).eps)
+
+
 def test_probabilities_are_realised_to_32_bits() -> None:
     model = PairModel(2, 1, 20.0)
     tables = DrawTables(model, model.conditional)

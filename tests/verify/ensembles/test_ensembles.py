@@ -349,6 +349,7 @@ def test_slow_time() -> None:
     sgd = Sgd(0.02, batch_size=4, momentum=0.5)
     assert sgd.slow_time_per_step == pytest.approx(0.02**2 / (4 * 0.25), rel=4 * EPS)
     assert sgd.steps_for(2.0) == 5000
+    assert [sgd.steps_for(steps * sgd.slow_time_per_step) for steps in (1.25, 1.75)] == [1, 2]
 
 
 def test_no_steps_return_the_start() -> None:

@@ -21,6 +21,12 @@ def test_a_diverged_ensemble_is_an_error_that_names_replica_step_and_rate() -> N
         ensemble(trial, ProductModel(1.5), start, Sgd(learning_rate=50.0, momentum=0.99), 4000, "x")
 
 
+def test_one_diverged_replica_is_enough() -> None:
+    start = torch.tensor([[0.0, 0.0], [30.0, 0.05]], dtype=torch.float64)  # the first never moves
+    with pytest.raises(DivergedError, match="1 of 2 replicas diverged, replica 1 first"):
+        ensemble(Trial(CLAIM, Settings()), ProductModel(1.5), start, Sgd(50.0, momentum=0.99), 4000, "x")
+
+
 def test_equal_paths_share_their_random_numbers_where_that_is_said() -> None:
     trial = Trial(CLAIM, Settings())
     start = ProductModel(1.0).flattest().expand(8, 2)

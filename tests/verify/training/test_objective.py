@@ -113,6 +113,13 @@ def test_property_terms_leave_the_random_numbers_of_the_others_alone() -> None:
     assert torch.equal(signs.trace(PENALTY, contexts), noise.trace(PENALTY, contexts))
 
 
+def test_property_each_purpose_has_a_stream_of_its_own() -> None:
+    """Equal states would give equal numbers: the signs would be made of what the noise is made of."""
+    states, _ = objective(adversary=ADVERSARY).state()
+    rows = [bytes(row.tolist()) for members in states.values() for row in members]
+    assert len(set(rows)) == len(rows) == 4 * len(SEEDS)
+
+
 def test_property_bfloat16_is_for_products_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a CPU in the place of a CUDA device: parameters and gradients stay float32, and err by bfloat16's rounding."""
     monkeypatch.setattr(objectives, "require_precision", lambda *_: None)

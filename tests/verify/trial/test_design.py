@@ -105,6 +105,13 @@ def test_closed_form_student_power() -> None:
     assert STUDENT.equivalence_power() == pytest.approx(1 - 4 * (1 - single.equivalence_power()), rel=1e-12)
 
 
+def test_closed_form_refutation_has_the_power_of_the_harder_direction() -> None:
+    """Binomial counts vary more towards ½; the other tail is below 1e-9 there."""
+    below, above = (dataclasses.replace(BINOMIAL, side=side).refutation_power(0.02) for side in ("lower", "upper"))
+    assert 0.1 < below < above - 0.01
+    assert BINOMIAL.refutation_power(0.02) == pytest.approx(below, abs=1e-9)
+
+
 def test_closed_form_enclosure() -> None:
     assert ENCLOSURE.equivalence_power() == 1.0
     assert [ENCLOSURE.refutation_power(departure) for departure in (2.001e-6, 1.999e-6)] == [1.0, 0.0]

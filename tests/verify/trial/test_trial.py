@@ -112,6 +112,25 @@ def test_an_undecided_design_and_a_missing_instance_are_errors() -> None:
         trial.conclude()
 
 
+def test_the_interval_that_is_shown_is_widened_by_the_allowance() -> None:
+    trial = Trial(CLAIM, Settings())
+    (declared,) = trial.declare([design()])
+    trial.decide(declared, enclosure(1.0, 0.01), systematic=0.05)
+    trial.control("off", "nothing holds", declared, enclosure(2.0, 0.01))
+    (shown,) = trial.conclude().measurements
+    assert (shown.low, shown.high, shown.systematic) == pytest.approx((0.94, 1.06, 0.05), rel=1e-15)
+
+
+def test_every_declared_design_must_be_decided() -> None:
+    trial = Trial(CLAIM, Settings())
+    half = replace(design(), alpha=BUDGET.alpha(CLAIM.id, 2))
+    declared, _ = trial.declare([half, replace(half, statistic="another value")])
+    trial.decide(declared, enclosure(1.0, 0.01))
+    trial.control("off", "nothing holds", declared, enclosure(2.0, 0.01))
+    with pytest.raises(ValueError, match="did not decide: another value"):
+        trial.conclude()
+
+
 def test_designs_are_declared_once_for_the_right_claim_within_the_budget() -> None:
     trial = Trial(CLAIM, Settings())
     with pytest.raises(ValueError, match="expected designs of product-model"):
@@ -206,6 +225,13 @@ def test_stored_evidence_of_another_design_is_refused(change: dict[str, object])
     trial.declare([design()])
     with pytest.raises(ValueError, match="measure again"):
         trial.use_stored(stored)
+
+
+def test_stored_evidence_of_another_claim_is_refused_whatever_its_designs() -> None:
+    trial = Trial(CLAIM, Settings())
+    trial.declare([design()])
+    with pytest.raises(ValueError, match="got evidence of plateau"):
+        trial.use_stored(replace(finished().conclude(), claim="plateau"))
 
 
 def test_nothing_stored_is_used_over_a_measurement() -> None:
