@@ -162,7 +162,8 @@ def _exchanged(expr: sp.Expr) -> sp.Expr | None:
             ranges.append((fresh, *ends))
             factors.remove(inner)
             factors += sp.Mul.make_args(inner.function.xreplace({index: fresh}))
-        return sp.Sum(sp.Mul(*factors), *reversed(sorted(ranges, key=lambda limit: str(limit[1:]))))
+        ordered = sorted(ranges, key=lambda limit: str(limit[1:]))
+        return sp.Sum(sp.Mul(*factors), *ordered[::-1])
 
     outer = [part for part in expr.atoms(sp.Sum) if part.function.has(sp.Sum)]
     ordered = collect_sums(expr.xreplace({part: one(part) for part in outer})) if outer else expr

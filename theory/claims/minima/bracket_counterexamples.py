@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import product
-from typing import Any
 
 import sympy as sp
 
@@ -160,7 +159,9 @@ def _with_bias() -> Iterator[Model]:
         [token for _, token in rows], [[4 * x for x in z] for z, _ in rows], [2 - 4 * sum(map(abs, z)) for z, _ in rows]
     )
     pairs = [(z, other) for (z, _), (other, _) in product(rows, repeat=2) if z != other]
-    distances = [(z.index(0) == other.index(0), sum(x * u == -1 for x, u in zip(z, other, strict=True))) for z, other in pairs]
+    distances = [
+        (z.index(0) == other.index(0), sum(x * u == -1 for x, u in zip(z, other, strict=True))) for z, other in pairs
+    ]
     seen = {
         T: 4, same: sorted({k for masked, k in distances if masked}),
         elsewhere: sorted({k for masked, k in distances if not masked}),
@@ -168,4 +169,3 @@ def _with_bias() -> Iterator[Model]:
     yield Model("8 neurons that memorise, T = 4", {**seen, alpha: 2, height: 2, output: 1, **of_network(memory, rows)})
     random = on_gamma(Fraction(3, 2), Fraction(2, 3), (Fraction(1, 2), (2, -1, 3, 1)))
     yield Model("4 neurons, T = 4", {**seen, alpha: Fraction(3, 2), **of_network(random, rows)})
-
