@@ -33,7 +33,8 @@ from theory.kernel import Derivation, Model, Terms, logistic_slope
 
 kappa = sp.Symbol("kappa", positive=True)
 y = sp.Symbol("y", integer=True)
-total, last, excess = *sp.symbols("S z_T", real=True), sp.Symbol("xi", nonnegative=True)
+total, last = sp.symbols("S z_T", real=True)
+excess = sp.Symbol("xi", nonnegative=True)
 height, output = sp.symbols("b a_b", positive=True)
 same, elsewhere = sp.Symbol("k", integer=True, positive=True), sp.Symbol("k_0", integer=True, nonnegative=True)
 """In how many tokens a context differs from z* that has the same mask, or another one."""

@@ -151,8 +151,8 @@ def test_mutant_secant_without_whole_numbers_is_rejected() -> None:
     k, r = sp.symbols("k r", positive=True)
     real = {even_split.k: k, even_split.r: r}
     statement = even_split.derive()["secant k"].statement.subs(real)
+    certificate = Terms(((k - r) * (k - r - 1),))
     with pytest.raises(CheckFailedError, match="not evident"):
-        certificate = Terms(((k - r) * (k - r - 1),))
         Derivation("mutant").inequality("secant", statement, "k may be any real", certificate)
 
 
