@@ -99,7 +99,8 @@ def _of_network(margin: Any, net: Network) -> dict[Any, Any]:
     return {
         alpha: margin, **bracket_language.of_network(net, rows), **bracket_angle.of_network(net, rows),
         kappa: 1, output: flat.heads[0], count: 2, shares: [Fraction(1, 5), Fraction(4, 5)], x: z,
-        u: flat.before(z)[0], opposite: flat.responses(tuple(-token for token in z))[0], gate: flat.gates(z)[0], weight: -1,
+        u: flat.before(z)[0], opposite: flat.responses(tuple(-token for token in z))[0], gate: flat.gates(z)[0],
+        weight: -1,
     }  # fmt: skip
 
 
