@@ -142,4 +142,4 @@ def _consecutive(factors: Sequence[sp.Expr]) -> bool:
     """Whether the factors are two neighbouring whole numbers: between them there is none, so n(n + 1) ≥ 0."""
     if len(factors) != 2 or not all(factor.is_integer for factor in factors):
         return False
-    return abs(sp.expand(factors[0] - factors[1])) == 1
+    return sp.expand(factors[0] - factors[1]) in {1, -1}

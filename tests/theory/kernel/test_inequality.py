@@ -121,6 +121,29 @@ def test_mutant_signs_that_are_not_evident(expr: sp.Expr) -> None:
     assert not Signs().nonnegative(expr)
 
 
+k, m = sp.symbols("k m", integer=True)
+whole = sp.Symbol("n", integer=True, positive=True)
+
+
+def test_closed_form_signs_of_whole_numbers() -> None:
+    assert Signs().nonnegative(a * (k - m) * (k - m - 1))
+    assert not Signs().positive(k * (k + 1))
+    assert Signs().nonnegative(whole - 1)
+    assert not Signs().positive(whole - 1)
+    assert Signs([sp.Ge(k, 2)]).positive(sp.floor(k / 2))
+
+
+@pytest.mark.parametrize(
+    "expr",
+    [
+        k * (k - 2), k * (m + 1), x * (x - 1), k * (k + 1) * m, -k * (k + 1), k * (k + 1) ** 3, whole - 2, k - 1, a - 1,
+        sp.floor(k / 2), sp.floor(a), sp.floor(-whole),
+    ],
+)  # fmt: skip
+def test_mutant_signs_that_whole_numbers_need_not_have(expr: sp.Expr) -> None:
+    assert not Signs([sp.Ge(k, -7)]).nonnegative(expr)
+
+
 def test_closed_form_signs_from_facts() -> None:
     signs = Signs([sp.Ge(x, y), sp.Gt(a, b), sp.Ne(x * y, 1), "in words", sp.Eq(x, 3)])
     assert signs.nonnegative(x - y)

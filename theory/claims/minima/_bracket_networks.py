@@ -1,4 +1,4 @@
-"""Contexts of the bracket language, and networks of relu neurons on them: what the models of its derivations are made of.
+"""Contexts of the bracket language, and relu networks on them: what the models of its derivations are made of.
 
 Everything is computed from weights and contexts, and by no formula of the theorems.
 """
@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate, product
 from typing import Any
-
-import sympy as sp
 
 from theory.claims.minima._pair_networks import dot
 
@@ -77,6 +75,12 @@ def on_gamma(alpha: Number, last: Number, *chosen: tuple[Number, Sequence[Number
     pairs = [*chosen, (last, rest)]
     both = [(sign * a, [sign * x for x in w]) for a, w in pairs for sign in (1, -1)]
     return Network(*zip(*both, strict=True))
+
+
+def mirrored(row: Sequence[Number], image: Sequence[Number], head: Number) -> Network:
+    """Return four neurons of heads ± `head`, in a direction and its mirror image at the axis."""
+    signed = [(sign * head, [sign * x for x in w]) for w in (row, image) for sign in (1, -1)]
+    return Network(*zip(*signed, strict=True))
 
 
 def biased(*classes: Sequence[Number]) -> Network:

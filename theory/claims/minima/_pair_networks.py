@@ -66,6 +66,7 @@ class Network:
 
     def trace(self, alpha: Number) -> sp.Expr:
         """Tr H of the mean cross-entropy, labels being 1 with probability σ(α z₁z₂); θ need not be on Γ."""
+
         def at(z: Context) -> Number:
             second, moves = _second_derivative(self.output(z), alpha * z[0] * z[1]), list(self.along(z))
             parts = (value * sum(s**i * b**k for s, b in moves) for (i, k), value in second.terms())

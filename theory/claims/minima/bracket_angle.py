@@ -17,7 +17,7 @@ from typing import Any
 
 import sympy as sp
 
-from theory.claims.minima._bracket_networks import Context, Network, contexts, on_gamma
+from theory.claims.minima._bracket_networks import Context, Network, contexts, mirrored, on_gamma
 from theory.claims.minima._pair_networks import dot
 from theory.claims.minima.bracket_language import (
     T,
@@ -203,10 +203,9 @@ def models() -> Iterator[Model]:
     longer = on_gamma(Fraction(3, 2), Fraction(2, 3), (Fraction(1, 2), (2, -1, Fraction(7, 2), 1)))
     values = of_network(longer, [(z, token) for z, token in contexts(4, nested=False) if token == 1])
     yield Model("4 neurons, T = 4, one of ±z", {alpha: Fraction(3, 2), tangent: Fraction(1, 3), **values})
-    output, rows_of_weights = Fraction(5, 8), ((Fraction(-1, 8), Fraction(-7, 8)), (Fraction(-7, 8), Fraction(-1, 8)))
-    signed = [(sign * output, [sign * x for x in row]) for row in rows_of_weights for sign in (1, -1)]
-    mirrored = Network(*zip(*signed, strict=True))
-    yield Model("4 mirrored neurons, T = 2", {alpha: output, tangent: Fraction(3, 4), **of_network(mirrored, rows)})
+    low, high, head = Fraction(-1, 8), Fraction(-7, 8), Fraction(5, 8)
+    values = of_network(mirrored((low, high), (high, low), head), rows)
+    yield Model("4 mirrored neurons, T = 2", {alpha: head, tangent: Fraction(3, 4), **values})
     yield model.control("gate", "halves", {s: 2})
     yield model.control("uniform-mask", "at-angle", _with_moments(random, Fraction(3, 4), -Fraction(1, 4)))
     yield model.control("balance", "at-angle", _with_moments(random, Fraction(1, 2), Fraction(1, 3)))
@@ -227,7 +226,8 @@ def of_network(net: Network, rows: Sequence[tuple[Context, int]]) -> dict[Any, A
     return {
         T: length, n: length, n_contexts: len(rows), c: range(1, len(rows) + 1), p: share, width: len(net.heads),
         i: range(1, length + 1), j: range(1, len(net.heads) + 1), a: net.heads, w: net.weights,
-        y: [token for _, token in rows], z: transposed(z for z, _ in rows), s: transposed(net.gates(z) for z, _ in rows),
+        y: [token for _, token in rows], z: transposed(z for z, _ in rows),
+        s: transposed(net.gates(z) for z, _ in rows),
         square: share * sum(z[0] ** 2 for z, _ in rows), pair: share * sum(z[0] * z[1] for z, _ in rows),
         second: [share * sum(dot(row, z) ** 2 for z, _ in rows) for row in net.weights], norm: norms, total: sums,
         tangents: [sp.sqrt(length * sp.sympify(q) / sp.sympify(s) ** 2 - 1) for q, s in zip(norms, sums, strict=True)],
@@ -236,5 +236,8 @@ def of_network(net: Network, rows: Sequence[tuple[Context, int]]) -> dict[Any, A
 
 def _with_moments(net: Network, same: Fraction, other: Fraction) -> dict[Any, Any]:
     """E v² for other second moments of the tokens."""
-    pairs = ([x * y * (same if i == k else other) for i, x in enumerate(row) for k, y in enumerate(row)] for row in net.weights)
+    pairs = (
+        [x * y * (same if i == k else other) for i, x in enumerate(row) for k, y in enumerate(row)]
+        for row in net.weights
+    )
     return {square: same, pair: other, second: [sum(terms) for terms in pairs]}

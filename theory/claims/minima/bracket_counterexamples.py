@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import product
-from typing import Any
 
 import sympy as sp
 
@@ -34,7 +33,8 @@ from theory.kernel import Derivation, Model, Terms, logistic_slope
 
 kappa = sp.Symbol("kappa", positive=True)
 y = sp.Symbol("y", integer=True)
-total, last, excess = *sp.symbols("S z_T", real=True), sp.Symbol("xi", nonnegative=True)
+total, last = sp.symbols("S z_T", real=True)
+excess = sp.Symbol("xi", nonnegative=True)
 height, output = sp.symbols("b a_b", positive=True)
 same, elsewhere = sp.Symbol("k", integer=True, positive=True), sp.Symbol("k_0", integer=True, nonnegative=True)
 """In how many tokens a context differs from z* that has the same mask, or another one."""
@@ -160,7 +160,9 @@ def _with_bias() -> Iterator[Model]:
         [token for _, token in rows], [[4 * x for x in z] for z, _ in rows], [2 - 4 * sum(map(abs, z)) for z, _ in rows]
     )
     pairs = [(z, other) for (z, _), (other, _) in product(rows, repeat=2) if z != other]
-    distances = [(z.index(0) == other.index(0), sum(x * u == -1 for x, u in zip(z, other, strict=True))) for z, other in pairs]
+    distances = [
+        (z.index(0) == other.index(0), sum(x * u == -1 for x, u in zip(z, other, strict=True))) for z, other in pairs
+    ]
     seen = {
         T: 4, same: sorted({k for masked, k in distances if masked}),
         elsewhere: sorted({k for masked, k in distances if not masked}),
@@ -168,4 +170,3 @@ def _with_bias() -> Iterator[Model]:
     yield Model("8 neurons that memorise, T = 4", {**seen, alpha: 2, height: 2, output: 1, **of_network(memory, rows)})
     random = on_gamma(Fraction(3, 2), Fraction(2, 3), (Fraction(1, 2), (2, -1, 3, 1)))
     yield Model("4 neurons, T = 4", {**seen, alpha: Fraction(3, 2), **of_network(random, rows)})
-

@@ -25,7 +25,7 @@ import sympy as sp
 
 from theory import Claim, Parameter, closed_form
 from theory.claims.minima import bracket_angle, bracket_language, pair_language
-from theory.claims.minima._bracket_networks import Network, contexts, on_gamma
+from theory.claims.minima._bracket_networks import Network, contexts, mirrored, on_gamma
 from theory.claims.minima.bracket_counterexamples import biases, nested_words, shortest_words
 from theory.claims.minima.bracket_language import D, T, alpha, gradient_bound, i, j, over_contexts, squared_gradient
 from theory.claims.minima.bracket_language import tokens as x
@@ -37,7 +37,7 @@ kappa, output = sp.symbols("kappa a", positive=True)
 count = sp.Symbol("m_1", integer=True, positive=True)
 shares = sp.IndexedBase("g", positive=True)
 """Parts of the margin that the neurons of one class have."""
-u, mirrored, weight = sp.symbols("u r_- w_0", real=True)
+u, opposite, weight = sp.symbols("u r_- w_0", real=True)
 gate = sp.Symbol("s", nonnegative=True)
 """A neuron at a context z with y = +1: w·z, its response at −z, its only weight, and whether it is open."""
 
@@ -78,11 +78,15 @@ def models() -> Iterator[Model]:
     model = Model("3 flattest neurons, T = 4", {bracket_angle.tangent: 0, **_of_network(margin, flattest)})
     yield model
     yield Model("4 neurons, T = 4", {bracket_angle.tangent: Fraction(1, 3), **_of_network(Fraction(3, 2), random)})
+    low, high, head = Fraction(-1, 2), Fraction(-3, 2), sp.sqrt(23) / 6
+    tilted = mirrored((low, high) * 2, (high, low) * 2, head)
+    at_angle = {bracket_angle.tangent: Fraction(1, 2), **_of_network(2 * head, tilted)}
+    yield Model("4 mirrored neurons, T = 4, the flattest at their angle", at_angle)
     yield model.control("length", "room", {T: 2})
     yield model.control("balance-plus", "attained-response", {x: [0, 1, 1, -1]})
     yield model.control("shares", "minimum", {shares: [Fraction(1, 5), Fraction(2, 5)]})
-    yield model.control("relu", "nonnegative", {u: -1, mirrored: 0})
-    yield model.control("closed", "nonnegative", {u: -1, mirrored: 1})
+    yield model.control("relu", "nonnegative", {u: -1, opposite: 0})
+    yield model.control("closed", "nonnegative", {u: -1, opposite: 1})
     yield model.control("gate", "two-values", {gate: 0})
     yield model.control("full", "two-values", {u: Fraction(1, 2)})
     yield model.control("common", "pre-activation", {weight: -2})
@@ -95,7 +99,8 @@ def _of_network(margin: Any, net: Network) -> dict[Any, Any]:
     return {
         alpha: margin, **bracket_language.of_network(net, rows), **bracket_angle.of_network(net, rows),
         kappa: 1, output: flat.heads[0], count: 2, shares: [Fraction(1, 5), Fraction(4, 5)], x: z,
-        u: flat.before(z)[0], mirrored: flat.responses([-token for token in z])[0], gate: flat.gates(z)[0], weight: -1,
+        u: flat.before(z)[0], opposite: flat.responses(tuple(-token for token in z))[0], gate: flat.gates(z)[0],
+        weight: -1,
     }  # fmt: skip
 
 
@@ -144,15 +149,15 @@ def _attainment(d: Derivation) -> None:
         d.identity(
             f"minimum{name}",
             sp.Eq(factor * cost, 2 * margin * root * factor),
-            "tr H at these points is the bound: so it is the minimum for every m ≥ 2, one neuron or more for each class",
+            "tr H at these points is the bound: so it is the minimum for every m ≥ 2, each class having a neuron",
             given=(f"cost{name}", "shares"),
         )
 
 
 def _uniqueness(d: Derivation) -> None:
     """Add what the equality of a neuron with a > 0 forces; one with a < 0 is its mirror image under z ↦ −z."""
-    d.assume("relu", sp.Ge(mirrored, -u), "u = w·z where y = +1; the response at −z, where y = −1, is relu(−u) ≥ −u")
-    d.assume("closed", sp.Le(output * mirrored, 0), "equality: |a| r h = 0, and h = 1 at −z; so a relu(−u) = 0")
+    d.assume("relu", sp.Ge(opposite, -u), "u = w·z where y = +1; the response at −z, where y = −1, is relu(−u) ≥ −u")
+    d.assume("closed", sp.Le(output * opposite, 0), "equality: |a| r h = 0, and h = 1 at −z; so a relu(−u) = 0")
     d.inequality(
         "nonnegative",
         sp.Ge(u, 0),

@@ -65,7 +65,9 @@ def models() -> Iterator[Model]:
     flattest = Network([1, 1, -1, -1], [[1, 1], [1, 1], [1, -1], [1, -1]])
     yield Model("the flattest 2 + 2 neurons, d = 2", _of_network(8, flattest))
     root = sp.cbrt(2)
-    yield Model("the flattest 2 + 1 neurons, d = 2", _of_network(8, Network([1, 1, -root], [[1, 1], [1, 1], [root, -root]])))
+    yield Model(
+        "the flattest 2 + 1 neurons, d = 2", _of_network(8, Network([1, 1, -root], [[1, 1], [1, 1], [root, -root]]))
+    )
     unbalanced = Network([1, -3], [[1, 1], [1, -1]])
     yield model.control("gamma-mean", "both-needed", _of_network(8, unbalanced))
     yield model.control("gamma-pair", "both-needed", _of_network(16, flattest))

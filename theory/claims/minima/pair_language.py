@@ -145,7 +145,7 @@ def _of_network(target: Fraction, net: Network) -> dict[Any, Any]:
 
 
 def along_a_weight(target: Any, net: Network, z: Context) -> dict[Any, Any]:
-    """f at a context along a weight of the first neuron, and the probability of the label 1."""
+    """Return f at a context along a weight of the first neuron, and the probability of the label 1."""
     slope, bend = list(net.along(z))[1]
     moved = net.output(z) + slope * coordinate + bend * coordinate**2
     return {along: sp.Lambda(coordinate, moved), coordinate: 0, probability: 1 / (1 + sp.exp(-target * z[0] * z[1]))}

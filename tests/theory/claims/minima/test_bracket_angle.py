@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from theory.claims.minima import bracket_angle
-from theory.claims.minima.bracket_angle import growth, second, theta, total
+from theory.claims.minima.bracket_angle import growth, second, tangents, total
 from theory.claims.minima.bracket_counterexamples import contexts
-from theory.claims.minima.bracket_language import T
+from theory.claims.minima.bracket_language import T, j
 from theory.claims.minima.flattest_brackets import CLAIM
 from theory.kernel import CheckFailedError, Derivation, Terms
 
@@ -62,12 +62,12 @@ def test_enumeration_a_direction_with_zero_pre_activations_is_below_the_bound() 
 
 def test_mutant_without_the_angle_the_variance_may_be_smaller() -> None:
     d = Derivation("mutant")
-    d.assume("variance", sp.Eq(second, total**2 / T**2 * (1 + growth * theta**2)), "E v²")
+    d.assume("variance", sp.Eq(second[j], total[j] ** 2 / T**2 * (1 + growth * tangents[j] ** 2)), "E v²")
     with pytest.raises(CheckFailedError, match="remainder"):
         d.inequality(
             "tilted",
-            sp.Ge(second, total**2 / T**2 * (1 + growth * bracket_angle.tangent**2)),
+            sp.Ge(second[j], total[j] ** 2 / T**2 * (1 + growth * bracket_angle.tangent**2)),
             "θ ≥ φ is missing",
-            Terms((growth * theta**2 * total**2 / T**2,)),
+            Terms((growth * tangents[j] ** 2 * total[j] ** 2 / T**2,)),
             given=("variance",),
         )

@@ -17,14 +17,10 @@ from theory.claims.minima.bracket_language import (
     alpha,
     b,
     c,
-    disagree,
-    gate,
     gradient_bound,
     h,
     j,
-    magnitude,
     r,
-    response,
     s,
 )
 from theory.kernel import CheckFailedError, Derivation, Terms
@@ -110,14 +106,14 @@ def test_mutant_without_the_gate_a_closed_neuron_would_have_to_pay() -> None:
     d = Derivation("mutant")
     d.inequality(
         "square",
-        sp.Ge(gate * response**2 + gate * magnitude**2 * D, 2 * root * magnitude * gate * response),
+        gradient_bound()["square"].statement,
         "the square",
-        Terms((gate * (response - magnitude * root) ** 2,)),
+        Terms((s[j, c] * (r[j, c] - b[j] * root) ** 2,)),
     )
     with pytest.raises(CheckFailedError, match="remainder"):
         d.inequality(
             "am-gm",
-            sp.Ge(response**2 + magnitude**2 * D * gate, 2 * root * magnitude * response),
+            gradient_bound()["am-gm"].statement,
             "r = s r is missing",
             Terms(using={"square": sp.S.One}),
         )
@@ -127,9 +123,9 @@ def test_mutant_a_neuron_of_the_wrong_sign_does_not_add_more() -> None:
     with pytest.raises(CheckFailedError, match="sign"):
         Derivation("mutant").inequality(
             "sign",
-            sp.Ge((1 - 2 * disagree) * magnitude * response, magnitude * response),
+            sp.Ge((1 - 2 * h[j, c]) * b[j] * r[j, c], b[j] * r[j, c]),
             "turned round",
-            Terms((-2 * disagree * magnitude * response,)),
+            Terms((-2 * h[j, c] * b[j] * r[j, c],)),
         )
 
 

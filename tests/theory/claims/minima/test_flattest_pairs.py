@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 
 from theory.claims.minima import even_split, pair_class
 from theory.claims.minima.flattest_pairs import CLAIM
-from theory.claims.minima.pair_class import HEAD, MINUS, NORM, OVERLAP, PLUS, PRICE
+from theory.claims.minima.pair_class import ACROSS, ALONG, HEAD, MINUS, PLUS, PRICE
 from theory.claims.minima.pair_language import d
 from theory.kernel import CheckFailedError, Derivation, Terms
 
@@ -44,7 +44,7 @@ def test_closed_form_status_and_seen_value() -> None:
     assert CLAIM.status == "derived"
     assert CLAIM.predict(d=4, m=12, alpha=1.5) == pytest.approx(1.6912147903249424, rel=1e-15)
     loose = [step.name for step in CLAIM.derivation.hypotheses if step not in CLAIM.derivation.inherited]
-    assert loose == ["gamma-mean", "gamma-pair", "two-neurons", "all-neurons", "integer k", "integer l"]
+    assert loose == ["gamma-mean", "gamma-pair", "all-neurons"]
 
 
 @pytest.mark.parametrize(("dimension", "width"), [(2, 2), (2, 3), (3, 5), (4, 12), (7, 9)])
@@ -121,29 +121,37 @@ def test_closed_form_even_split_beats_every_split() -> None:
         assert best == pytest.approx(float(stated), rel=1e-14)
 
 
-def stated(*, mass: int = 3, constant: int = 2, sign: int = 1) -> sp.Rel:
-    price = 2 * PRICE * HEAD * (mass * NORM + sign * OVERLAP) - constant * PRICE**4 / d**2
-    return sp.Ge(NORM**2 + OVERLAP**2 + 4 * d * HEAD**2 * NORM, price)
-
-
-def with_bounds(*names: str) -> Derivation:
-    derivation = Derivation("mutant")
-    facts = {"g-low": sp.Ge(NORM + OVERLAP, 0), "g-high": sp.Ge(NORM - OVERLAP, 0)}
-    for name in names:
-        derivation.assume(name, facts[name], "given")
-    return derivation
-
-
-@pytest.mark.parametrize("kept", ["g-low", "g-high"])
-def test_mutant_missing_bound_on_the_overlap_is_rejected(kept: str) -> None:
+@pytest.mark.parametrize("sign", [ALONG, ACROSS])
+def test_mutant_without_a_bound_on_the_overlap_the_dual_is_rejected(sign: sp.Symbol) -> None:
+    free = {sign: sp.Symbol("q", real=True)}
+    terms = [term.subs(free) for term in pair_class.dual_certificate().terms]
+    statement = pair_class.derive(PLUS)["dual"].statement.subs(free)
     with pytest.raises(CheckFailedError, match="not evident"):
-        with_bounds(kept).inequality("dual", stated(), "half", pair_class.dual_certificate(), given=(kept,))
+        Derivation("mutant").inequality("dual", statement, "x ± g of any sign", Terms(tuple(terms)))
+
+
+@pytest.mark.parametrize("power", [3, 5])
+def test_mutant_another_power_of_the_price_is_rejected(power: int) -> None:
+    left, right = pair_class.derive(PLUS)["dual"].statement.args
+    other = sp.Ge(left, right.subs(PRICE**4, PRICE**power))
+    with pytest.raises(CheckFailedError, match="remainder"):
+        Derivation("mutant").inequality("dual", other, "another price", pair_class.dual_certificate())
+
+
+def test_closed_form_the_dual_is_an_equation_for_the_flattest_neuron_alone() -> None:
+    statement = pair_class.derive(PLUS)["dual"].statement
+    best = {ALONG: 2 * PRICE**2 / d, ACROSS: 0, HEAD: PRICE / d}
+    assert sp.expand((statement.lhs - statement.rhs).subs(best)) == 0
+    factors = pair_class.derive(PLUS)["dual"].equality
+    assert all(sp.expand(factor.subs(best)) == 0 for factor in factors)
+    assert {ACROSS, ALONG - 2 * PRICE**2 / d} <= set(factors)
 
 
 def test_mutant_secant_without_whole_numbers_is_rejected() -> None:
-    statement = even_split.derive()["secant k"].statement
-    k, r = even_split.k, even_split.r
-    certificate = Terms((sp.expand((k - r) * (k - r - 1)),))
+    k, r = sp.symbols("k r", positive=True)
+    real = {even_split.k: k, even_split.r: r}
+    statement = even_split.derive()["secant k"].statement.subs(real)
+    certificate = Terms(((k - r) * (k - r - 1),))
     with pytest.raises(CheckFailedError, match="not evident"):
         Derivation("mutant").inequality("secant", statement, "k may be any real", certificate)
 
