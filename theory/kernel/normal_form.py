@@ -87,7 +87,9 @@ def _over_tuples(total: sp.Sum, outer: frozenset[sp.Symbol]) -> tuple[sp.Expr, l
     bound = outer.union(own.values())
     summand, limits = sp.S.One, [(own[index], *ends) for index, *ends in total.limits]
     for factor in sp.Mul.make_args(total.function.xreplace(own)):
-        inner = isinstance(factor, sp.Sum) and not sp.Tuple(*(limit[1:] for limit in factor.limits)).free_symbols & bound
+        inner = (
+            isinstance(factor, sp.Sum) and not sp.Tuple(*(limit[1:] for limit in factor.limits)).free_symbols & bound
+        )
         more, ranges = _over_tuples(factor, bound) if inner else (_interchanged(factor), [])
         summand, limits = summand * more, limits + ranges
     return summand, limits
@@ -135,9 +137,9 @@ def _canonical_limits(
 
 
 def sum_depth(expr: sp.Expr) -> int:
-    """Nesting depth of Σ signs in `expr`."""
+    """Nesting depth of Σ and Π signs in `expr`: sympy writes e^Σ as Π."""
     inner = max((sum_depth(arg) for arg in expr.args), default=0)
-    return inner + len(expr.limits) if isinstance(expr, sp.Sum) else inner
+    return inner + len(expr.limits) if isinstance(expr, sp.Sum | sp.Product) else inner
 
 
 def remainder(difference: sp.Expr) -> sp.Expr:

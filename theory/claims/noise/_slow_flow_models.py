@@ -35,13 +35,11 @@ second = sp.IndexedBase("Phi2")
 def models() -> Iterator[Model]:
     """Two networks with φ = v·Φ, one with its balance; controls."""
     m = slow_flow
-    pairs, words = _values(PAIRS, balance=False), _values(LINEAR, balance=False)
-    kept = _values(LINEAR, balance=True)
-    model = Model("pair language, a (w·z)², limit of gradient flow", pairs)
-    linear = Model("linear network, random inputs, limit of gradient flow", words)
+    pairs, kept = _values(PAIRS, balance=False), _values(LINEAR, balance=True)
+    model = Model("pair language, f = Σ a (w·z)²; limit of gradient flow", pairs)
     yield model
-    yield linear
-    balance = Model("linear network, random inputs, balance |w|² − a²", kept)
+    yield Model("linear network, two inputs; limit of gradient flow", _values(TILTED, balance=False))
+    balance = Model("linear network, two inputs; its balance |w|² − a²", kept)
     yield balance
     yield model.control("constant-on-the-flow", "flow-invariance-2", {second: 0}, "φ = v·θ")
     off = _values(replace(LINEAR, shift=sp.Rational(1, 5)), balance=True)
@@ -260,4 +258,5 @@ LINEAR = Network(
     weights=(R(1, 2), R(2, 3), R(-1), R(3, 4)),
     velocity=(R(1), R(4, 3), R(0), R(0)),
 )
-"""The velocity is that of the balance: twice the weights of the first neuron."""
+"""The velocity is along the gradient of the balance: twice the weights of the first neuron."""
+TILTED = replace(LINEAR, velocity=(R(1), R(-1, 2), R(1, 3), R(2)))

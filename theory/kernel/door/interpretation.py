@@ -166,7 +166,7 @@ def _near(statement: sp.Basic, every: frozenset[sp.Basic], point: Point) -> bool
     left, right = (evaluated(side, point, at) for side in statement.args)
     orders = itertools.product(range(3), repeat=len(moving))
     verdicts = {point.equal(*(_along(side, order) for side in (left, right))) for order in orders}
-    return None if verdicts == {True, None} else verdicts == {True}
+    return False if False in verdicts else None if None in verdicts else True
 
 
 def _along(value: Value, order: tuple[int, ...]) -> Value:
