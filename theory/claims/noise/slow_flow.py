@@ -26,7 +26,7 @@ from theory.kernel import Derivation, Terms
 
 s = sp.Symbol("s", real=True)
 """Place on a line or curve through the point θ of Γ."""
-i, j, k, l, p = sp.symbols("i j k l p", integer=True, positive=True)
+i, j, k, other, p = sp.symbols("i j k l p", integer=True, positive=True)
 normal, tangential, dimension = sp.symbols("r m D", integer=True, positive=True)
 h = sp.IndexedBase("h", positive=True)
 e, v = sp.IndexedBase("e"), sp.IndexedBase("v")
@@ -162,7 +162,7 @@ def _basis(d: Derivation) -> None:
         for_every=(j, k),
     )
     tangent = field.subs(k, j)
-    d.assume("tangent", sp.Eq(over_coordinates(v[j] * e[l, j]), 0), "v is tangent to Γ")
+    d.assume("tangent", sp.Eq(over_coordinates(v[j] * e[other, j]), 0), "v is tangent to Γ")
     d.assume(
         "identity-on-gamma",
         sp.Eq(over_coordinates(first[j] * tangent), over_coordinates(v[j] * tangent)),
@@ -178,7 +178,7 @@ def _basis(d: Derivation) -> None:
     deviation = over_coordinates(third * over_coordinates((first[j] - v[j]) * complete), k)
     d.identity(
         "expanded",
-        sp.Eq(deviation, over_normal(component(e[l, j]), l) + over_tangent(component(tangent))),
+        sp.Eq(deviation, over_normal(component(e[other, j]), other) + over_tangent(component(tangent))),
         "the components of ∂φ − v and of D³L[e_i, e_i], sums interchanged",
     )
     d.identity(
@@ -187,7 +187,7 @@ def _basis(d: Derivation) -> None:
         "T_i − N_i = (∂φ − v)·D³L[e_i, e_i]",
         given=("orthonormal",),
     )
-    d.instance("across-every-direction", "flow-invariance-1", {i: l}, "∂φ e_l = 0 for every l")
+    d.instance("across-every-direction", "flow-invariance-1", {i: other}, "∂φ e_l = 0 for every l")
     d.identity(
         "tangent-component",
         sp.Eq(force, across(i)),
