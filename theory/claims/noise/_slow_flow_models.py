@@ -7,8 +7,8 @@ f(x) = Σ_k a_k (w_k·z_x)^q with two neurons, two inputs and two contexts, whos
     δ' = −Hδ,   ζ' = −Hζ − D³L[δ_1, δ_2],   ζ(0) = 0,   ∂Φ[δ(0)] = δ(∞),   ∂²Φ[δ_1(0), δ_2(0)] = ζ(∞),
 
 solved by a matrix exponential, which knows nothing of the derivation. Or φ is the balance |w_1|² − q a_1², which
-gradient flow keeps at any distance from Γ. Functions are given with the derivatives that the derivation takes, in float64, with
-the error of the algorithm as radius.
+gradient flow keeps at any distance from Γ. Functions of the place s are given to second order, which is what the
+derivation asks of them, in float64, with the error of the algorithm as radius.
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ s = sp.Symbol("s", real=True)
 i, j, k, other, p = sp.symbols("i j k l p", integer=True, positive=True)
 normal, tangential, dimension = sp.symbols("r m D", integer=True, positive=True)
 h = sp.IndexedBase("h", positive=True)
-e, v = sp.IndexedBase("e"), sp.IndexedBase("v")
-"""e[i, j]: coordinate j of the i-th eigenvector of H across Γ; v[j]: of a tangent direction v of Γ at θ."""
+e, v = sp.IndexedBase("e"), sp.IndexedBase("nu")
+"""e[i, j]: coordinate j of the i-th eigenvector of H across Γ; nu[j]: of a tangent direction v of Γ at θ."""
 noise = sp.IndexedBase("S")
 """Variance of the batch gradient along e_i."""
 first = sp.IndexedBase("Phi1")
