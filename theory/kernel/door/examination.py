@@ -6,7 +6,7 @@ hold in none. A control shows that a hypothesis is needed: where it fails, and a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import sympy as sp
@@ -41,7 +41,8 @@ def examine(steps: Steps, models: Sequence[Model]) -> tuple[Examined, ...]:
         stands = {name: standing(premise, definitions, model) for name, premise in asked.items()}
         if model.breaks:
             _require_broken(model, stands, {step.name: step for step in told})
-        results.append(Examined(model, stands, {} if model.breaks else _evaluated(told, model)))
+        known = {premise for name, premise in asked.items() if stands[name] == HOLDS}
+        results.append(Examined(model, stands, {} if model.breaks else _evaluated(told, model, known)))
     _require_shown(told, results)
     return tuple(results)
 
@@ -52,12 +53,13 @@ def _own(step: Any) -> Any:
     return next(mine, None) if step.kind in {"hypothesis", "bridge"} else None
 
 
-def _evaluated(steps: Steps, model: Model) -> dict[str, int]:
+def _evaluated(steps: Steps, model: Model, known: Set[Any]) -> dict[str, int]:
+    """At how many points each step was evaluated; what is known to hold all over the model is not tested again."""
     points = {}
     for step in steps:
         if step.checked:
             try:
-                points[step.name] = examined(step.kind, step.statement, step.premises, model)
+                points[step.name] = examined(step.kind, step.statement, step.premises - known, model)
             except RefutedError as failure:
                 raise CheckFailedError(f"step {step.name!r} fails in model {model.name!r}: {failure}") from failure
     return points
