@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from theory.claims.noise import slow_flow
+from theory.claims.noise import plateau, slow_flow
 from theory.kernel import Model, enclosed
 
 EPS = float(np.finfo(float).eps)
@@ -91,7 +91,7 @@ class Network:
     @property
     def truth(self) -> np.ndarray:
         """Probability of the token 1 in each context."""
-        return 1 / (1 + np.exp(-np.array(self.logits)))
+        return np.array([1 / (1 + np.exp(-logit)) for logit in self.logits])
 
     def features(self, weights: np.ndarray) -> np.ndarray:
         """Entry (order, x, k) of the series of (w_k·z_x)^q."""
@@ -148,7 +148,7 @@ class Network:
 
 def _symmetric(tensor: np.ndarray) -> np.ndarray:
     """a_ijk + a_kij + a_jki: of one that is symmetric in two places, the sum over the place of the third."""
-    return tensor + tensor.transpose(1, 2, 0) + tensor.transpose(2, 0, 1)
+    return np.array(tensor + tensor.transpose(1, 2, 0) + tensor.transpose(2, 0, 1))
 
 
 def _times(rule: str, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -227,9 +227,9 @@ def _values(network: Network, balance: bool, frame: np.ndarray = FRAME) -> dict[
         start, rows = v @ straight, np.einsum("c,cjk,ij->ik", v, bent, e)
     lines = [np.tile(gradient, (ACROSS, 1)), e @ hessian, np.einsum("jkl,ik,il->ij", third, e, e) / 2]
     return {
-        m.normal: ACROSS, m.tangential: SIZE - ACROSS, m.dimension: SIZE, m.batch: BATCH, m.s: [0],
+        m.normal: ACROSS, m.tangential: SIZE - ACROSS, m.dimension: SIZE, plateau.batch: BATCH, m.s: [0],
         m.i: range(1, ACROSS + 1), m.other: range(1, ACROSS + 1), m.p: range(1, SIZE - ACROSS + 1),
-        m.j: range(1, SIZE + 1), m.k: range(1, SIZE + 1), m.eta: sp.Rational(1, 10), m.beta: sp.Rational(1, 2),
+        m.j: range(1, SIZE + 1), m.k: range(1, SIZE + 1), plateau.eta: sp.Rational(1, 10), plateau.beta: sp.Rational(1, 2),
         m.h: near(h), m.e: near(e), m.v: near(v), m.noise: near(noise), m.first: near(start, error),
         differentials: near([np.tile(start, (ACROSS, 1)), rows, 0 * rows], error),
         gradients: near(lines), hessians: near(curvature), fields: near(tangents),

@@ -4,11 +4,12 @@ r"""As η → 0, SGD on the manifold of minimisers follows dθ/dτ = −¼ P_T �
 Katzenberger's theorem (cited) says that Φ(θ_k), with k = τB/η² steps, converges to the diffusion with drift
 ½ ∂²Φ[Σ] and martingale part ∂Φ Σ^{1/2} dW, Σ the noise covariance; the constant is derived here:
 
-1. Along an eigendirection e_i of H, H e_i = h_i e_i, expand ∂Φ[∇L] = 0: the first order gives ∂Φ e_i = 0, so with
-   Σ = H/B (`noise-covariance`) the martingale part vanishes; the second gives ∂²Φ[e_i, e_i] = −∂Φ D³L[e_i, e_i]/2h_i.
+1. Along an eigendirection e_i of H, H e_i = h_i e_i, differentiate ∂Φ[∇L] = 0 once: ∂Φ e_i = 0, so with Σ = H/B
+   (`noise-covariance`) the martingale part vanishes; twice: ∂²Φ[e_i, e_i] = −∂Φ D³L[e_i, e_i]/2h_i.
 2. ½ ∂²Φ[H/B] = ½ Σ_i (h_i/B) ∂²Φ[e_i, e_i] = −(1/4B) ∂Φ Σ_i D³L[e_i, e_i]: the h_i cancel, which is why the noise
    covariance H leads to a gradient at all.
-3. For v tangent, Σ_i D³L[e_i, e_i, v] = ∂_v tr H, because H P_T = 0 along Γ makes P_T (∂_v H) P_T = 0.
+3. For v tangent, v·∂Φ = v, as both have the same components along the e_i and the tangents. Σ_i D³L[e_i, e_i, v] =
+   ∂_v tr H, because H P_T = 0 along Γ makes P_T (∂_v H) P_T = 0.
 4. Momentum β: a constant force accumulates to 1/(1 − β) of itself and the variance across Γ (`plateau`) is that of the
    rate η/(1 − β), so η becomes η/(1 − β) in the slow time τ = kη²/(B(1 − β)²).
 
