@@ -21,12 +21,16 @@ tenth is believed and measured, not proved.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import sympy as sp
 
 from theory import Claim, Parameter, closed_form
+from theory.claims.noise import _hyperbola as hyperbola
 from theory.claims.noise import noise_covariance, plateau, slow_flow
 from theory.claims.noise.plateau import batch, eta, h, stationary_variance
-from theory.kernel import Derivation, Terms
+from theory.kernel import Derivation, Model, Terms
 
 y, tokens = sp.symbols("y c", integer=True, positive=True)
 model = sp.IndexedBase("p", positive=True)
@@ -59,7 +63,31 @@ def derive() -> Derivation:
         "labels against the same run on soft labels, at matched excess: E ln[tr F(sampled)/tr F(soft)] ≤ ln 0.9",
         "near Γ and at finite η neither the slow flow nor the size of G is proved; measured",
     )
-    return d.conclude("a-tenth")
+    return d.conclude("a-tenth", models())
+
+
+def models() -> Iterator[Model]:
+    """The hyperbola uv = 3/2 along the slow flow; beside it a context of three tokens, off Γ, moved along one score."""
+    three, (first, second) = [sp.Rational(1, n) for n in (2, 3, 6)], (sp.Rational(4), sp.Rational(1, 3))
+    scores = [1, -1, 3]
+    along = sum(p * x for p, x in zip(three, scores, strict=True))
+    tokens_off = {
+        tokens: 3, model: three, truth: [sp.Rational(1, 4), sp.Rational(1, 4), sp.Rational(1, 2)],
+        score: [x - along for x in scores], eta: sp.Rational(1, 2), batch: 2, h: sp.Rational(2, 3), steps: 3,
+    }  # fmt: skip
+    late = Model("slow flow on uv = 3/2 from u² − v² = 5, late", {**tokens_off, **_on_the_flow(first)})
+    yield late
+    early = _on_the_flow(second)
+    yield late.control("integrated", "fallen", {now: _on_the_flow(4 * first)[now]}, "momentum ½, four times as fast")
+    yield late.control("long-enough", "tenth-after", early, "early")
+
+
+def _on_the_flow(time: sp.Rational) -> dict[Any, Any]:
+    target, imbalance = sp.Rational(3, 2), sp.Rational(5)
+    return {
+        tau: time, start: hyperbola.trace(target, imbalance), slope: hyperbola.mean_square(target, imbalance, time),
+        now: hyperbola.trace(target, hyperbola.moved(target, imbalance, time)),
+    }  # fmt: skip
 
 
 def _soft_labels(d: Derivation) -> None:

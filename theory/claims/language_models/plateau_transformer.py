@@ -18,6 +18,9 @@ relative order η; the law is believed to hold to leading order in η, and measu
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from fractions import Fraction
+
 import sympy as sp
 
 from theory import Claim, Parameter, closed_form
@@ -25,12 +28,12 @@ from theory.claims.language_models import noise_lowers_trace
 from theory.claims.language_models.noise_lowers_trace import steps, variance
 from theory.claims.noise import plateau
 from theory.claims.noise.plateau import batch, curvature, eta, h, i, modes, stationary_variance
-from theory.kernel import Derivation, Terms
+from theory.kernel import Derivation, Model, Terms
 
 time = sp.Symbol("s", positive=True)
 """s = ηt."""
-risen = sp.IndexedBase("X", real=True)
-"""½ h_i S_i after t steps, S_i the variance along eigendirection i."""
+variances = sp.IndexedBase("S", real=True)
+"""S_i, the variance along eigendirection i after t steps."""
 
 
 def law(h: sp.Expr) -> sp.Expr:
@@ -57,18 +60,39 @@ def derive() -> Derivation:
         "to 1 as η → 0 at fixed ηt",
         "the loss is not quadratic, the noise moves with θ, and the start is near Γ, not on it; measured",
     )
-    return d.conclude("to-leading-order")
+    return d.conclude("to-leading-order", models())
+
+
+def models() -> Iterator[Model]:
+    """Logits of three contexts, whose curvatures are p(1 − p): after three steps, and at rest long after."""
+    slopes = [p * (1 - p) for p in (Fraction(1, 3), Fraction(1, 2), Fraction(1, 5))]
+    for size, rate, count in ((1, Fraction(1), 3), (2, Fraction(3, 2), 7)):
+        model = Model(
+            f"logits of three contexts, batches of {size}, {count} steps",
+            {
+                batch: size, eta: rate, modes: len(slopes), curvature: slopes, h: slopes[0], steps: count,
+                time: Fraction(1, 2), i: range(1, len(slopes) + 1),
+            },
+        )  # fmt: skip
+        yield model
+    yield model.control("stable", "below-the-plateau", {eta: 10}, "beyond the edge")
 
 
 def _spectrum(d: Derivation) -> None:
     d.lemma("fisher", plateau.CLAIM.derivation, "noise-is-curvature", "on Γ: Cov(∇ℓ) = H, which is F there")
     d.lemma("risen", noise_lowers_trace.CLAIM.derivation, "risen", "excess of one eigendirection, t steps from Γ")
     hi = curvature[i]
-    d.assume("every-direction", sp.Eq(risen[i], law(hi)), "risen along each eigendirection, X_i = ½ h_i S_i")
+    d.induction(
+        "every-direction",
+        sp.Eq(variances[i], stationary_variance(hi) * (1 - (1 - eta * hi) ** (2 * steps))),
+        "risen along each eigendirection",
+        initial={steps: sp.S.Zero, variances[i]: sp.S.Zero},
+        update={steps: steps + 1, variances[i]: (1 - eta * hi) ** 2 * variances[i] + eta**2 * hi / batch},
+    )
     d.identity(
         "spectrum",
         sp.Eq(
-            over_modes(risen[i]),
+            over_modes(hi * variances[i]) / 2,
             eta / (2 * batch) * over_modes(hi / (2 - eta * hi) * (1 - (1 - eta * hi) ** (2 * steps))),
         ),
         "to second order in the deviation the excess loss is the sum over eigendirections",

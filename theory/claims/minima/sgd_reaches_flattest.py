@@ -16,6 +16,8 @@ long times does the same. That makes the claim a conjecture.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import sympy as sp
 
 from theory import Claim, Parameter, closed_form
@@ -23,8 +25,14 @@ from theory.claims.minima import flattest_pairs
 from theory.claims.minima.even_split import k, l
 from theory.claims.minima.pair_language import alpha
 from theory.claims.minima.pair_language import d as dimension
+from theory.claims.noise import _hyperbola as hyperbola
 from theory.claims.noise import slow_flow
-from theory.kernel import Derivation, Terms
+from theory.kernel import Derivation, Model, Terms
+
+tau = sp.Symbol("tau", positive=True)
+start, now, least = sp.symbols("trH_0 trH_tau M", positive=True)
+average = sp.Symbol("G", nonnegative=True)
+"""Mean of ‖P_T ∇ tr H‖² over [0, τ]."""
 
 
 def derive() -> Derivation:
@@ -35,9 +43,6 @@ def derive() -> Derivation:
     d.lemma("never-rises", slow_flow.CLAIM.derivation, "never-rises", "the flow descends")
     d.lemma("least-trace", flattest_pairs.CLAIM.derivation, because="the least tr H on Γ, and where it is attained")
 
-    tau = sp.Symbol("tau", positive=True)
-    start, now, least = sp.symbols("trH_0 trH_tau M", positive=True)
-    average = sp.Symbol("G", nonnegative=True)
     d.assume(
         "integrated",
         sp.Eq(average, 4 * (start - now) / tau),
@@ -70,7 +75,27 @@ def derive() -> Derivation:
         "the global minimum is reached when the split is even",
         "neither the absence of other attracting critical points nor the limit τ → ∞ at fixed η is proved; measured",
     )
-    return d.conclude("global")
+    return d.conclude("global", models())
+
+
+def models() -> Iterator[Model]:
+    """The hyperbola uv = α from two starts; the flattest point is u² = v², at tr H = 2ασ'."""
+    target, time = sp.Rational(3, 2), sp.Rational(8)
+    for imbalance in (sp.Rational(3), sp.Rational(1, 2)):
+        end = hyperbola.moved(target, imbalance, time)
+        model = Model(
+            f"slow flow on uv = 3/2 from u² − v² = {imbalance}",
+            {
+                tau: time, start: hyperbola.trace(target, imbalance), now: hyperbola.trace(target, end),
+                least: hyperbola.trace(target, sp.S.Zero), average: hyperbola.mean_square(target, imbalance, time),
+            },
+        )  # fmt: skip
+        yield model
+    at_start = hyperbola.slope(target, imbalance) ** 2
+    yield model.control("integrated", "becomes-critical", {average: at_start, tau: 80}, "the slope at the start")
+    below = hyperbola.trace(target, sp.S.Zero) / 2
+    off = {now: below, average: 4 * (hyperbola.trace(target, imbalance) - below) / time}
+    yield model.control("on-gamma", "becomes-critical", off, "a trace below the least on Γ")
 
 
 CLAIM = Claim(

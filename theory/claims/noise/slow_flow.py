@@ -4,11 +4,12 @@ r"""As η → 0, SGD on the manifold of minimisers follows dθ/dτ = −¼ P_T �
 Katzenberger's theorem (cited) says that Φ(θ_k), with k = τB/η² steps, converges to the diffusion with drift
 ½ ∂²Φ[Σ] and martingale part ∂Φ Σ^{1/2} dW, Σ the noise covariance; the constant is derived here:
 
-1. Along an eigendirection e_i of H, H e_i = h_i e_i, expand ∂Φ[∇L] = 0: the first order gives ∂Φ e_i = 0, so with
-   Σ = H/B (`noise-covariance`) the martingale part vanishes; the second gives ∂²Φ[e_i, e_i] = −∂Φ D³L[e_i, e_i]/2h_i.
+1. Along an eigendirection e_i of H, H e_i = h_i e_i, differentiate ∂Φ[∇L] = 0 once: ∂Φ e_i = 0, so with Σ = H/B
+   (`noise-covariance`) the martingale part vanishes; twice: ∂²Φ[e_i, e_i] = −∂Φ D³L[e_i, e_i]/2h_i.
 2. ½ ∂²Φ[H/B] = ½ Σ_i (h_i/B) ∂²Φ[e_i, e_i] = −(1/4B) ∂Φ Σ_i D³L[e_i, e_i]: the h_i cancel, which is why the noise
    covariance H leads to a gradient at all.
-3. For v tangent, Σ_i D³L[e_i, e_i, v] = ∂_v tr H, because H P_T = 0 along Γ makes P_T (∂_v H) P_T = 0.
+3. For v tangent, v·∂Φ = v, as both have the same components along the e_i and the tangents. Σ_i D³L[e_i, e_i, v] =
+   ∂_v tr H, because H P_T = 0 along Γ makes P_T (∂_v H) P_T = 0.
 4. Momentum β: a constant force accumulates to 1/(1 − β) of itself and the variance across Γ (`plateau`) is that of the
    rate η/(1 − β), so η becomes η/(1 − β) in the slow time τ = kη²/(B(1 − β)²).
 
@@ -26,11 +27,11 @@ from theory.kernel import Derivation, Terms
 
 s = sp.Symbol("s", real=True)
 """Place on a line or curve through the point θ of Γ."""
-i, j, k, l, p = sp.symbols("i j k l p", integer=True, positive=True)
+i, j, k, other, p = sp.symbols("i j k l p", integer=True, positive=True)
 normal, tangential, dimension = sp.symbols("r m D", integer=True, positive=True)
 h = sp.IndexedBase("h", positive=True)
-e, v = sp.IndexedBase("e"), sp.IndexedBase("v")
-"""e[i, j]: coordinate j of the i-th eigenvector of H across Γ; v[j]: of a tangent direction v of Γ at θ."""
+e, v = sp.IndexedBase("e"), sp.IndexedBase("nu")
+"""e[i, j]: coordinate j of the i-th eigenvector of H across Γ; nu[j]: of a tangent direction v of Γ at θ."""
 noise = sp.IndexedBase("S")
 """Variance of the batch gradient along e_i."""
 first = sp.IndexedBase("Phi1")
@@ -162,7 +163,7 @@ def _basis(d: Derivation) -> None:
         for_every=(j, k),
     )
     tangent = field.subs(k, j)
-    d.assume("tangent", sp.Eq(over_coordinates(v[j] * e[l, j]), 0), "v is tangent to Γ")
+    d.assume("tangent", sp.Eq(over_coordinates(v[j] * e[other, j]), 0), "v is tangent to Γ")
     d.assume(
         "identity-on-gamma",
         sp.Eq(over_coordinates(first[j] * tangent), over_coordinates(v[j] * tangent)),
@@ -178,7 +179,7 @@ def _basis(d: Derivation) -> None:
     deviation = over_coordinates(third * over_coordinates((first[j] - v[j]) * complete), k)
     d.identity(
         "expanded",
-        sp.Eq(deviation, over_normal(component(e[l, j]), l) + over_tangent(component(tangent))),
+        sp.Eq(deviation, over_normal(component(e[other, j]), other) + over_tangent(component(tangent))),
         "the components of ∂φ − v and of D³L[e_i, e_i], sums interchanged",
     )
     d.identity(
@@ -187,7 +188,7 @@ def _basis(d: Derivation) -> None:
         "T_i − N_i = (∂φ − v)·D³L[e_i, e_i]",
         given=("orthonormal",),
     )
-    d.instance("across-every-direction", "flow-invariance-1", {i: l}, "∂φ e_l = 0 for every l")
+    d.instance("across-every-direction", "flow-invariance-1", {i: other}, "∂φ e_l = 0 for every l")
     d.identity(
         "tangent-component",
         sp.Eq(force, across(i)),

@@ -174,13 +174,17 @@ class Point:
         for test, generic in self._setting.tests:
             for env in self._everywhere(generic, grid):
                 try:
-                    holds = truth(test, self, env)
+                    holds = self.tested(test, generic, env)
                 except AbsentError:
                     continue
                 except (UndefinedHereError, OpenError) as failure:
                     raise InadmissibleError from failure
                 if not holds:
                     raise InadmissibleError
+
+    def tested(self, statement: sp.Basic, every: frozenset[sp.Basic], env: Env) -> bool | None:
+        """Whether a premise holds; None if that stays open."""
+        return truth(statement, self, env)
 
     def confirm(self, everywhere: bool) -> None:
         """Check what is assumed of every index at those that were asked for, `everywhere`: at those of `GRID` too.

@@ -12,7 +12,7 @@ from typing import Any
 import sympy as sp
 
 from theory.kernel.door.admissible import AbsentError, InadmissibleError, Point, assumed, satisfies
-from theory.kernel.door.evaluate import NotAttackableError, evaluated, truth
+from theory.kernel.door.evaluate import Env, NotAttackableError, evaluated, truth
 from theory.kernel.door.model import FAILS, HOLDS, OPEN, Model, entry, exact
 from theory.kernel.door.refute import holds
 from theory.kernel.door.setting import Setting, generic_of
@@ -119,6 +119,17 @@ class ModelPoint(Point):
             for chosen in self._model.environments(listed):
                 yield {**others, **{symbol: self._number(value) for symbol, value in chosen.items()}}
 
+    def tested(self, statement: sp.Basic, every: frozenset[sp.Basic], env: Env) -> bool | None:
+        """Whether a premise holds; an equation for every real value of a symbol, with its first two derivatives."""
+        moving = sorted((x for x in every & statement.free_symbols if not x.is_integer), key=str)
+        if not moving or not isinstance(statement, sp.Equality):
+            return truth(statement, self, env)
+        at = {x: shifted(base(evaluated(x, self, env)), -1 - place, 2) for place, x in enumerate(moving)}
+        left, right = (evaluated(side, self, {**env, **at}) for side in statement.args)
+        orders = itertools.product(range(3), repeat=len(moving))
+        verdicts = {self.equal(*(_along(side, order) for side in (left, right))) for order in orders}
+        return False if False in verdicts else None if None in verdicts else True
+
     def equal(self, left: Value, right: Value) -> bool | None:
         """Whether two values are the same, as far as narrow enclosures can tell."""
         left, right = base(left), base(right)
@@ -142,7 +153,7 @@ def standing(hypothesis: Premise, definitions: frozenset[Premise], model: Model)
             setting = Setting(statement, definitions, slack=False, interpreted=frozenset(model.values))
             try:
                 point = ModelPoint(setting, None, everywhere, chosen)
-                found.add(_near(statement, hypothesis.every, point))
+                found.add(point.tested(statement, hypothesis.every, {}))
                 trivial = trivial and _is_trivial(statement, point)
             except InadmissibleError:  # an index without a value, or a definition without one
                 continue
@@ -155,18 +166,6 @@ def _particular(premise: Premise) -> list[sp.Basic]:
     """Symbols for one value of which a premise is meant."""
     free = {symbol for symbol in premise.statement.free_symbols if symbol.is_Symbol}
     return sorted(free if premise.kind == "condition" else free - generic_of(premise), key=str)
-
-
-def _near(statement: sp.Basic, every: frozenset[sp.Basic], point: Point) -> bool | None:
-    """Whether a statement holds; an equation for every real value of a symbol, with its first two derivatives in it."""
-    moving = sorted((x for x in every & statement.free_symbols if not x.is_integer), key=str)
-    if not moving or not isinstance(statement, sp.Equality):
-        return truth(statement, point, {})
-    at = {x: shifted(base(evaluated(x, point, {})), -1 - place, 2) for place, x in enumerate(moving)}
-    left, right = (evaluated(side, point, at) for side in statement.args)
-    orders = itertools.product(range(3), repeat=len(moving))
-    verdicts = {point.equal(*(_along(side, order) for side in (left, right))) for order in orders}
-    return None if verdicts == {True, None} else verdicts == {True}
 
 
 def _along(value: Value, order: tuple[int, ...]) -> Value:
