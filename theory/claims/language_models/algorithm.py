@@ -17,6 +17,8 @@ The order of the three in transformers, on languages whose labels p* does not sp
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import sympy as sp
 
 from theory import Claim, Parameter, closed_form
@@ -24,7 +26,8 @@ from theory.claims.language_models import same_loss_different_transfer
 from theory.claims.transfer import transfer_bound, transfer_pairs
 from theory.claims.transfer.transfer_bound import d as dimension
 from theory.claims.transfer.transfer_bound import mse, n
-from theory.kernel import Derivation, Terms
+from theory.claims.transfer.transfer_pairs import both
+from theory.kernel import Derivation, Model, Terms
 
 prob = sp.Symbol("P", positive=True)
 """σ(α), α > 0."""
@@ -58,12 +61,23 @@ def derive() -> Derivation:
         "E[A(AdamW) − A(adversarial)] ≥ 0.07 and E[A(adversarial) − A(lookup)] ≥ 0.07",
         "`beats-symmetric` shows that no such order holds in every language; measured",
     )
-    return d.conclude("order")
+    return d.conclude("order", models())
+
+
+def models() -> Iterator[Model]:
+    """A lookup table of p* with P = 3/4 beside the heads of `transfer_bound` on two labels."""
+    heads = next(found for found in transfer_bound.models() if found.values[n] == 2)
+    values = {
+        **heads.values, prob: sp.Rational(3, 4), label: -1, both: 2,
+        same_loss_different_transfer.psi: sp.Rational(1, 3), same_loss_different_transfer.penalty: sp.Rational(1, 4),
+    }  # fmt: skip
+    model = Model(f"lookup table, P = 3/4; {heads.name}", values)
+    yield model
+    yield model.control("informative", "spill-below-one", {prob: sp.Rational(1, 2)})
 
 
 def _head(d: Derivation) -> None:
     d.assume("informative", 2 * prob - 1 > 0, "P = σ(α) > ½, as α > 0")
-    d.assume("noisy", 1 - prob > 0, "P = σ(α) < 1: no token is certain")
     head = (1 / (2 * prob - 1), -1 / (2 * prob - 1))
     for name, vector, value in (("fits plus", seen_vector, 1), ("fits minus", unseen_vector, -1)):
         d.identity(name, sp.Eq(dot(head, vector), value), "the head (1, −1)/(2P − 1) on p* of that class")

@@ -16,11 +16,14 @@ same excess is the paper's finding (second-hand); whether they do once a head ge
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import sympy as sp
 
 from theory import Claim, Parameter, closed_form
 from theory.claims.minima import flattest_brackets, flattest_pairs
-from theory.kernel import Derivation, Terms
+from theory.claims.minima._pair_networks import Network
+from theory.kernel import Derivation, Model, Terms
 
 head, overlap, root = sp.symbols("a u t", positive=True)
 """A head |a|, a pre-activation w·z > 0 (where it is not, relu is 0), and t = c^{1/(k+1)}."""
@@ -58,7 +61,19 @@ def derive() -> Derivation:
         "doubled, features projected to one dimension: E[A(2w) − A(w)] ≥ 0.045",
         "the width law speaks of the trace on Γ for homogeneous units, not of accuracy nor of transformers; measured",
     )
-    return d.conclude("size-helps")
+    return d.conclude("size-helps", models())
+
+
+def models() -> Iterator[Model]:
+    """A neuron of degree 2 and its copies, beside the flattest pair network of 2 + 1 neurons."""
+    flattest = Network([1, 1, -sp.cbrt(2)], [[1, 1], [1, 1], [sp.cbrt(2), -sp.cbrt(2)]])
+    yield Model(
+        "one neuron of degree 2; the flattest 2 + 1 neurons, d = 2",
+        {
+            **flattest_pairs.of_network(8, flattest), head: 2, overlap: sp.Rational(3, 2), root: sp.Rational(5, 2),
+            sign: -1, norm: 3, copies: 3, width: 2, price: sp.Rational(5, 4), degree: 2,
+        },
+    )  # fmt: skip
 
 
 def _copies(d: Derivation) -> None:

@@ -21,13 +21,16 @@ believed and measured.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import sympy as sp
 
 from theory import Claim, Parameter, closed_form
 from theory.claims.transfer import transfer_bound, transfer_pairs
 from theory.claims.transfer.transfer_bound import d as dimension
 from theory.claims.transfer.transfer_bound import mse, n
-from theory.kernel import Derivation, Terms
+from theory.claims.transfer.transfer_pairs import both
+from theory.kernel import Derivation, Model, Terms
 
 signal, bound, psi = sp.symbols("s M psi", real=True)
 above, below = sp.symbols("u l", nonnegative=True)
@@ -63,7 +66,21 @@ def derive() -> Derivation:
         "trained on against a downstream head by 0.07 or more in the mean: E[A(AdamW) − A(adversarial)] ≥ 0.07",
         "the loss permits the difference; that these algorithms make it, and its size, are measured",
     )
-    return d.conclude("algorithms-differ")
+    return d.conclude("algorithms-differ", models())
+
+
+def models() -> Iterator[Model]:
+    """Two units at |s| ≤ M, a ridge head, and the heads of `transfer_bound` with the sequences of their labels."""
+    for found in transfer_bound.models():
+        if found.breaks or found.values[n] == 1:
+            continue
+        yield Model(
+            f"s = 1, M = 2, ψ = 1/3; {found.name}",
+            {
+                **found.values, above: 3, below: 1, psi: sp.Rational(1, 3), weight: sp.Rational(1, 2), both: 2,
+                feature: sp.Rational(2, 3), penalty: sp.Rational(1, 4),
+            },
+        )  # fmt: skip
 
 
 def _unseen_units(d: Derivation) -> None:

@@ -75,13 +75,20 @@ def models() -> Iterator[Model]:
 
 
 def _of_network(target: Any, net: Network) -> dict[Any, Any]:
+    width = len(net.heads)
+    return {
+        **of_network(target, net), r: width // 2, odd: width % 2, z1: [1, -1], z2: [1, -1],
+        **pair_language.along_a_weight(target, net, net.cube[1]),
+    }  # fmt: skip
+
+
+def of_network(target: Any, net: Network) -> dict[Any, Any]:
+    """What the symbols of the theorem stand for in a network whose labels are 1 with probability σ(α z₁z₂)."""
     both = list(zip(net.heads, net.weights, strict=True))
     plus, minus = ([(side.sign * a, w) for a, w in both if side.sign * a > 0] for side in (PLUS, MINUS))
-    width = len(both)
     return {
-        alpha: target, m: width, r: width // 2, odd: width % 2, trace: net.trace(target), z1: [1, -1], z2: [1, -1],
+        alpha: target, m: len(both), trace: net.trace(target),
         **of_class(PLUS, *zip(*plus, strict=True)), **of_class(MINUS, *zip(*minus, strict=True)),
-        **pair_language.along_a_weight(target, net, net.cube[1]),
     }  # fmt: skip
 
 

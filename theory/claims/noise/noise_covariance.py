@@ -17,7 +17,7 @@ multiplies by (n − B)/(n − 1), because deviations from a population mean sum
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -248,11 +248,12 @@ POPULATION = ((-3, 1), (1, 2), (2, -2), (5, 4))
 """Pairs of gradients."""
 
 
-def _covariance(draws: Iterable[tuple[int, int]]) -> Fraction:
+def _covariance(draws: Iterable[Sequence[int]]) -> Fraction:
     """Covariance of the first gradient of one member and the second of another, over equally likely draws."""
     listed = list(draws)
     centre = [Fraction(sum(entries), len(POPULATION)) for entries in zip(*POPULATION, strict=True)]
-    return sum((POPULATION[k][0] - centre[0]) * (POPULATION[other][1] - centre[1]) for k, other in listed) / len(listed)
+    terms = ((POPULATION[one][0] - centre[0]) * (POPULATION[other][1] - centre[1]) for one, other in listed)
+    return sum(terms, Fraction(0)) / len(listed)
 
 
 def _draws() -> dict[Any, Any]:

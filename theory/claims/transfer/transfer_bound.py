@@ -7,8 +7,8 @@ permuted, then, with the labels noiseless,
 
     E[test MSE] ≥ 1 − n / C(d, 2).
 
-Take b_1 … b_n orthonormal that span V, or 0 beyond dim V, and t_sq = ⟨b_s, χ_q⟩ for the N = C(d, 2) products χ_q of
-two coordinates, χ_1 = χ₁₂. The products are orthonormal, so 0 ≤ ‖b_s − Σ_q t_sq χ_q‖² = ‖b_s‖² − Σ_q t_sq² (Bessel)
+Take b_1 … b_n orthonormal that span V, or 0 beyond dim V, and t_jq = ⟨b_j, χ_q⟩ for the N = C(d, 2) products χ_q of
+two coordinates, χ_1 = χ₁₂. The products are orthonormal, so 0 ≤ ‖b_j − Σ_q t_jq χ_q‖² = ‖b_j‖² − Σ_q t_jq² (Bessel)
 and V captures at most n of their total energy N; by symmetry each of them gets the same share in expectation; what is
 not captured is error (Pythagoras).
 """
@@ -26,9 +26,9 @@ from theory.claims.transfer._cube_heads import Draw, average, cube, pair_product
 from theory.kernel import Derivation, Model, Terms, Termwise
 
 n, d, pairs, draws, contexts = sp.symbols("n d N W K", integer=True, positive=True)
-s, q, c, draw = sp.symbols("s q c omega", integer=True, positive=True)
+s, q, c, draw = sp.symbols("j q c omega", integer=True, positive=True)
 product, basis, component, weight = (sp.IndexedBase(name, real=True) for name in ("chi", "b", "t", "w"))
-"""χ_q and b_s at context c, t_sq, and the coefficient w_s of the prediction; all but χ depend on the draw ω."""
+"""χ_q and b_j at context c, t_jq, and the coefficient w_j of the prediction; all but χ depend on the draw ω."""
 mse, share = sp.symbols("MSE e", real=True)
 t, w, b, chi = component[draw, s, q], weight[draw, s], basis[draw, s, c], product[q, c]
 
@@ -121,14 +121,14 @@ def _setting(derivation: Derivation) -> None:
         "orthonormal",
     )
     derivation.assume("target", sp.Eq(mean(product[1, c] ** 2), 1), "χ₁₂ is ±1")
-    derivation.assume("components", sp.Eq(mean(b * chi), t), "t_sq is the component of b_s along χ_q")
+    derivation.assume("components", sp.Eq(mean(b * chi), t), "t_jq is the component of b_j along χ_q")
     derivation.assume(
-        "unit", sp.Eq(mean(b**2) ** 2, mean(b**2)), "b_s has length 1, or 0 if V has fewer than s dimensions"
+        "unit", sp.Eq(mean(b**2) ** 2, mean(b**2)), "b_j has length 1, or 0 if V has fewer than j dimensions"
     )
     derivation.assume(
         "basis",
         sp.Eq(mean(over_basis(w * b) ** 2), over_basis(w**2)),
-        "the prediction lies in V: it is Σ_s w_s b_s, with as much length as its coefficients, b being orthonormal",
+        "the prediction lies in V: it is Σ_j w_j b_j, with as much length as its coefficients, b being orthonormal",
     )
 
 
@@ -137,19 +137,19 @@ def _bessel(derivation: Derivation) -> None:
     derivation.identity(
         "square",
         sp.Eq(rest, mean(b**2) - 2 * over_pairs(t * mean(b * chi)) + mean(over_pairs(t * chi) ** 2)),
-        "squared length of what is left of b_s when its components along the products are taken off",
+        "squared length of what is left of b_j when its components along the products are taken off",
     )
     derivation.identity(
         "removal",
         sp.Eq(rest, mean(b**2) - over_pairs(t**2)),
-        "its squared length falls by Σ_q t_sq²",
+        "its squared length falls by Σ_q t_jq²",
         given=("square", "orthonormal", "components"),
     )
     derivation.identity(
         "captured", sp.Eq(over_pairs(t**2), mean(b**2) - rest), "what the products capture", given=("removal",)
     )
     length = mean(b**2)
-    derivation.inequality("defect", sp.Ge(1 - 2 * length + length**2, 0), "(1 − ‖b_s‖²)²", Terms(((1 - length) ** 2,)))
+    derivation.inequality("defect", sp.Ge(1 - 2 * length + length**2, 0), "(1 − ‖b_j‖²)²", Terms(((1 - length) ** 2,)))
     derivation.inequality(
         "length",
         sp.Ge(1 - length, 0),

@@ -12,16 +12,23 @@ so is its value. Among the 2ⁿ equally likely label sequences 2ⁿ − 2 contai
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
 import sympy as sp
 
 from theory import Claim, Parameter, closed_form
 from theory.claims.minima import flattest_pairs
+from theory.claims.minima._pair_networks import Network, dot
 from theory.claims.minima.pair_language import over_signs
-from theory.kernel import Derivation, Terms
+from theory.kernel import Derivation, Model, Terms
 
 n, k, l = sp.symbols("n k l", integer=True, positive=True)  # noqa: E741 - the name used in the paper note
 unit = sp.Symbol("j", integer=True, positive=True)
 features, head, other = (sp.IndexedBase(name, real=True) for name in "phg")
+z1, z2, size, label = sp.symbols("z_1 z_2 s y", real=True)
+both = sp.Symbol("N_both", integer=True, nonnegative=True)
 
 
 def derive() -> Derivation:
@@ -33,11 +40,32 @@ def derive() -> Derivation:
     _features(derivation)
     _head(derivation)
     _counting(derivation)
-    return derivation.conclude("exact")
+    return derivation.conclude("exact", models())
+
+
+def models() -> Iterator[Model]:
+    """A flattest network and another on Γ of unequal units, heads fitted to one class, all sequences of labels."""
+    root = sp.cbrt(2)
+    flattest = Network([1, 1, -root], [[1, 1], [1, 1], [root, -root]])
+    yield Model("the flattest 2 + 1 neurons, d = 2, 3 labels", _fitted(flattest, 3, 0))
+    unequal = Network([1, sp.Rational(1, 4), -1, -1], [[1, 1], [2, 2], [1, -1], [1, -1]])
+    yield Model("2 + 2 neurons of one class each, 2 labels, another head", _fitted(unequal, 2, 1))
+
+
+def _fitted(net: Network, labels: int, shift: int) -> dict[Any, Any]:
+    """Features of a network on z = (1, 1), a head that fits the label −1 there, and how often both classes are seen."""
+    on_plus = [dot(w, (1, 1)) ** 2 for a, w in zip(net.heads, net.weights, strict=True) if a > 0]
+    seen = sp.Matrix([on_plus])
+    fitted = -seen.T * (seen * seen.T).inv() + shift * seen.nullspace()[0]
+    sequences = itertools.product((-1, 1), repeat=labels)
+    return {
+        **flattest_pairs.of_network(8, net), features: on_plus, head: list(fitted), label: -1, size: net.weights[0][0],
+        other: [sp.Rational(1, 3)] * (len(net.heads) - len(on_plus)), z1: [1, -1], z2: [1, -1],
+        n: labels, both: sum(len(set(sequence)) == 2 for sequence in sequences),
+    }  # fmt: skip
 
 
 def _features(derivation: Derivation) -> None:
-    z1, z2, size = sp.symbols("z_1 z_2 s", real=True)
     for sign, name in ((1, "plus"), (-1, "minus")):
         derivation.identity(
             f"feature-{name}",
@@ -79,7 +107,6 @@ def _head(derivation: Derivation) -> None:
         Terms((sp.Sum((head[unit] - features[unit] * value / square) ** 2, (unit, 1, k)),)),
         given=("square", "value"),
     )
-    label = sp.Symbol("y", real=True)
     derivation.identity(
         "seen",
         sp.Eq(sp.Sum(label * features[unit] / square * features[unit], (unit, 1, k)), label),
@@ -99,7 +126,6 @@ def _head(derivation: Derivation) -> None:
 
 
 def _counting(derivation: Derivation) -> None:
-    both = sp.Symbol("N_both", integer=True, nonnegative=True)
     derivation.induction(
         "both-seen",
         sp.Eq(both, 2**n - 2),
