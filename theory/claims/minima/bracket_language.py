@@ -62,7 +62,7 @@ def gradient_bound() -> Derivation:
     d = Derivation("bracket-gradient")
     _gradient(d)
     d.assume("gate", sp.Eq(s[j, c] * r[j, c], r[j, c]), "a neuron responds only where its gate is open: r = s r")
-    d.assume("saturation", sp.Eq(margin, alpha), "on Γ the margin y f is α on every context")
+    d.assume("margin", sp.Eq(margin, alpha), "on Γ the margin y f is α on every context")
     d.assume("total", sp.Eq(sp.Sum(p[c], (c, 1, n_contexts)), 1), "the contexts have probabilities p_c > 0, Σ p_c = 1")
     root = sp.sqrt(D)
     d.inequality(
@@ -107,7 +107,7 @@ def gradient_bound() -> Derivation:
         sp.Ge(squared_gradient(D), 2 * root * alpha),
         "on one context: the two inequalities together, and y f = α",
         Terms(using={"neurons": sp.S.One, "triangle": 2 * root}),
-        given=("saturation",),
+        given=("margin",),
     )
     d.inequality(
         "weighted",
@@ -120,7 +120,6 @@ def gradient_bound() -> Derivation:
         sp.Ge(over_contexts(squared_gradient(D)), 2 * root * alpha * sp.Sum(p[c], (c, 1, n_contexts))),
         "sum over the contexts",
         Termwise("weighted", c, sp.S.One, n_contexts, {c: c}),
-        given=("saturation",),
     )
     d.inequality(
         "mean",
@@ -143,7 +142,7 @@ def models() -> Iterator[Model]:
     model = Model("3 flattest neurons with biases, T = 4", {**first, **of_network(flat, rows)})
     yield model
     yield model.control("gate", "am-gm", {s: 0})
-    yield model.control("saturation", "context", {alpha: 2 * margin})
+    yield model.control("margin", "context", {alpha: 2 * margin})
     yield model.control("total", "mean", {p: sp.Rational(1, 2 * len(rows))})
     yield model.control("token", "input-weights", {tokens: 2})
 

@@ -87,7 +87,7 @@ def models() -> Iterator[Model]:
     yield model.control("shares", "minimum", {shares: [Fraction(1, 5), Fraction(2, 5)]})
     yield model.control("relu", "nonnegative", {u: -1, opposite: 0})
     yield model.control("closed", "nonnegative", {u: -1, opposite: 1})
-    yield model.control("gate", "two-values", {gate: 0})
+    yield model.control("open", "two-values", {gate: 0})
     yield model.control("full", "two-values", {u: Fraction(1, 2)})
     yield model.control("common", "pre-activation", {weight: -2})
 
@@ -164,9 +164,9 @@ def _uniqueness(d: Derivation) -> None:
         "no pre-activation is negative where y = +1; here the symmetry of balanced words is used",
         Terms(using={"relu": sp.S.One, "closed": 1 / output}),
     )
-    d.assume("gate", sp.Eq(u, gate * u), "as u ≥ 0 the response is u itself, and s = 1{u > 0}")
+    d.assume("open", sp.Eq(u, gate * u), "as u ≥ 0 the response is u itself, and s = 1{u > 0}")
     d.assume("full", sp.Eq(gate * u, kappa * gate), "equality: s (r − κ) = 0 with κ = a√(T−1)")
-    d.identity("two-values", sp.Eq(u, kappa * gate), "w·z is 0 or κ on contexts with y = +1", given=("gate", "full"))
+    d.identity("two-values", sp.Eq(u, kappa * gate), "w·z is 0 or κ on contexts with y = +1", given=("open", "full"))
     w_i, w_j, z_i, z_j = sp.symbols("w_i w_j z_i z_j", real=True)
     d.identity(
         "exchange",

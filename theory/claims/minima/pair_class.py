@@ -89,7 +89,7 @@ def models(side: Side) -> Iterator[Model]:
     equal = of_class(side, [1, 1], [[1, side.sign], [1, side.sign]])
     yield Model("2 flattest neurons, d = 2", {j: [1, 2], n: 0, side.price: 2, **equal})
     yield model.control("dimension", "sum 2", {d: 1})
-    yield model.control("head", "overlap", {family.a: [-1, -1]})
+    yield model.control(f"head {side.label}", "overlap", {family.a: [-1, -1]})
 
 
 def of_class(side: Side, heads: Sequence[Any], weights: Sequence[Sequence[Any]]) -> dict[Any, Any]:
@@ -173,7 +173,9 @@ def _one_class(derivation: Derivation, side: Side) -> None:
             Terms((square, rest_squares)),
             given=split[:1],
         )
-    derivation.assume("head", sp.Ge(head[j], 0), "a neuron of the class has a head of its sign: this is its modulus")
+    derivation.assume(
+        f"head {side.label}", sp.Ge(head[j], 0), "a neuron of the class has a head of its sign: this is its modulus"
+    )
     derivation.instance(
         "dual here",
         "dual",
@@ -199,7 +201,7 @@ def _one_class(derivation: Derivation, side: Side) -> None:
         sp.Ge(head[j] * x - head[j] * gain, 0),
         "a neuron's part in z₁z₂ is at most its part in the mean",
         Terms((head[j] * (x - gain),)),
-        given=("head", "overlap high"),
+        given=(f"head {side.label}", "overlap high"),
     )
     derivation.inequality(
         "overlaps",
@@ -226,5 +228,5 @@ def _class_in_symbols(derivation: Derivation, side: Side) -> None:
         sp.Ge(side.mean, side.sign * side.pair),
         "the class adds no more to z₁z₂ than to the mean",
         Terms(using={"overlaps": sp.S.One}),
-        given=totals,
+        given=totals[1:],
     )

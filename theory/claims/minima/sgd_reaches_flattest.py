@@ -48,12 +48,12 @@ def derive() -> Derivation:
         sp.Eq(average, 4 * (start - now) / tau),
         "G, the mean of ‖P_T ∇ tr H‖² over [0, τ]: descent integrated",
     )
-    d.assume("on-gamma", now - least >= 0, "the flow stays on Γ, where tr H ≥ M by least-trace")
+    d.assume("stays-on-gamma", now - least >= 0, "the flow stays on Γ, where tr H ≥ M by least-trace")
     d.inequality(
         "becomes-critical",
         sp.Le(average, 4 * (start - least) / tau),
         "the mean squared slope of tr H is O(1/τ): the flow comes arbitrarily near to critical points",
-        Terms(using={"on-gamma": 4 / tau}),
+        Terms(using={"stays-on-gamma": 4 / tau}),
         given=("integrated",),
     )
     d.lemma(
@@ -95,7 +95,7 @@ def models() -> Iterator[Model]:
     yield model.control("integrated", "becomes-critical", {average: at_start, tau: 80}, "the slope at the start")
     below = hyperbola.trace(target, sp.S.Zero) / 2
     off = {now: below, average: 4 * (hyperbola.trace(target, imbalance) - below) / time}
-    yield model.control("on-gamma", "becomes-critical", off, "a trace below the least on Γ")
+    yield model.control("stays-on-gamma", "becomes-critical", off, "a trace below the least on Γ")
 
 
 CLAIM = Claim(

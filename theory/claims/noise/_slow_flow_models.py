@@ -47,7 +47,7 @@ def models() -> Iterator[Model]:
     axes = [np.eye(SIZE - ACROSS, SIZE, dtype=int).tolist(), 0, 0]
     away = Model("linear network off Γ, balance; axes for tangents", {**off, fields: axes})
     yield away
-    yield away.control("on-gamma", "flow-invariance-1", {}, "off Γ")
+    yield away.control("critical", "flow-invariance-1", {}, "off Γ")
     yield balance.control("flat", "flat-to-first-order", {fields: axes}, "axes, which are not tangent")
     turned = _values(PAIRS, balance=False, frame=np.array([[0.6, 0.8], [-0.8, 0.6]]))
     yield model.control("eigendirection", "flow-invariance-2", turned, "e_1 and e_2 turned")

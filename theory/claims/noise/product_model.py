@@ -25,7 +25,7 @@ alpha = sp.Symbol("alpha", real=True)
 tau = sp.Symbol("tau", nonnegative=True)
 eta = sp.Symbol("eta", positive=True)
 batch, outcomes, j = sp.symbols("B c j", integer=True, positive=True)
-drawn = sp.Symbol("k", integer=True, nonnegative=True)
+drawn = sp.Symbol("b", integer=True, nonnegative=True)
 u, v, g, u_next, v_next = sp.symbols("u v g u_1 v_1", real=True)
 imbalance, start = sp.symbols("Delta Delta_0", real=True)
 slope = sp.Symbol("s", positive=True)
@@ -60,8 +60,7 @@ def derive() -> Derivation:
         eta,
         sp.S.Zero,
         sp.exp(-logistic_slope(alpha) * tau),
-        "k = τB/η² steps, each multiplying the mean imbalance by 1 − η²σ'(α)/B, the residual being that of Γ",
-        given=("mean-recursion", "katzenberger"),
+        "k = τB/η² steps, each multiplying the mean imbalance by 1 − η²σ'(α)/B, the residual being that of Γ (`mean-recursion`, `katzenberger`)",
     )
     loss = sp.log(1 + sp.exp(f)) - logistic(alpha) * f
     d.identity(
@@ -140,8 +139,8 @@ def _mean(d: Derivation) -> None:
     d.identity(
         "mean-recursion",
         sp.Eq(over_batches(after), (u**2 - v**2) * (1 - eta**2 * logistic_slope(alpha) / batch)),
-        "mean of the recursion over a fresh batch at a point of Γ: Δ is multiplied by 1 − η²σ'(α)/B",
-        given=("recursion", "linear", "law", "residual-variance"),
+        "mean of `recursion` over a fresh batch at a point of Γ: Δ is multiplied by 1 − η²σ'(α)/B",
+        given=("linear", "law", "residual-variance"),
     )
 
 

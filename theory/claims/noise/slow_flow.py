@@ -100,7 +100,7 @@ def _limit_map(d: Derivation) -> None:
         "gradient flow does not change its limit: ∂φ[∇L] = 0 near Γ, for φ = v·Φ any component of Φ",
         for_every=(s,),
     )
-    d.assume("on-gamma", sp.Eq(gradient, 0), "θ ∈ Γ")
+    d.assume("critical", sp.Eq(gradient, 0), "θ ∈ Γ")
     d.assume("eigendirection", sp.Eq(sp.diff(gradient, s), h[i] * e[i, j]), "H e_i = h_i e_i, h_i > 0")
     d.assume("one-point", sp.Eq(first[j], differential), "the lines θ + s e_i all pass through θ")
     d.identity(
@@ -132,13 +132,13 @@ def _limit_map(d: Derivation) -> None:
         "flow-invariance-1",
         sp.Eq(onward, 0),
         "the first derivative of ∂φ[∇L] = 0 along e_i: ∂φ e_i = 0",
-        given=("first-order", "leibniz-1", "constant-on-the-flow", "on-gamma"),
+        given=("first-order", "leibniz-1", "constant-on-the-flow", "critical"),
     )
     d.identity(
         "flow-invariance-2",
         sp.Eq(over_coordinates(differential * sp.diff(gradient, s, 2)), -2 * h[i] * bend),
         "the second derivative: ∂φ D³L[e_i, e_i] = −2h_i ∂²φ[e_i, e_i]",
-        given=("leibniz-2", "constant-on-the-flow", "on-gamma", "eigendirection"),
+        given=("leibniz-2", "constant-on-the-flow", "critical", "eigendirection"),
     )
     d.identity(
         "no-diffusion",

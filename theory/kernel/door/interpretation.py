@@ -195,9 +195,7 @@ def examined(kind: str, statement: sp.Basic, premises: frozenset[Premise], model
         for chosen in model.environments(relevant):
             here = 0
             for attempt in DRAWS:
-                setting = Setting(
-                    statement, premises, slack=attempt % 2 == 0, interpreted=frozenset(model.values)
-                )
+                setting = Setting(statement, premises, slack=attempt % 2 == 0, interpreted=frozenset(model.values))
                 point = ModelPoint(setting, attempt, model, chosen)
                 for variable in {s for order in statement.atoms(sp.Order) for s in order.variables}:
                     point = point.moved(variable, Fraction(1, 10**12))
