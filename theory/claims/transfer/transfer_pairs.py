@@ -58,7 +58,8 @@ def _fitted(heads: list[Any], weights: list[list[Any]], labels: int, shift: int)
     fitted = -seen.T * (seen * seen.T).inv() + shift * seen.nullspace()[0]
     sequences = itertools.product((-1, 1), repeat=labels)
     return {
-        **flattest_pairs.of_weights(8, heads, weights), features: on_plus, head: list(fitted), label: -1, size: weights[0][0],
+        **flattest_pairs.of_weights(8, heads, weights), features: on_plus, head: list(fitted), label: -1,
+        size: weights[0][0],
         other: [sp.Rational(1, 3)] * (len(heads) - len(on_plus)), z1: [1, -1], z2: [1, -1],
         n: labels, both: sum(len(set(sequence)) == 2 for sequence in sequences),
     }  # fmt: skip
