@@ -131,7 +131,7 @@ def _of_network(margin: Any, net: Network) -> dict[Any, Any]:
 
 
 def _exchanges(rows: Sequence[Context]) -> list[list[Context]]:
-    """X_{c,i} for every position i: a swap with position 1, a move, then all contexts; found among these contexts."""
+    """X_{c,i} for every position i: a swap with position 1, a move, and one more context; found among these."""
     columns = []
     for at in range(len(rows[0])):
 
@@ -141,7 +141,7 @@ def _exchanges(rows: Sequence[Context]) -> list[list[Context]]:
         found = [
             next(z for z in rows if image(z) in rows and z[at] - z[0] == (apart if at else 0)) for apart in (2, 1)
         ]
-        columns.append([*(z for first in found for z in (first, image(first))), *rows])
+        columns.append([*(z for first in found for z in (first, image(first))), rows[0]])
     return transposed(columns)
 
 
