@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from theory.claims import CLAIMS, find
+from verify.cli.output import print_json, usage_error
 
 if TYPE_CHECKING:
     from verify.trial import BadLine, Evidence
@@ -43,6 +45,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--save", type=Path, metavar="OUT", help="write what the tables rest on into a compact file")
     parser.add_argument("--markdown", action="store_true", help="print the tables as the page shows them")
+
+
+def act(arguments: argparse.Namespace) -> int:
+    """Carry out the verb; return its exit status: 1 where a promise is not kept, 2 for lines that were left out."""
+    # Imported here: the other verbs need no torch.
+    from verify.trial import calibration
+
+    try:
+        found, left_out = calibrate(arguments, lambda text: print(text, file=sys.stderr, flush=True))
+    except CalibrateError as error:
+        return usage_error(str(error))
+    except KeyboardInterrupt:
+        return usage_error("interrupted; what is finished is in the file, and the same command goes on")
+    if arguments.json:
+        print_json("calibrate", calibration.as_json(found))
+    else:
+        print(calibration.as_markdown(found) if arguments.markdown else calibration.as_text(found), end="")
+    for item in left_out:
+        usage_error(f"left out: {item}")
+    return 2 if left_out else 0 if found.kept else 1
 
 
 def calibrate(arguments: argparse.Namespace, say: Say) -> tuple[Calibration, list[BadLine]]:

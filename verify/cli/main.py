@@ -8,7 +8,6 @@ same). With `--json` every verb prints one JSON document, described in `paper_no
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -23,9 +22,8 @@ from verify.cli import calibrate as cli_calibrate
 from verify.cli import language as cli_language
 from verify.cli import mutate as cli_mutate
 from verify.cli import runs as cli_runs
+from verify.cli.output import print_json, usage_error
 from verify.environment import PROFILES, SCALE_NAMES
-
-SCHEMA = 1
 
 
 def _describe(claim: Claim) -> dict[str, Any]:
@@ -54,13 +52,9 @@ def _describe(claim: Claim) -> dict[str, Any]:
     }
 
 
-def _print_json(verb: str, content: Any) -> None:
-    print(json.dumps({"schema": SCHEMA, "verb": verb, verb: content}, ensure_ascii=False, indent=2))
-
-
 def _list(arguments: argparse.Namespace) -> int:
     if arguments.json:
-        _print_json("list", [_describe(claim) for claim in CLAIMS.values()])
+        print_json("list", [_describe(claim) for claim in CLAIMS.values()])
         return 0
     for claim in CLAIMS.values():
         names = " ".join(parameter.name for parameter in claim.formula().parameters) if claim.formulas else ""
@@ -76,7 +70,7 @@ def _derive(arguments: argparse.Namespace) -> int:
     lemmas = _lemmas(derivation)
     if arguments.json:
         content = {**display.as_json(derivation), "lemmas": [display.as_json(lemma) for lemma in lemmas]}
-        _print_json("derive", content)
+        print_json("derive", content)
         return 0
     show = display.as_latex if arguments.latex else display.as_text
     print("\n\n".join(show(part) for part in (*lemmas, derivation)))
@@ -121,7 +115,7 @@ def _predict(arguments: argparse.Namespace) -> int:
             "value": value,
             "status": claim.status,
         }
-        _print_json("predict", content)
+        print_json("predict", content)
     else:
         print(display.prediction_as_text(formula, value))
     return 0
@@ -139,7 +133,7 @@ def _run(arguments: argparse.Namespace) -> int:
         require_device(arguments.device)
         scale_of(arguments.profile, arguments.scale)
     except (DeviceError, ScaleError) as error:
-        return _usage_error(str(error))
+        return usage_error(str(error))
     options = [
         f"--device={arguments.device}",
         f"--profile={arguments.profile}",
@@ -149,7 +143,7 @@ def _run(arguments: argparse.Namespace) -> int:
     # Standard output is kept for the JSON.
     status, found = measure(Path(str(experiment(claim).__file__)), options, sys.stderr if arguments.json else None)
     if arguments.json:
-        _print_json("run", found.as_json() if found else None)
+        print_json("run", found.as_json() if found else None)
     return 0 if status == 0 else 1
 
 
@@ -162,7 +156,7 @@ def _graph(arguments: argparse.Namespace) -> int:
             "dot": graph.dot(CLAIMS),
             "mermaid": graph.mermaid(CLAIMS),
         }
-        _print_json("graph", content)
+        print_json("graph", content)
         return 0
     if arguments.format in ("dot", "both"):
         print(graph.dot(CLAIMS))
@@ -178,18 +172,16 @@ def _report(arguments: argparse.Namespace) -> int:
     try:
         read = [list(lines(_evidence_file(file))) for file in arguments.file]
     except OSError as error:
-        return _usage_error(str(error))
+        return usage_error(str(error))
     files = [{item.claim: item for item in items if isinstance(item, Evidence)} for items in read]
     left_out = [item for items in read for item in items if not isinstance(item, Evidence)]
     for item in left_out:
-        _usage_error(f"left out: {item}")
+        usage_error(f"left out: {item}")
     if len(files) > 1 and not (arguments.languages or arguments.evaluations):
-        return _usage_error(
-            "only --languages and --evaluations show several files in one table; report them one by one"
-        )
+        return usage_error("only --languages and --evaluations show several files in one table; report them one by one")
     evidence = [found[claim] for claim in CLAIMS for found in files if claim in found]
     if arguments.json:
-        _print_json("report", [item.as_json() for item in evidence])
+        print_json("report", [item.as_json() for item in evidence])
     elif arguments.languages:
         print(report.by_language(evidence, outlooks({item.claim for item in evidence})), end="")
     elif arguments.evaluations:
@@ -200,7 +192,7 @@ def _report(arguments: argparse.Namespace) -> int:
         try:
             plots.save(plots.forest(evidence), arguments.figure)
         except (OSError, ValueError) as error:
-            return _usage_error(str(error))
+            return usage_error(str(error))
     elif arguments.markdown:
         print(report.markdown(evidence, outlooks({item.claim for item in evidence})), end="")
     else:
@@ -229,9 +221,9 @@ def _language(arguments: argparse.Namespace) -> int:
         values = _assignments(arguments.values, "flatproof language pairs d=4 alpha=1.5")
         found = cli_language.describe(arguments, values)
     except cli_language.LanguageError as error:
-        return _usage_error(str(error))
+        return usage_error(str(error))
     if arguments.json:
-        _print_json("language", found)
+        print_json("language", found)
     else:
         print(cli_language.as_text(found))
     return 0
@@ -241,58 +233,12 @@ def _runs(arguments: argparse.Namespace) -> int:
     try:
         found = cli_runs.describe(arguments)
     except cli_runs.RunsError as error:
-        return _usage_error(str(error))
+        return usage_error(str(error))
     if arguments.json:
-        _print_json("runs", found)
+        print_json("runs", found)
     else:
         print(cli_runs.as_text(found))
     return 0
-
-
-def _calibrate(arguments: argparse.Namespace) -> int:
-    from verify.trial import calibration
-
-    try:
-        found, left_out = cli_calibrate.calibrate(arguments, lambda text: print(text, file=sys.stderr, flush=True))
-    except cli_calibrate.CalibrateError as error:
-        return _usage_error(str(error))
-    except KeyboardInterrupt:
-        return _usage_error("interrupted; what is finished is in the file, and the same command goes on")
-    if arguments.json:
-        _print_json("calibrate", calibration.as_json(found))
-    else:
-        print(calibration.as_markdown(found) if arguments.markdown else calibration.as_text(found), end="")
-    for item in left_out:
-        _usage_error(f"left out: {item}")
-    return 2 if left_out else 0 if found.kept else 1
-
-
-def _mutate(arguments: argparse.Namespace) -> int:
-    try:
-        faults = cli_mutate.chosen(cli_mutate.catalogue(cli_mutate.ROOT), arguments.names)
-        if arguments.list:
-            if arguments.json:
-                _print_json("mutate", [asdict(fault) for fault in faults])
-            else:
-                print("\n".join(f"{fault.id:<40} {fault.group:<12} {fault.why}" for fault in faults))
-            return 0
-
-        def tell(outcome: cli_mutate.Outcome) -> None:
-            print(cli_mutate.line(outcome), file=sys.stderr, flush=True)
-
-        outcomes = cli_mutate.run(cli_mutate.ROOT, faults, arguments.jobs, arguments.limit, tell)
-    except cli_mutate.MutateError as error:
-        return _usage_error(str(error))
-    if arguments.json:
-        _print_json("mutate", [asdict(outcome) for outcome in outcomes])
-    else:
-        print(cli_mutate.table(outcomes))
-    return 0 if all(outcome.explained for outcome in outcomes) else 1
-
-
-def _usage_error(message: str) -> int:
-    print(f"flatproof: error: {message}", file=sys.stderr)
-    return 2
 
 
 def parser() -> argparse.ArgumentParser:
@@ -348,10 +294,10 @@ def parser() -> argparse.ArgumentParser:
     )
     cli_runs.add_arguments(verb("runs", _runs, "list, show and prune the stored runs of networks"))
     cli_calibrate.add_arguments(
-        verb("calibrate", _calibrate, "check what the designs promise on the quick profile at many root seeds")
+        verb("calibrate", cli_calibrate.act, "check what the designs promise on the quick profile at many root seeds")
     )
     cli_mutate.add_arguments(
-        verb("mutate", _mutate, "plant known faults in a copy of the source, and see which tests catch them")
+        verb("mutate", cli_mutate.act, "plant known faults in a copy of the source, and see which tests catch them")
     )
     draw = verb("graph", _graph, "print the graph of which claim rests on which")
     draw.add_argument("--format", choices=("dot", "mermaid", "both"), default="both")
@@ -369,9 +315,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The interpreter must not flush to stdout again at exit: its reader, such as `head`, has seen enough, or its
         # disk is full.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0 if isinstance(error, BrokenPipeError) else _usage_error(str(error))
+        return 0 if isinstance(error, BrokenPipeError) else usage_error(str(error))
     except (KeyError, ParameterError) as error:
-        return _usage_error(str(error.args[0]))
+        return usage_error(str(error.args[0]))
 
 
 if __name__ == "__main__":

@@ -19,9 +19,11 @@ import time
 import tomllib
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from verify.cli.output import print_json, usage_error
 
 ROOT = Path(__file__).parents[2]
 _CATALOGUE = Path("tests") / "mutants"
@@ -263,6 +265,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit", type=float, default=600.0, metavar="SECONDS", help="for the tests of a fault; longer is not caught"
     )
+
+
+def act(arguments: argparse.Namespace) -> int:
+    """Carry out the verb; return its exit status: 1 where a fault is not caught and that is not explained."""
+    try:
+        faults = chosen(catalogue(ROOT), arguments.names)
+        if arguments.list:
+            if arguments.json:
+                print_json("mutate", [asdict(fault) for fault in faults])
+            else:
+                print("\n".join(f"{fault.id:<40} {fault.group:<12} {fault.why}" for fault in faults))
+            return 0
+        outcomes = run(
+            ROOT, faults, arguments.jobs, arguments.limit, lambda found: print(line(found), file=sys.stderr, flush=True)
+        )
+    except MutateError as error:
+        return usage_error(str(error))
+    if arguments.json:
+        print_json("mutate", [asdict(outcome) for outcome in outcomes])
+    else:
+        print(table(outcomes))
+    return 0 if all(outcome.explained for outcome in outcomes) else 1
 
 
 def table(outcomes: Sequence[Outcome]) -> str:

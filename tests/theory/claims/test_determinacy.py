@@ -17,6 +17,7 @@ import pytest
 import sympy as sp
 
 from theory.claims import CLAIMS
+from theory.kernel import Model, Step
 from theory.kernel.door.interpretation import examined
 from theory.kernel.failure import RefutedError
 
@@ -37,8 +38,8 @@ def altered(statement: sp.Rel) -> Iterator[sp.Rel]:
 def _numbers(expr: sp.Basic, place: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], sp.Rational]]:
     if isinstance(expr, sp.Rational) and expr not in {0, -1}:
         yield place, expr
-    if isinstance(expr, sp.Sum | sp.Product):
-        yield from _numbers(expr.function, (*place, 0))
+    if isinstance(expr, sp.Sum | sp.Product | sp.Derivative):
+        yield from _numbers(expr.args[0], (*place, 0))
     elif not isinstance(expr, sp.Indexed | sp.Order | sp.Limit):
         for at, arg in enumerate(expr.args):
             yield from _numbers(arg, (*place, at))
@@ -59,19 +60,37 @@ def settled(claim: str) -> set[str]:
     return {step.name for step in steps if isinstance(step.statement, sp.Rel)}
 
 
-@pytest.mark.parametrize(("claim", "name"), [(claim, name) for claim in CLAIMS for name in sorted(settled(claim))])
+UNATTAINED = {
+    ("same-loss-different-transfer", "gap"): "a difference of bounds of two networks",
+    ("algorithm", "beats-symmetric"): "likewise",
+}
+"""Bounds that no system attains, so that a smaller one is true as well."""
+
+
+@pytest.mark.parametrize(
+    ("claim", "name"),
+    [(claim, name) for claim in CLAIMS for name in sorted(settled(claim)) if (claim, name) not in UNATTAINED],
+)
 def test_mutant_another_constant_is_false_in_a_model(claim: str, name: str) -> None:
-    derivation = CLAIMS[claim].derivation
-    step = derivation[name]
+    statement = CLAIMS[claim].derivation[name].statement
+    # A lemma is held to the models of the derivation that it comes from.
+    sources = ((d, s) for d in (CLAIMS[claim].derivation, *CLAIMS[claim].derivation.lemmas) for s in d.steps)
+    derivation, step = next((d, s) for d, s in sources if s.kind != "lemma" and s.statement == statement)
     models = [found.model for found in derivation.models if not found.model.breaks]
-    for other in altered(step.statement):
-        refuted = 0
-        for model in models:
-            try:
-                examined(step.kind, other, step.premises, model)
-            except RefutedError:
-                refuted += 1
-        assert refuted, f"{other} is false in none of {[model.name for model in models]}"
+    # A bound is held to the models in which it is attained: there both sides are determined.
+    sharp = step.statement if isinstance(step.statement, sp.Equality) else sp.Eq(*step.statement.args, evaluate=False)
+    for other in altered(sharp):
+        assert any(holds(step, sharp, model) and not holds(step, other, model) for model in models), (
+            f"{other} is false in none of {[model.name for model in models]}"
+        )
+
+
+def holds(step: Step, statement: sp.Rel, model: Model) -> bool:
+    """Whether a statement in place of a step's is true wherever its premises hold in a model, and they do."""
+    try:
+        return bool(examined(step.kind, statement, step.premises, model))
+    except RefutedError:
+        return False
 
 
 SAME = {r"\eta": "eta", "B": "B", r"\operatorname{tr}H": "trace", "h_i": "h", "d": "d", "m": "m", "n": "n", "T": "T"}

@@ -31,7 +31,7 @@ def _forty_digits() -> Iterator[None]:
 def admitted(*premises: sp.Basic, kind: str = "hypothesis", slack: bool = True) -> Iterator[Point]:
     """The points among 40 attempts at which the premises hold."""
     said = [Premise(kind, str(premise), premise) for premise in premises]
-    setting = Setting(sp.true, said, {}, slack=slack)
+    setting = Setting(sp.true, said, slack=slack)
     for attempt in range(40):
         point = Point(setting, attempt)
         try:
@@ -100,7 +100,7 @@ def test_closed_form_without_slack_inequalities_are_tested() -> None:
     ],
 )
 def test_enumeration_what_a_quantity_may_be(symbol: sp.Symbol, expected: set[Any]) -> None:
-    setting = Setting(sp.true, [], {}, slack=True)
+    setting = Setting(sp.true, [], slack=True)
     drawn = [Point(setting, attempt).quantity(symbol, ()) for attempt in range(150)]
     assert set(drawn) == expected
     degenerate = {attempt: drawn[attempt] for attempt in (0, 1, 2, 3, 5, 7)}
@@ -126,7 +126,7 @@ def test_closed_form_definitions_are_followed_and_a_circle_is_refused() -> None:
 
 
 def test_evidence_a_point_is_told_by_its_values() -> None:
-    assert Point(Setting(sp.true, [], {}, slack=True), 0).describe() == "every point"
+    assert Point(Setting(sp.true, [], slack=True), 0).describe() == "every point"
     point = next(admitted(sp.Eq(x, 2), sp.Eq(w[j], 4)))
     evaluated(x + w[2], point, {})
     assert "x = 2" in point.describe()

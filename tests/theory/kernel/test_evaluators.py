@@ -8,6 +8,7 @@ import sympy as sp
 from mpmath import iv
 
 from theory.kernel.analysis import truth as truth_by_cases
+from theory.kernel.door import values
 from theory.kernel.door.evaluate import NotAttackableError, evaluated, truth, whole
 from theory.kernel.door.values import EXACT, OpenError, UndefinedHereError, digits, power
 from theory.kernel.failure import CheckFailedError
@@ -32,6 +33,10 @@ class World:
 
     def function(self, head: Any, arguments: tuple[Any, ...]) -> Any:
         return power(arguments[0], 2)
+
+    def equal(self, left: Any, right: Any) -> bool | None:
+        found: int | None = values.sign(values.add(left, values.negative(right)))
+        return None if found is None else found == 0
 
 
 def agrees(found: Any, expected: sp.Expr, width: float = 1e-30) -> bool:

@@ -103,4 +103,4 @@ def test_closed_form_a_listed_value_reaches_what_only_premises_name() -> None:
         model.control("slope", "square", {a: [3]}),
         model.control("known", "square", {f: sp.Lambda(s, s), a: [1]}),
     ]
-    assert d.conclude("square", [model, *controls]).models[0].points == {"square": 2}
+    assert d.conclude("square", [model, *controls]).models[0].points == {"square": 1}

@@ -123,4 +123,4 @@ def test_mutant_enclosure_is_refused(value: float, radius: float) -> None:
 
 def test_mutant_hypothesis_in_words_is_refused() -> None:
     with pytest.raises(CheckFailedError, match="in words"):
-        Derivation("d").assume("words", "θ is small", "said")  # type: ignore[arg-type]
+        Derivation("d").assume("words", "θ is small", "said")

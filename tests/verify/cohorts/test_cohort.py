@@ -131,7 +131,7 @@ def test_one_diverged_member_refuses_the_condition(monkeypatch: pytest.MonkeyPat
     def with_a_bad_member(self: Cohort, size: Size, stream: str) -> Network:
         network = initial(self, size, stream)
         with torch.no_grad():
-            network.get_parameter("unembedding.weight")[1] = 1e6
+            network.get_parameter("unembedding.weight")[1] *= 1e6
         return network
 
     monkeypatch.setattr(Cohort, "initial", with_a_bad_member)

@@ -125,7 +125,10 @@ def models() -> Iterator[Model]:
             change: [shift - mean for shift in d],
         },
     )  # fmt: skip
-    product = Model("minima uv = ±2 with u² − v² = 3", {imbalance: 3, delta: 2, plus: 3, minus: 1})
+    product = Model(
+        "minima uv = ±2 with u² − v² = 3",
+        {imbalance: 3, delta: 2, plus: 3, minus: 1, **dict(zip(targets, (2, -2), strict=True))},
+    )
     yield from (softmax, product)
     yield softmax.control("first order", "one event", {change: [1, 1, 1]})
     yield product.control("one imbalance", "centred", {plus: sp.sqrt(5), minus: sp.sqrt(5)})

@@ -22,7 +22,6 @@ import sympy as sp
 
 from theory import Claim, Parameter, closed_form
 from theory.claims.minima import flattest_brackets, flattest_pairs
-from theory.claims.minima._pair_networks import Network
 from theory.kernel import Derivation, Model, Terms
 
 head, overlap, root = sp.symbols("a u t", positive=True)
@@ -66,11 +65,11 @@ def derive() -> Derivation:
 
 def models() -> Iterator[Model]:
     """A neuron of degree 2 and its copies, beside the flattest pair network of 2 + 1 neurons."""
-    flattest = Network([1, 1, -sp.cbrt(2)], [[1, 1], [1, 1], [sp.cbrt(2), -sp.cbrt(2)]])
+    flattest = [1, 1, -sp.cbrt(2)], [[1, 1], [1, 1], [sp.cbrt(2), -sp.cbrt(2)]]
     yield Model(
         "one neuron of degree 2; the flattest 2 + 1 neurons, d = 2",
         {
-            **flattest_pairs.of_network(8, flattest), head: 2, overlap: sp.Rational(3, 2), root: sp.Rational(5, 2),
+            **flattest_pairs.of_weights(8, *flattest), head: 2, overlap: sp.Rational(3, 2), root: sp.Rational(5, 2),
             sign: -1, norm: 3, copies: 3, width: 2, price: sp.Rational(5, 4), degree: 2,
         },
     )  # fmt: skip

@@ -19,7 +19,7 @@ least when k and l differ by at most one, because x ↦ x^{−1/3} lies above it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -80,6 +80,11 @@ def _of_network(target: Any, net: Network) -> dict[Any, Any]:
         **of_network(target, net), r: width // 2, odd: width % 2, z1: [1, -1], z2: [1, -1],
         **pair_language.along_a_weight(target, net, net.cube[1]),
     }  # fmt: skip
+
+
+def of_weights(target: Any, heads: Sequence[Any], weights: Sequence[Sequence[Any]]) -> dict[Any, Any]:
+    """What they stand for in the network Σ_j a_j (w_j·z)²."""
+    return of_network(target, Network(heads, weights))
 
 
 def of_network(target: Any, net: Network) -> dict[Any, Any]:

@@ -229,7 +229,8 @@ def _values(network: Network, balance: bool, frame: np.ndarray = FRAME) -> dict[
     return {
         m.normal: ACROSS, m.tangential: SIZE - ACROSS, m.dimension: SIZE, plateau.batch: BATCH, m.s: [0],
         m.i: range(1, ACROSS + 1), m.other: range(1, ACROSS + 1), m.p: range(1, SIZE - ACROSS + 1),
-        m.j: range(1, SIZE + 1), m.k: range(1, SIZE + 1), plateau.eta: sp.Rational(1, 10), plateau.beta: sp.Rational(1, 2),
+        m.j: range(1, SIZE + 1), m.k: range(1, SIZE + 1),
+        plateau.eta: sp.Rational(1, 10), plateau.beta: sp.Rational(1, 2),
         m.h: near(h), m.e: near(e), m.v: near(v), m.noise: near(noise), m.first: near(start, error),
         differentials: near([np.tile(start, (ACROSS, 1)), rows, 0 * rows], error),
         gradients: near(lines), hessians: near(curvature), fields: near(tangents),

@@ -60,7 +60,8 @@ def derive() -> Derivation:
         eta,
         sp.S.Zero,
         sp.exp(-logistic_slope(alpha) * tau),
-        "k = τB/η² steps, each multiplying the mean imbalance by 1 − η²σ'(α)/B, the residual being that of Γ (`mean-recursion`, `katzenberger`)",
+        "k = τB/η² steps, each multiplying the mean imbalance by 1 − η²σ'(α)/B, the residual being that of Γ "
+        "(`mean-recursion`, `katzenberger`)",
     )
     loss = sp.log(1 + sp.exp(f)) - logistic(alpha) * f
     d.identity(

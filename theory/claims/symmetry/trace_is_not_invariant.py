@@ -91,9 +91,9 @@ def _moved(d: Derivation, group: int, name: str) -> None:
 
 
 def models() -> Iterator[Model]:
-    """Networks w Σ_k v_k relu(u_k x) with squared error, at a c near (P/Q)^{1/4} and at another."""
+    """Networks w Σ_k v_k relu(u_k x) with squared error, at c = (P/Q)^{1/4} = 2 and at another."""
     name = "relu network of width 2"
-    for scale in (sp.Rational(3, 4), sp.Rational(3, 2)):
+    for scale in (sp.Integer(2), sp.Rational(3, 2)):
         model = Model(f"{name} at c = {scale}", _network(scale, scale, 1 / scale))
         yield model
     for group, factors in zip(NAMES, ((scale, scale**-2), (scale**2, 1 / scale), (scale, scale)), strict=True):
@@ -104,7 +104,7 @@ def models() -> Iterator[Model]:
 
 def _network(scale: sp.Rational, *factors: sp.Rational) -> dict[Any, Any]:
     """Losses along all parameters of a network, and of that with u and v multiplied by factors."""
-    groups = [[sp.Integer(2), sp.Integer(3)], [sp.Integer(4), sp.Integer(-1)], [sp.S.One]]
+    groups = [[sp.Integer(2), sp.Integer(3)], [sp.Integer(8), sp.Integer(-12)], [sp.S.One]]
     scaled = [[factor * x for x in group] for factor, group in zip((*factors, sp.S.One), groups, strict=True)]
     data = [(1, 2), (2, -1)]
 

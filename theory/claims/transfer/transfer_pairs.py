@@ -20,7 +20,6 @@ import sympy as sp
 
 from theory import Claim, Parameter, closed_form
 from theory.claims.minima import flattest_pairs
-from theory.claims.minima._pair_networks import Network, dot
 from theory.claims.minima.pair_language import over_signs
 from theory.kernel import Derivation, Model, Terms
 
@@ -46,21 +45,22 @@ def derive() -> Derivation:
 def models() -> Iterator[Model]:
     """A flattest network and another on Γ of unequal units, heads fitted to one class, all sequences of labels."""
     root = sp.cbrt(2)
-    flattest = Network([1, 1, -root], [[1, 1], [1, 1], [root, -root]])
-    yield Model("the flattest 2 + 1 neurons, d = 2, 3 labels", _fitted(flattest, 3, 0))
-    unequal = Network([1, sp.Rational(1, 4), -1, -1], [[1, 1], [2, 2], [1, -1], [1, -1]])
-    yield Model("2 + 2 neurons of one class each, 2 labels, another head", _fitted(unequal, 2, 1))
+    flattest = _fitted([1, 1, -root], [[1, 1], [1, 1], [root, -root]], 3, 0)
+    yield Model("the flattest 2 + 1 neurons, d = 2, 3 labels", flattest)
+    unequal = _fitted([1, sp.Rational(1, 4), -1, -1], [[1, 1], [2, 2], [1, -1], [1, -1]], 2, 1)
+    yield Model("2 + 2 neurons of one class each, 2 labels, another head", unequal)
 
 
-def _fitted(net: Network, labels: int, shift: int) -> dict[Any, Any]:
+def _fitted(heads: list[Any], weights: list[list[Any]], labels: int, shift: int) -> dict[Any, Any]:
     """Features of a network on z = (1, 1), a head that fits the label −1 there, and how often both classes are seen."""
-    on_plus = [dot(w, (1, 1)) ** 2 for a, w in zip(net.heads, net.weights, strict=True) if a > 0]
+    on_plus = [sum(w) ** 2 for a, w in zip(heads, weights, strict=True) if a > 0]
     seen = sp.Matrix([on_plus])
     fitted = -seen.T * (seen * seen.T).inv() + shift * seen.nullspace()[0]
     sequences = itertools.product((-1, 1), repeat=labels)
     return {
-        **flattest_pairs.of_network(8, net), features: on_plus, head: list(fitted), label: -1, size: net.weights[0][0],
-        other: [sp.Rational(1, 3)] * (len(net.heads) - len(on_plus)), z1: [1, -1], z2: [1, -1],
+        **flattest_pairs.of_weights(8, heads, weights), features: on_plus, head: list(fitted), label: -1,
+        size: weights[0][0],
+        other: [sp.Rational(1, 3)] * (len(heads) - len(on_plus)), z1: [1, -1], z2: [1, -1],
         n: labels, both: sum(len(set(sequence)) == 2 for sequence in sequences),
     }  # fmt: skip
 
