@@ -66,24 +66,28 @@ def _diagonal(term: sp.Expr, index: sp.Symbol, low: sp.Expr, high: sp.Expr) -> s
 
 
 def _sifted(term: sp.Expr, index: sp.Symbol) -> tuple[sp.Expr, sp.Expr]:
-    """Return a_l and δ_kl for a term a_k δ_kl of Σ_k, if a_l has a value for every l; else 1 and the term."""
-    factors = sp.Mul.make_args(term)
-    for delta in factors:
-        if isinstance(delta, sp.KroneckerDelta) and index in delta.args:
-            other = next(arg for arg in delta.args if arg != index)
-            rest = sp.Mul(*(factor for factor in factors if factor != delta))
-            defined = all(power.exp.is_Integer and power.exp > 0 for power in rest.atoms(sp.Pow)) and not rest.has(sp.log)
-            if defined and other.is_integer and index not in other.free_symbols:
+    """Return a_l and δ_kl for a term a_k δ_kl of Σ_k, if a_l has a value for every integer l; else 1 and the term."""
+    for delta in sp.Mul.make_args(term):
+        other = _partner(delta, index)
+        if other is not None:
+            rest = term / delta
+            if not rest.has(sp.log) and all(p.exp.is_Integer and p.exp > 0 for p in rest.atoms(sp.Pow)):
                 return rest.xreplace({index: other}), delta
     return sp.S.One, term
 
 
+def _partner(delta: sp.Expr, index: sp.Symbol) -> sp.Expr | None:
+    """Return the integer l of δ_kl for the index k; None if it is not of that form."""
+    if not (isinstance(delta, sp.KroneckerDelta) and index in delta.args):
+        return None
+    other = sum(delta.args) - index
+    return other if other.is_integer and index not in other.free_symbols else None
+
+
 def _is_one(term: sp.Expr, index: sp.Symbol, low: sp.Expr, high: sp.Expr) -> bool:
-    """Whether Σ_k of a term is Σ_k δ_kl = 1, l being an integer that is evidently in the range."""
-    if not isinstance(term, sp.KroneckerDelta):
-        return False
-    other = sum(term.args) - index
-    return bool(other.is_integer and (other - low).is_nonnegative and (high - other).is_nonnegative)
+    """Whether a sum is Σ_k δ_kl = 1, l being evidently in the range of k."""
+    other = _partner(term, index)
+    return other is not None and bool((other - low).is_nonnegative and (high - other).is_nonnegative)
 
 
 def _interchanged(expr: sp.Expr) -> sp.Expr:

@@ -27,18 +27,7 @@ from theory import Claim, Parameter, closed_form
 from theory.claims.minima import bracket_angle, bracket_language, pair_language
 from theory.claims.minima._bracket_networks import Context, Network, contexts, mirrored, on_gamma
 from theory.claims.minima.bracket_counterexamples import biases, nested_words, shortest_words
-from theory.claims.minima.bracket_language import (
-    D,
-    T,
-    alpha,
-    c,
-    gradient_bound,
-    i,
-    j,
-    over_contexts,
-    squared_gradient,
-    transposed,
-)
+from theory.claims.minima.bracket_language import D, T, alpha, gradient_bound, i, j, over_contexts, squared_gradient
 from theory.kernel import Derivation, Model, Terms, logistic_slope
 
 root = sp.sqrt(T - 1)
@@ -47,12 +36,12 @@ kappa, output = sp.symbols("kappa a", positive=True)
 count = sp.Symbol("m_1", integer=True, positive=True)
 shares = sp.IndexedBase("g", positive=True)
 """Parts of the margin that the neurons of one class have."""
-place = sp.Symbol("l", integer=True, positive=True)
+word, place = sp.symbols("v l", integer=True, positive=True)
 words, w = sp.IndexedBase("X", real=True), sp.IndexedBase("w_+", real=True)
-"""For each position i all contexts with y = +1, X_{c,i,l}; the first two are a swap of positions i and 1, the next two
-a move of the mask. And the weights of a neuron with a > 0."""
+"""X_{v,i,l}: for each position i all contexts v with y = +1; the first two are a swap of positions i and 1, the next
+two a move of the mask. And the weights of a neuron with a > 0."""
 opposite, gate = sp.IndexedBase("r_-", real=True), sp.IndexedBase("s_+", nonnegative=True)
-"""The response of the neuron at −X_{c,i}, and whether it is open at X_{c,i}."""
+"""The response of the neuron at −X_{v,i}, and whether it is open at X_{v,i}."""
 
 
 def over_places(term: sp.Expr) -> sp.Sum:
@@ -60,9 +49,9 @@ def over_places(term: sp.Expr) -> sp.Sum:
     return sp.Sum(term, (place, 1, T))
 
 
-def before(word: sp.Expr) -> sp.Sum:
-    """Return w·X_{c,i} for the word c of position i."""
-    return over_places(w[place] * words[word, i, place])
+def before(context: sp.Expr) -> sp.Sum:
+    """Return w·X_{v,i} for context v of position i."""
+    return over_places(w[place] * words[context, i, place])
 
 
 def derive() -> Derivation:
@@ -98,7 +87,9 @@ def models() -> Iterator[Model]:
     margin, kappas = 5 / sp.sqrt(3), [1, 2, -sp.sqrt(5)]
     flattest = Network([k / sp.sqrt(3) for k in kappas], [[-k] * 4 for k in kappas])
     random = on_gamma(Fraction(3, 2), Fraction(2, 3), (Fraction(1, 2), (2, -1, Fraction(7, 2), 1)))
-    model = Model("3 flattest neurons, T = 4", {bracket_angle.tangent: 0, **_of_network(margin, flattest)})
+    model = Model(
+        "3 flattest neurons, T = 4", {bracket_angle.tangent: 0, **_of_network(margin, flattest), word: range(1, 6)}
+    )
     yield model
     yield Model("4 neurons, T = 4", {bracket_angle.tangent: Fraction(1, 3), **_of_network(Fraction(3, 2), random)})
     low, high, head = Fraction(-1, 2), Fraction(-3, 2), sp.sqrt(23) / 6
@@ -123,7 +114,8 @@ def _of_network(margin: Any, net: Network) -> dict[Any, Any]:
     listed = _exchanges([z for z, _ in rows])
     return {
         alpha: margin, **bracket_language.of_network(net, rows), **bracket_angle.of_network(net, rows),
-        count: 2, shares: [Fraction(1, 5), Fraction(4, 5)], place: range(1, 5), words: listed,
+        count: 2, shares: [Fraction(1, 5), Fraction(4, 5)], place: range(1, 5),
+        words: listed, word: 3,
         kappa: net.heads[0] * sp.sqrt(3), output: net.heads[0], w: net.weights[0],
         gate: [[net.gates(z)[0] for z in row] for row in listed],
         opposite: [[net.responses(tuple(-token for token in z))[0] for z in row] for row in listed],
@@ -131,18 +123,16 @@ def _of_network(margin: Any, net: Network) -> dict[Any, Any]:
 
 
 def _exchanges(rows: Sequence[Context]) -> list[list[Context]]:
-    """X_{c,i} for every position i: a swap with position 1, a move, and one more context; found among these."""
+    """X_{v,i} for every position i: a swap with position 1, a move, and one more context; found among these."""
     columns = []
     for at in range(len(rows[0])):
 
         def image(z: Context, at: int = at) -> Context:
             return tuple(z[0] if k == at else z[at] if k == 0 else token for k, token in enumerate(z))
 
-        found = [
-            next(z for z in rows if image(z) in rows and z[at] - z[0] == (apart if at else 0)) for apart in (2, 1)
-        ]
+        found = [next(z for z in rows if image(z) in rows and z[at] - z[0] == (apart if at else 0)) for apart in (2, 1)]
         columns.append([*(z for first in found for z in (first, image(first))), rows[0]])
-    return transposed(columns)
+    return bracket_language.transposed(columns)
 
 
 def _curvature(d: Derivation) -> None:
@@ -161,7 +151,7 @@ def _curvature(d: Derivation) -> None:
 def _attainment(d: Derivation) -> None:
     """Add the points at which the bound is attained: the margin split at will over the neurons of each class."""
     flat = sp.Symbol("omega", real=True)
-    total = over_places(words[c, i, place])
+    total = over_places(words[word, i, place])
     d.assume("balance-plus", sp.Eq(total, -1), "contexts with y = +1; those with y = −1 are −z")
     d.define("equal-weights", sp.Eq(flat, -kappa), "a neuron with w = −κ(1, …, 1), a = κ/√(T−1)")
     d.identity(
@@ -198,9 +188,11 @@ def _attainment(d: Derivation) -> None:
 
 def _uniqueness(d: Derivation) -> None:
     """Add what the equality of a neuron with a > 0 forces; one with a < 0 is its mirror image under z ↦ −z."""
-    u, s = before(c), gate[c, i]
-    d.assume("relu", sp.Ge(opposite[c, i], -u), "u = w·z where y = +1; the response at −z is relu(−u) ≥ −u")
-    d.assume("closed", sp.Le(output * opposite[c, i], 0), "equality: |a| r h = 0, and h = 1 at −z; so a relu(−u) = 0")
+    u, s = before(word), gate[word, i]
+    d.assume("relu", sp.Ge(opposite[word, i], -u), "u = w·z where y = +1; the response at −z is relu(−u) ≥ −u")
+    d.assume(
+        "closed", sp.Le(output * opposite[word, i], 0), "equality: |a| r h = 0, and h = 1 at −z; so a relu(−u) = 0"
+    )
     d.inequality(
         "nonnegative",
         sp.Ge(u, 0),
@@ -258,9 +250,9 @@ def _equal_weights(d: Derivation) -> None:
         "differences e of the move and 2e of the swap: 6κ²e = ((2e)³ − κ²·2e) − 8 (e³ − κ²e)",
         given=("swap",),
     )
-    squares = tuple(f"square-{word}" for word in range(1, 5))
-    for word, name in enumerate(squares, 1):
-        d.instance(name, "square", {c: word}, f"word {word}")
+    squares = tuple(f"square-{number}" for number in range(1, 5))
+    for number, name in enumerate(squares, 1):
+        d.instance(name, "square", {word: number}, f"word {number}")
     d.identity(
         "equal",
         sp.Eq(before(3), before(4)),
@@ -269,15 +261,15 @@ def _equal_weights(d: Derivation) -> None:
     )
     d.identity("equal-weights-at", sp.Eq(apart, 0), "w_i = w_1 at every position i", given=("moved", "equal"))
     d.instance("equal-at-each", "equal-weights-at", {i: place}, "at each position")
-    whole = over_places(words[c, i, place])
+    whole = over_places(words[word, i, place])
     d.identity(
         "one-by-one",
-        sp.Eq(before(c), w[1] * whole + over_places(words[c, i, place] * apart.subs(i, place))),
+        sp.Eq(before(word), w[1] * whole + over_places(words[word, i, place] * apart.subs(i, place))),
         "w·z against w_1 Σz, position by position",
     )
     d.identity(
         "common",
-        sp.Eq(before(c), w[1] * whole),
+        sp.Eq(before(word), w[1] * whole),
         "all weights are w_1, so w·z = w_1 Σz",
         given=("one-by-one", "equal-at-each"),
     )
