@@ -122,7 +122,7 @@ def _of_network(margin: Any, net: Network) -> dict[Any, Any]:
     }  # fmt: skip
 
 
-def _exchanges(rows: Sequence[Context]) -> list[list[Context]]:
+def _exchanges(rows: Sequence[Context]) -> list[Sequence[Context]]:
     """X_{v,i} for every position i: a swap with position 1, a move, and one more context; found among these."""
     columns = []
     for at in range(len(rows[0])):
