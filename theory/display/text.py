@@ -27,7 +27,7 @@ def as_text(derivation: Derivation, width: int | None = None) -> str:
     shown = [formula for step in steps for formula in (step.statement, *step.equality)]
     layout = Layout.of(shown, width - len(INDENT) - 2)
     found: dict[sp.Basic, int] = {}
-    lines = [f"{derivation.claim}: {derivation.status}"]
+    lines = textwrap.wrap(f"{derivation.claim}: {derivation.status}", width, break_on_hyphens=False)
     for number, step in enumerate(derivation.steps, 1):
         lines += ["", f"{number:>3}. {step.mark} {step.name} [{step.kind}]"]
         if isinstance(step.statement, sp.Basic):

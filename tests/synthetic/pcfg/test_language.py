@@ -94,7 +94,7 @@ def test_property_exact_probabilities_sum_to_one(language: PCFG) -> None:
 def test_tiny_probabilities_keep_their_digits(least: float) -> None:
     rules = [(a, rhs, p * least if rhs == ("b",) and a == "A" else p) for a, rhs, p in RULES]
     language = PCFG(Grammar.from_rules(rules, renormalise=True), 4)
-    for sentence in language.candidates()[::3].tolist():
+    for sentence in language.candidates()[1::3].tolist():
         exact = language.prob_exact(tuple(sentence))
         got = float(language.log_prob(torch.tensor([sentence]))[0])
         if exact == 0:

@@ -72,11 +72,11 @@ UNATTAINED = {
     [(claim, name) for claim in CLAIMS for name in sorted(settled(claim)) if (claim, name) not in UNATTAINED],
 )
 def test_mutant_another_constant_is_false_in_a_model(claim: str, name: str) -> None:
-    statement = CLAIMS[claim].derivation[name].statement
-    # A lemma is held to the models of the derivation that it comes from.
-    sources = ((d, s) for d in (CLAIMS[claim].derivation, *CLAIMS[claim].derivation.lemmas) for s in d.steps)
-    derivation, step = next((d, s) for d, s in sources if s.kind != "lemma" and s.statement == statement)
-    models = [found.model for found in derivation.models if not found.model.breaks]
+    step = CLAIMS[claim].derivation[name]
+    # A lemma is held to the models of the derivation that it comes from as well.
+    derivations = (CLAIMS[claim].derivation, *CLAIMS[claim].derivation.lemmas)
+    saying = [d for d in derivations if any(s.statement == step.statement for s in d.steps)]
+    models = [found.model for d in saying for found in d.models if not found.model.breaks]
     # A bound is held to the models in which it is attained: there both sides are determined.
     sharp = step.statement if isinstance(step.statement, sp.Equality) else sp.Eq(*step.statement.args, evaluate=False)
     for other in altered(sharp):

@@ -129,7 +129,7 @@ def test_property_the_registry_cannot_be_changed() -> None:
 def test_closed_form_of_a_claim() -> None:
     parameter = Parameter("x", x, "any number")
     made = Claim("made-up", "t", "s", (), (), "ours", derive, {"": closed_form("square", "q", parameter)})
-    assert made.status == "derived"
+    assert made.status == "without a model"
     assert made.predict(x=2.0) == 9.0
     with pytest.raises(KeyError, match=r"it has \(main\)"):
         made.formula("other")

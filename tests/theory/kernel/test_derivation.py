@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sympy as sp
 
-from theory.kernel import CheckFailedError, Derivation, RootIsolation, Step, Terms, Termwise
+from theory.kernel import CheckFailedError, Derivation, Model, RootIsolation, Step, Terms, Termwise
 from theory.kernel import derivation as kernel
 from theory.kernel.premises import Premise
 
@@ -47,7 +47,7 @@ def test_forged_by_altering_a_checked_step_is_not_checked() -> None:
     derivation = square()
     with pytest.raises(AttributeError, match="immutable"):
         derivation["binomial"].statement = sp.Eq(x, y)
-    assert derivation.status == "derived"
+    assert derivation.status == "without a model"
     object.__setattr__(derivation["binomial"], "statement", sp.Eq(x, y))
     assert not derivation["binomial"].checked
     assert derivation.status == "conjecture"
@@ -99,11 +99,11 @@ def test_evidence_status_is_computed() -> None:
     d.cite("theorem", "something deep", "A. Author (1900)")
     assert not d["theorem"].checked
     d.identity("i", sp.Eq((x + 1) ** 2, x**2 + 2 * x + 1), "expand")
-    d.conclude("i")
+    d.conclude("i", [Model("a number", {x: 2})])
     assert d.status == "derived given [theorem]"
     user = Derivation("user")
     user.lemma("l", d)
-    assert user.conclude("l").status == "derived given [theorem]"
+    assert user.conclude("l", [Model("a number", {x: 2})]).status == "derived given [theorem]"
 
 
 def test_evidence_of_citations_of_two_derivations_of_one_name() -> None:
@@ -116,7 +116,7 @@ def test_evidence_of_citations_of_two_derivations_of_one_name() -> None:
     user = Derivation("user")
     user.lemma("first", cited("First"))
     user.lemma("second", cited("Second"))
-    assert user.conclude("second").status == "derived given [First, Second]"
+    assert user.conclude("second", [Model("a number", {x: 2})]).status == "derived given [First, Second]"
 
 
 def test_evidence_conjectures_stay_conjectures() -> None:

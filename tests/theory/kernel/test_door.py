@@ -334,7 +334,7 @@ def test_property_the_door_alone_stops_what_the_checkers_let_through(monkeypatch
     assert passed >= 12
 
 
-def test_property_nearly_every_step_of_every_claim_is_attacked() -> None:
+def test_property_every_step_is_attacked_or_evaluated_in_a_model() -> None:
     derivations: dict[int, Derivation] = {}
     front = [claim.derivation for claim in CLAIMS.values()]
     while front:
@@ -345,7 +345,12 @@ def test_property_nearly_every_step_of_every_claim_is_attacked() -> None:
     checked = [s for d in derivations.values() for s in d.steps if s.checked and s.kind != "lemma"]
     attacked = [step for step in checked if "; attacked at" in step.evidence]
     assert all("; not attacked: " in step.evidence for step in checked if step not in attacked)
-    assert len(attacked) >= 0.95 * len(checked) > 250
+    assert len(attacked) >= 0.9 * len(checked) > 250
+    modelled = {
+        (d.claim, name) for d in derivations.values() for found in d.models for name, n in found.points.items() if n
+    }
+    left = [(d.claim, s.name) for d in derivations.values() for s in d.steps if s in checked and s not in attacked]
+    assert set(left) <= modelled
 
 
 # What the door says.

@@ -128,12 +128,13 @@ def test_fine_tuning_learns_what_few_labels_do_not_show_and_leaves_the_network_a
     assert float(tuned.mean()) > float(bench.accuracy(network).mean())
 
 
-def test_gains_are_shown_with_the_half_width_of_a_95_percent_interval(bench: Bench) -> None:
-    comparison = Comparison.of(bench, ["base", "adversarial"], evaluated=["base", "adversarial"])
+def test_gains_are_shown_with_the_half_width_of_a_95_percent_interval(states_of_hmms: Bench) -> None:
+    comparison = Comparison.of(states_of_hmms, ["base", "adversarial"], evaluated=["base", "adversarial"])
     shown = further_evaluations(comparison, "base", "adversarial")
     assert list(shown) == list(EVALUATIONS)
     for name in EVALUATIONS:
         gains = comparison.further_accuracy(name, "base") - comparison.further_accuracy(name, "adversarial")
+        assert bool((gains != 0).any())
         interval = stats.ttest_1samp(gains.numpy(), 0.0).confidence_interval(0.95)
         assert shown[name].value == pytest.approx(float(gains.mean()), abs=1e-15)
         assert shown[name].half_width == pytest.approx((interval.high - interval.low) / 2, rel=1e-12)

@@ -24,11 +24,17 @@ def small_language(tokens: int = 3, length: int = 4, seed: int = 1) -> HMM:
 
 
 def small_network(language: Language, seeds: Sequence[int] | int, dtype: torch.dtype = torch.float32) -> Transformer:
-    """One network for a number, a stack for several."""
+    """One network for a number, a stack for several; no bias is 0 and no gain 1, so that each of them matters."""
     config = TransformerConfig(language.n_tokens, language.length, width=4, layers=1, heads=1, mlp_ratio=1)
     stack = () if isinstance(seeds, int) else (len(seeds),)
     listed = [seeds] if isinstance(seeds, int) else seeds
-    return Transformer(config, stack, [stream(seed) for seed in listed], dtype)
+    generators = [stream(seed) for seed in listed]
+    network = Transformer(config, stack, generators, dtype)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            for own, generator in zip(parameter if stack else [parameter], generators, strict=True):
+                own.add_(0.3 * torch.randn(own.shape, generator=generator, dtype=dtype))
+    return network
 
 
 def assert_same_tensors(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:

@@ -125,14 +125,12 @@ def models() -> Iterator[Model]:
             change: [shift - mean for shift in d],
         },
     )  # fmt: skip
-    product = Model(
-        "minima uv = ±2 with u² − v² = 3",
-        {imbalance: 3, delta: 2, plus: 3, minus: 1, **dict(zip(targets, (2, -2), strict=True))},
-    )
+    ends = {plus: sp.sqrt(18), minus: sp.sqrt(8), **dict(zip(targets, (Fraction(5, 2), Fraction(-5, 2)), strict=True))}
+    product = Model("minima uv = ±5/2 with u² − v² = 12", {imbalance: 12, delta: Fraction(5, 2), **ends})
     yield from (softmax, product)
     yield softmax.control("first order", "one event", {change: [1, 1, 1]})
-    yield product.control("one imbalance", "centred", {plus: sp.sqrt(5), minus: sp.sqrt(5)})
-    yield product.control("one size", "centred", {plus: 6, minus: Fraction(1, 2)})
+    yield product.control("one imbalance", "centred", {plus: sp.sqrt(13), minus: sp.sqrt(13)})
+    yield product.control("one size", "centred", {plus: 12, minus: 1})
 
 
 def _exchange(d: Derivation) -> None:

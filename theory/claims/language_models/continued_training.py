@@ -21,10 +21,9 @@ import sympy as sp
 
 from theory import Claim, Parameter, closed_form
 from theory.claims.language_models import same_loss_different_transfer
-from theory.claims.noise import _hyperbola as hyperbola
-from theory.claims.noise import plateau, slow_flow
+from theory.claims.noise import hyperbola, plateau, slow_flow
+from theory.claims.noise.frame import climb, over_tangent, speed, tangential
 from theory.claims.noise.plateau import batch, eta
-from theory.claims.noise.slow_flow import climb, over_tangent, speed, tangential
 from theory.kernel import Derivation, Model, Terms
 
 start, end = sp.symbols("trH_0 trH_tau", positive=True)

@@ -25,12 +25,12 @@ from fractions import Fraction
 import sympy as sp
 
 from theory import Claim, Parameter, closed_form
-from theory.claims.noise import plateau, slow_flow
+from theory.claims.noise import frame, plateau, slow_flow
+from theory.claims.noise.frame import across, dimension, i, normal, over_normal, slope
 from theory.claims.noise.plateau import batch, beta, eta, h
-from theory.claims.noise.slow_flow import across, dimension, i, normal, over_normal, slope
 from theory.kernel import Derivation, Model
 
-curvature = slow_flow.h
+curvature = frame.h
 noise, total, penalty = sp.symbols("V trH lambda", positive=True)
 """Variance of isotropic noise along each coordinate; tr H; weight of the penalty."""
 isotropic, sampled, step = sp.symbols("drift_iso drift step")
@@ -57,21 +57,21 @@ def derive() -> Derivation:
 
 def models() -> Iterator[Model]:
     """The loss ½h(1 + z)(x² + y²): Γ is the z axis, where both curvatures are h(1 + z)."""
-    height, at, zero = Fraction(2, 9), slow_flow.s, sp.S.Zero
+    height, at, zero = Fraction(2, 9), frame.s, sp.S.Zero
     across_x = [height * at, zero, height * at**2 / 2]
     along_gamma = [[height * (1 + at) * int(j == k < 2) for k in range(3)] for j in range(3)]
     model = Model(
         "½h(1 + z)(x² + y²)",
         {
-            dimension: 3, normal: 2, slow_flow.tangential: 1, batch: 2, eta: Fraction(1, 3), beta: Fraction(1, 2),
+            dimension: 3, normal: 2, frame.tangential: 1, batch: 2, eta: Fraction(1, 3), beta: Fraction(1, 2),
             h: height, curvature: [height, height], total: 2 * height, noise: 2 * height / 6,
-            slow_flow.e: [[1, 0, 0], [0, 1, 0]], slow_flow.v: [0, 0, 1], at: [0], plateau.trace: 2 * height,
-            slow_flow.gradient.func: [
+            frame.e: [[1, 0, 0], [0, 1, 0]], frame.v: [0, 0, 1], at: [0], plateau.trace: 2 * height,
+            frame.gradient.func: [
                 [sp.Lambda(at, entry) for entry in row]
                 for row in (across_x, [across_x[1], across_x[0], across_x[2]])
             ],
-            slow_flow.hessian.func: [[sp.Lambda(at, entry) for entry in row] for row in along_gamma],
-            slow_flow.field.func: [[sp.Lambda(at, entry) for entry in (0, 0, 1)]],
+            frame.hessian.func: [[sp.Lambda(at, entry) for entry in row] for row in along_gamma],
+            frame.field.func: [[sp.Lambda(at, entry) for entry in (0, 0, 1)]],
         },
     )  # fmt: skip
     yield model

@@ -27,8 +27,7 @@ from typing import Any
 import sympy as sp
 
 from theory import Claim, Parameter, closed_form
-from theory.claims.noise import _hyperbola as hyperbola
-from theory.claims.noise import noise_covariance, plateau, slow_flow
+from theory.claims.noise import hyperbola, noise_covariance, plateau, slow_flow
 from theory.claims.noise.plateau import batch, eta, h, stationary_variance
 from theory.kernel import Derivation, Model, Terms
 

@@ -25,8 +25,7 @@ from theory.claims.minima import flattest_pairs
 from theory.claims.minima.even_split import k, l
 from theory.claims.minima.pair_language import alpha
 from theory.claims.minima.pair_language import d as dimension
-from theory.claims.noise import _hyperbola as hyperbola
-from theory.claims.noise import slow_flow
+from theory.claims.noise import hyperbola, slow_flow
 from theory.kernel import Derivation, Model, Terms
 
 tau = sp.Symbol("tau", positive=True)

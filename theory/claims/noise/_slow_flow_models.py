@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from theory.claims.noise import plateau, slow_flow
+from theory.claims.noise import frame, plateau
 from theory.kernel import Model, enclosed
 
 EPS = float(np.finfo(float).eps)
@@ -35,7 +35,7 @@ differentials, gradients, hessians, fields = (sp.IndexedBase(name) for name in (
 
 def models() -> Iterator[Model]:
     """A network with φ = v·Φ, one with its balance, on Γ and off it; controls."""
-    m = slow_flow
+    m = frame
     pairs, kept = _values(PAIRS, balance=False), _values(LINEAR, balance=True)
     model = Model("pair language, f = Σ a (w·z)²; limit of gradient flow", pairs)
     yield model
@@ -49,11 +49,11 @@ def models() -> Iterator[Model]:
     yield away
     yield away.control("critical", "flow-invariance-1", {}, "off Γ")
     yield balance.control("flat", "flat-to-first-order", {fields: axes}, "axes, which are not tangent")
-    turned = _values(PAIRS, balance=False, frame=np.array([[0.6, 0.8], [-0.8, 0.6]]))
+    turned = _values(PAIRS, balance=False, turn=np.array([[0.6, 0.8], [-0.8, 0.6]]))
     yield model.control("eigendirection", "flow-invariance-2", turned, "e_1 and e_2 turned")
     elsewhere = {m.first: [-3, 0, 1, 2, 0, 0]}
     yield balance.control("one-point", "flow-invariance-1", elsewhere, "lines through another point")
-    longer = _values(PAIRS, balance=False, frame=2 * np.eye(ACROSS))
+    longer = _values(PAIRS, balance=False, turn=2 * np.eye(ACROSS))
     yield model.control("orthonormal", "trace-derivative", longer, "e_i of length 2")
     slanted = [each + other for each, other in zip(pairs[m.e][0], pairs[m.v], strict=True)]
     yield model.control("tangent", "tangent-component", {m.v: slanted}, "v + e_1")
@@ -188,13 +188,13 @@ def _limit_map(hessian: np.ndarray, third: np.ndarray, slowest: float) -> tuple[
     return straight, flow[SIZE**2 :, : SIZE**2].reshape((SIZE,) * 3), radius + other + EPS
 
 
-def _values(network: Network, balance: bool, frame: np.ndarray = FRAME) -> dict[Any, Any]:
+def _values(network: Network, balance: bool, turn: np.ndarray = FRAME) -> dict[Any, Any]:
     """What the symbols of the derivation stand for at θ, with combinations of the eigenvectors for the e_i."""
-    m = slow_flow
+    m = frame
     slopes, gradient, hessian, third = network.derivatives()
     eigenvalues, vectors = np.linalg.eigh(hessian)
     h = eigenvalues[: -ACROSS - 1 : -1]
-    e = frame @ vectors[:, : -ACROSS - 1 : -1].T
+    e = turn @ vectors[:, : -ACROSS - 1 : -1].T
     curvature, raw = network.curve()
     tangents = np.linalg.inv(np.linalg.cholesky(raw[0] @ raw[0].T)) @ raw
     v = np.ravel(network.velocity) @ raw[0]
