@@ -24,8 +24,8 @@ def collect_sums(expr: sp.Expr) -> sp.Expr:
     Linearity: Σ_j (c a_j + b_j) → c Σ_j a_j + Σ_j b_j, Σ_{j=1}^m c → m c if m ≥ 0 is
     known, as a sum over an empty range is 0. Limits: a sum of a known number of terms
     is written out, and Σ_{j=2}^{n+1} becomes Σ_{j=1}^{n} with the terms at its ends written out, where n ≥ 0 is
-    known. Kronecker: Σ_j Σ_k a_jk δ_jk over one range is Σ_j a_jj. Summation indices are renamed in order of nesting
-    so that equal sums become the same object.
+    known. Kronecker: Σ_j Σ_k a_jk δ_jk over one range is Σ_j a_jj, and Σ_k a_k δ_kl is a_l Σ_k δ_kl, whether or not
+    l is in the range. Summation indices are renamed in order of nesting so that equal sums become the same object.
     """
 
     def one(summand: sp.Expr, index: sp.Symbol, low: sp.Expr, high: sp.Expr) -> sp.Expr:
@@ -34,8 +34,12 @@ def collect_sums(expr: sp.Expr) -> sp.Expr:
         for term in sp.Add.make_args(summand) if high != low - 1 else ():
             constant, varying = _primitive_denominators(term).as_independent(index, as_Add=False)
             varying = _diagonal(varying, index, low, high)
+            sifted, varying = _sifted(varying, index)
+            constant *= sifted
             if varying == 1 and (high - low + 1).is_nonnegative:
                 result += constant * (high - low + 1)
+            elif _is_one(varying, index, low, high):
+                result += constant
             else:
                 canonical = _canonical_index(sum_depth(varying))
                 result += constant * sp.Sum(varying.xreplace({index: canonical}), (canonical, low, high))
@@ -59,6 +63,31 @@ def _diagonal(term: sp.Expr, index: sp.Symbol, low: sp.Expr, high: sp.Expr) -> s
             if equal in sp.Mul.make_args(total.function):
                 return term / total * (total.function / equal).xreplace({other: index})
     return term
+
+
+def _sifted(term: sp.Expr, index: sp.Symbol) -> tuple[sp.Expr, sp.Expr]:
+    """Return a_l and δ_kl for a term a_k δ_kl of Σ_k, if a_l has a value for every integer l; else 1 and the term."""
+    for delta in sp.Mul.make_args(term):
+        other = _partner(delta, index)
+        if other is not None:
+            rest = term / delta
+            if not rest.has(sp.log) and all(p.exp.is_Integer and p.exp > 0 for p in rest.atoms(sp.Pow)):
+                return rest.xreplace({index: other}), delta
+    return sp.S.One, term
+
+
+def _partner(delta: sp.Expr, index: sp.Symbol) -> sp.Expr | None:
+    """Return the integer l of δ_kl for the index k; None if it is not of that form."""
+    if not (isinstance(delta, sp.KroneckerDelta) and index in delta.args):
+        return None
+    other = sum(delta.args) - index
+    return other if other.is_integer and index not in other.free_symbols else None
+
+
+def _is_one(term: sp.Expr, index: sp.Symbol, low: sp.Expr, high: sp.Expr) -> bool:
+    """Whether a sum is Σ_k δ_kl = 1, l being evidently in the range of k."""
+    other = _partner(term, index)
+    return other is not None and bool((other - low).is_nonnegative and (high - other).is_nonnegative)
 
 
 def _interchanged(expr: sp.Expr) -> sp.Expr:

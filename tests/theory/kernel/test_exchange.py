@@ -27,6 +27,9 @@ TRUE = {
     ),
     "triple": (total(total(total(c[i, j, k] * a[k], k), j), i), total(a[k] * total(total(c[i, j, k], i), j), k)),
     "delta": (total(a[j] * total(b[j, k] * delta, k), j), total(a[j] * b[j, j], j)),
+    "delta of a free index": (total(a[k] * c[k, i] * delta, k), a[j] * c[j, i] * total(delta, k)),
+    "delta of a place in the range": (total(a[k] * sp.KroneckerDelta(1, k), k), a[1]),
+    "delta of the end": (total(a[k] * sp.KroneckerDelta(k, n), k), a[n]),
     "square inside": (total(a[i] * total(b[i, j], j) ** 2, i), total(total(b[i, k], k) ** 2 * a[i], i)),
 }
 FALSE = {
@@ -39,6 +42,11 @@ FALSE = {
     "square of the terms": (total(total(b[i, j], j) ** 2, i), total(total(b[i, j] ** 2, j), i)),
     "inner index captured": (total(total(b[i, j], j) ** 2, i), total(total(b[i, i], j) ** 2, i)),
     "delta over fewer": (total(a[j] * total(b[j, k] * delta, k, m), j), total(a[j] * b[j, j], j)),
+    "delta of an index that need not be in the range": (total(a[k] * delta, k), a[j]),
+    "delta of a place beyond the range": (total(a[k] * sp.KroneckerDelta(2, k), k), a[2]),
+    "delta of a place before the range": (total(sp.KroneckerDelta(0, k), k), sp.S.One),
+    "delta of a shifted index": (sp.Sum(sp.KroneckerDelta(k + 1, 3), (k, 3, n + 4)), sp.S.One),
+    "delta of twice the index": (total(a[k] * sp.KroneckerDelta(2 * k, 2), k), a[2]),
     "delta of another": (total(total(b[j, k] * sp.KroneckerDelta(i, k), k), j), total(b[j, j], j)),
 }
 

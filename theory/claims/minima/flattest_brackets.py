@@ -9,15 +9,15 @@ attained exactly when w_j = −a_j√(T−1)·(1, …, 1) for every neuron that 
 With the squared loss (f − y)², where f = y, the minimum is 4√(T−1).
 
 Uniqueness. In the case of equality a neuron with a > 0 is closed where y = −1, and where y = +1 its pre-activation is
-0 or κ = a√(T−1), as z ↦ −z exchanges the classes. Moving the mask from i to j changes w·z by w_i − w_j, swapping two
-unequal unmasked tokens by 2(w_i − w_j); both are differences of two numbers in {0, κ}, so w_i = w_j. Swaps need T ≥ 4.
+0 or κ = a√(T−1), as z ↦ −z exchanges the classes. Moving the mask from i to 1 changes w·z by w_i − w_1, swapping two
+unequal unmasked tokens by 2(w_i − w_1); both are differences of two numbers in {0, κ}, so w_i = w_1. Swaps need T ≥ 4.
 The lemma `bracket_angle` says how fast tr H grows away from the axis, `bracket_counterexamples` what happens at T = 2,
 on nested words and with biases.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -25,10 +25,9 @@ import sympy as sp
 
 from theory import Claim, Parameter, closed_form
 from theory.claims.minima import bracket_angle, bracket_language, pair_language
-from theory.claims.minima._bracket_networks import Network, contexts, mirrored, on_gamma
+from theory.claims.minima._bracket_networks import Context, Network, contexts, mirrored, on_gamma
 from theory.claims.minima.bracket_counterexamples import biases, nested_words, shortest_words
 from theory.claims.minima.bracket_language import D, T, alpha, gradient_bound, i, j, over_contexts, squared_gradient
-from theory.claims.minima.bracket_language import tokens as x
 from theory.kernel import Derivation, Model, Terms, logistic_slope
 
 root = sp.sqrt(T - 1)
@@ -37,9 +36,22 @@ kappa, output = sp.symbols("kappa a", positive=True)
 count = sp.Symbol("m_1", integer=True, positive=True)
 shares = sp.IndexedBase("g", positive=True)
 """Parts of the margin that the neurons of one class have."""
-u, opposite, weight = sp.symbols("u r_- w_0", real=True)
-gate = sp.Symbol("s", nonnegative=True)
-"""A neuron at a context z with y = +1: w·z, its response at −z, its only weight, and whether it is open."""
+word, place = sp.symbols("v l", integer=True, positive=True)
+words, w = sp.IndexedBase("X", real=True), sp.IndexedBase("w_+", real=True)
+"""X_{v,i,l}: for each position i all contexts v with y = +1; the first two are a swap of positions i and 1, the next
+two a move of the mask. And the weights of a neuron with a > 0."""
+opposite, gate = sp.IndexedBase("r_-", real=True), sp.IndexedBase("s_+", nonnegative=True)
+"""The response of the neuron at −X_{v,i}, and whether it is open at X_{v,i}."""
+
+
+def over_places(term: sp.Expr) -> sp.Sum:
+    """Return Σ_{l=1}^T term."""
+    return sp.Sum(term, (place, 1, T))
+
+
+def before(context: sp.Expr) -> sp.Sum:
+    """Return w·X_{v,i} for context v of position i."""
+    return over_places(w[place] * words[context, i, place])
 
 
 def derive() -> Derivation:
@@ -75,7 +87,9 @@ def models() -> Iterator[Model]:
     margin, kappas = 5 / sp.sqrt(3), [1, 2, -sp.sqrt(5)]
     flattest = Network([k / sp.sqrt(3) for k in kappas], [[-k] * 4 for k in kappas])
     random = on_gamma(Fraction(3, 2), Fraction(2, 3), (Fraction(1, 2), (2, -1, Fraction(7, 2), 1)))
-    model = Model("3 flattest neurons, T = 4", {bracket_angle.tangent: 0, **_of_network(margin, flattest)})
+    model = Model(
+        "3 flattest neurons, T = 4", {bracket_angle.tangent: 0, **_of_network(margin, flattest), word: range(1, 6)}
+    )
     yield model
     yield Model("4 neurons, T = 4", {bracket_angle.tangent: Fraction(1, 3), **_of_network(Fraction(3, 2), random)})
     low, high, head = Fraction(-1, 2), Fraction(-3, 2), sp.sqrt(23) / 6
@@ -83,25 +97,42 @@ def models() -> Iterator[Model]:
     at_angle = {bracket_angle.tangent: Fraction(1, 2), **_of_network(2 * head, tilted)}
     yield Model("4 mirrored neurons, T = 4, the flattest at their angle", at_angle)
     yield model.control("length", "room", {T: 2})
-    yield model.control("balance-plus", "attained-response", {x: [0, 1, 1, -1]})
     yield model.control("shares", "minimum", {shares: [Fraction(1, 5), Fraction(2, 5)]})
-    yield model.control("relu", "nonnegative", {u: -1, opposite: 0})
-    yield model.control("closed", "nonnegative", {u: -1, opposite: 1})
+    yield model.control("relu", "nonnegative", {w: [1] * 4, opposite: 0})
+    yield model.control("closed", "nonnegative", {w: [1] * 4, opposite: 1})
     yield model.control("open", "two-values", {gate: 0})
-    yield model.control("full", "two-values", {u: Fraction(1, 2)})
-    yield model.control("common", "pre-activation", {weight: -2})
+    yield model.control("full", "two-values", {w: [Fraction(-1, 2)] * 4})
+    first, second, third, *others = model.values[words]
+    uneven = {w: [-1, -2, -3, -5]}
+    yield model.control("balance-plus", "attained-response", {words: second[0]})
+    yield model.control("swap", "doubled", {words: [second, first, third, *others], **uneven})
+    yield model.control("move", "moved", {words: [first, second, first, *others], **uneven})
 
 
 def _of_network(margin: Any, net: Network) -> dict[Any, Any]:
     rows = [(z, token) for z, token in contexts(4, nested=False) if token == 1]
-    z, _ = rows[0]
-    flat = Network([1 / sp.sqrt(3)], [[-1] * 4])
+    listed = _exchanges([z for z, _ in rows])
     return {
         alpha: margin, **bracket_language.of_network(net, rows), **bracket_angle.of_network(net, rows),
-        kappa: 1, output: flat.heads[0], count: 2, shares: [Fraction(1, 5), Fraction(4, 5)], x: z,
-        u: flat.before(z)[0], opposite: flat.responses(tuple(-token for token in z))[0], gate: flat.gates(z)[0],
-        weight: -1,
+        count: 2, shares: [Fraction(1, 5), Fraction(4, 5)], place: range(1, 5),
+        words: listed, word: 3,
+        kappa: net.heads[0] * sp.sqrt(3), output: net.heads[0], w: net.weights[0],
+        gate: [[net.gates(z)[0] for z in row] for row in listed],
+        opposite: [[net.responses(tuple(-token for token in z))[0] for z in row] for row in listed],
     }  # fmt: skip
+
+
+def _exchanges(rows: Sequence[Context]) -> list[Sequence[Context]]:
+    """X_{v,i} for every position i: a swap with position 1, a move, and one more context; found among these."""
+    columns = []
+    for at in range(len(rows[0])):
+
+        def image(z: Context, at: int = at) -> Context:
+            return tuple(z[0] if k == at else z[at] if k == 0 else token for k, token in enumerate(z))
+
+        found = [next(z for z in rows if image(z) in rows and z[at] - z[0] == (apart if at else 0)) for apart in (2, 1)]
+        columns.append([*(z for first in found for z in (first, image(first))), rows[0]])
+    return bracket_language.transposed(columns)
 
 
 def _curvature(d: Derivation) -> None:
@@ -120,11 +151,12 @@ def _curvature(d: Derivation) -> None:
 def _attainment(d: Derivation) -> None:
     """Add the points at which the bound is attained: the margin split at will over the neurons of each class."""
     flat = sp.Symbol("omega", real=True)
-    d.assume("balance-plus", sp.Eq(sp.Sum(x[i], (i, 1, T)), -1), "contexts with y = +1; those with y = −1 are −z")
+    total = over_places(words[word, i, place])
+    d.assume("balance-plus", sp.Eq(total, -1), "contexts with y = +1; those with y = −1 are −z")
     d.define("equal-weights", sp.Eq(flat, -kappa), "a neuron with w = −κ(1, …, 1), a = κ/√(T−1)")
     d.identity(
         "attained-response",
-        sp.Eq(flat * sp.Sum(x[i], (i, 1, T)), kappa),
+        sp.Eq(flat * total, kappa),
         "w·z = κ where y = +1, hence −κ where y = −1: it is open on its class alone",
         given=("balance-plus", "equal-weights"),
     )
@@ -156,49 +188,90 @@ def _attainment(d: Derivation) -> None:
 
 def _uniqueness(d: Derivation) -> None:
     """Add what the equality of a neuron with a > 0 forces; one with a < 0 is its mirror image under z ↦ −z."""
-    d.assume("relu", sp.Ge(opposite, -u), "u = w·z where y = +1; the response at −z, where y = −1, is relu(−u) ≥ −u")
-    d.assume("closed", sp.Le(output * opposite, 0), "equality: |a| r h = 0, and h = 1 at −z; so a relu(−u) = 0")
+    u, s = before(word), gate[word, i]
+    d.assume("relu", sp.Ge(opposite[word, i], -u), "u = w·z where y = +1; the response at −z is relu(−u) ≥ −u")
+    d.assume(
+        "closed", sp.Le(output * opposite[word, i], 0), "equality: |a| r h = 0, and h = 1 at −z; so a relu(−u) = 0"
+    )
     d.inequality(
         "nonnegative",
         sp.Ge(u, 0),
         "no pre-activation is negative where y = +1; here the symmetry of balanced words is used",
         Terms(using={"relu": sp.S.One, "closed": 1 / output}),
     )
-    d.assume("open", sp.Eq(u, gate * u), "as u ≥ 0 the response is u itself, and s = 1{u > 0}")
-    d.assume("full", sp.Eq(gate * u, kappa * gate), "equality: s (r − κ) = 0 with κ = a√(T−1)")
-    d.identity("two-values", sp.Eq(u, kappa * gate), "w·z is 0 or κ on contexts with y = +1", given=("open", "full"))
-    w_i, w_j, z_i, z_j = sp.symbols("w_i w_j z_i z_j", real=True)
-    d.identity(
-        "exchange",
-        sp.Eq(w_i * z_i + w_j * z_j - (w_i * z_j + w_j * z_i), (w_i - w_j) * (z_i - z_j)),
-        "exchanging the contents of positions i and j keeps Σz: a factor 1 for a mask and a closing bracket, "
-        "(z_i, z_j) = (0, −1), and a factor 2 for the unequal tokens (1, −1)",
-    )
+    d.assume("open", sp.Eq(s * u, u), "as u ≥ 0 the response is u itself, and s = 1{u > 0}")
+    d.assume("full", sp.Eq(kappa * s, s * u), "equality: s (r − κ) = 0 with κ = a√(T−1)")
+    d.identity("two-values", sp.Eq(u, kappa * s), "w·z is 0 or κ on contexts with y = +1", given=("full", "open"))
+    d.identity("times-gate", sp.Eq(u**2, kappa * s * u), "u = κs, times u", given=("two-values",))
+    d.identity("square", sp.Eq(u**2, kappa * u), "w·z is 0 or κ, without the gate", given=("times-gate", "open"))
     d.inequality(
         "room",
         sp.Ge(T / 2 - 2, 0),
-        "besides i and j a context of the swap has the mask, T/2 − 2 opening and T/2 − 1 closing brackets: T ≥ 4",
+        "besides i and 1 a context of the swap has the mask, T/2 − 2 opening and T/2 − 1 closing brackets: T ≥ 4",
         Terms(using={"length": sp.Rational(1, 2)}),
     )
-    gates = sp.symbols("s_1:5", integer=True)
-    swap, move = gates[0] - gates[1], gates[2] - gates[3]
-    d.enumeration(
-        "equal",
-        sp.Implies(sp.Eq(swap, 2 * move), sp.Eq(move, 0)),
-        "2(w_i − w_j) = κ(s₁ − s₂) by the swap and w_i − w_j = κ(s₃ − s₄) by the move, all gates 0 or 1: so w_i = w_j",
-        ({gate: (case >> k) & 1 for k, gate in enumerate(gates)} for case in range(16)),
-    )
-    d.bridge(
-        "common",
-        sp.Eq(u, weight * sp.Sum(x[i], (i, 1, T))),
-        "as w_i = w_j for any two positions, all weights are w₀ and w·z = w₀ Σz: see the note of the claim",
-    )
-    d.identity("pre-activation", sp.Eq(weight, -u), "Σz = −1 where y = +1", given=("common", "balance-plus"))
+    _equal_weights(d)
+    d.identity("pre-activation", sp.Eq(w[1], -u), "Σz = −1 where y = +1", given=("common", "balance-plus"))
     d.identity(
         "unique",
-        sp.Eq(weight, -kappa * gate),
+        sp.Eq(w[1], -kappa * s),
         "w = −κ(1, …, 1) for a neuron that is ever open (s = 1), w = 0 for one that never is (s = 0)",
         given=("pre-activation", "two-values"),
+    )
+
+
+def _equal_weights(d: Derivation) -> None:
+    """Add that a swap and a move leave no other choice than w_i = w_1, for every position i."""
+    among = sp.Sum(sp.KroneckerDelta(i, j), (j, 1, T))
+    apart = (w[i] - w[1]) * among
+    d.assume(
+        "move",
+        sp.Eq(
+            words[3, i, place],
+            words[4, i, place] + sp.KroneckerDelta(i, place) - sp.KroneckerDelta(1, place) * among,
+        ),
+        "words 3 and 4: the mask at i and a closing bracket at 1, and the two exchanged; Σ_j δ_ij = 1 for i = 1, …, T",
+        for_every=(i, place),
+    )
+    d.assume(
+        "swap",
+        sp.Eq(words[1, i, place], words[2, i, place] + 2 * (words[3, i, place] - words[4, i, place])),
+        "words 1 and 2: the unequal tokens 1 at i and −1 at 1, and the two exchanged: twice the difference of a move",
+    )
+    d.identity("moved", sp.Eq(apart, before(3) - before(4)), "a move changes w·z by w_i − w_1", given=("move",))
+
+    def cubic(u: sp.Expr, v: sp.Expr) -> sp.Expr:
+        """(u − v)³ − κ²(u − v): 0 if each is 0 or κ."""
+        return (u**2 - kappa * u) * (u + kappa - 3 * v) + (v**2 - kappa * v) * (3 * u - v - kappa)
+
+    d.identity(
+        "doubled",
+        sp.Eq(before(3), before(4) + (cubic(before(1), before(2)) - 8 * cubic(before(3), before(4))) / (6 * kappa**2)),
+        "differences e of the move and 2e of the swap: 6κ²e = ((2e)³ − κ²·2e) − 8 (e³ − κ²e)",
+        given=("swap",),
+    )
+    squares = tuple(f"square-{number}" for number in range(1, 5))
+    for number, name in enumerate(squares, 1):
+        d.instance(name, "square", {word: number}, f"word {number}")
+    d.identity(
+        "equal",
+        sp.Eq(before(3), before(4)),
+        "both cubic terms are 0, a difference of two numbers in {0, κ} being 0 or ±κ: so e = 0",
+        given=("doubled", *squares),
+    )
+    d.identity("equal-weights-at", sp.Eq(apart, 0), "w_i = w_1 at every position i", given=("moved", "equal"))
+    d.instance("equal-at-each", "equal-weights-at", {i: place}, "at each position")
+    whole = over_places(words[word, i, place])
+    d.identity(
+        "one-by-one",
+        sp.Eq(before(word), w[1] * whole + over_places(words[word, i, place] * apart.subs(i, place))),
+        "w·z against w_1 Σz, position by position",
+    )
+    d.identity(
+        "common",
+        sp.Eq(before(word), w[1] * whole),
+        "all weights are w_1, so w·z = w_1 Σz",
+        given=("one-by-one", "equal-at-each"),
     )
 
 

@@ -11,7 +11,7 @@ import sympy as sp
 
 from theory.claims.minima.bracket_counterexamples import contexts
 from theory.claims.minima.bracket_language import T
-from theory.claims.minima.flattest_brackets import CLAIM, root
+from theory.claims.minima.flattest_brackets import CLAIM, root, words
 from theory.kernel import CheckFailedError, Derivation, Terms, logistic
 
 Vectors = np.ndarray
@@ -140,15 +140,20 @@ def test_mutant_curvature_off_the_minimisers_keeps_the_residual() -> None:
         )
 
 
-def test_mutant_without_the_swap_the_weights_may_differ() -> None:
-    gates = sp.symbols("s_1:3", integer=True)
-    with pytest.raises(CheckFailedError, match="is False"):
-        Derivation("mutant").enumeration(
-            "equal",
-            sp.Eq(gates[0] - gates[1], 0),
-            "the move alone leaves w_i − w_j in {0, ±κ}",
-            ({gate: (case >> k) & 1 for k, gate in enumerate(gates)} for case in range(4)),
-        )
+@pytest.mark.parametrize("step", ["moved", "doubled"])
+def test_mutant_without_the_words_the_weights_may_differ(step: str) -> None:
+    with pytest.raises(CheckFailedError, match="remainder"):
+        Derivation("mutant").identity(step, CLAIM.derivation[step].statement, "a move, or a swap, is missing")
+
+
+@pytest.mark.parametrize("factor", [-2, 1, 3])
+def test_mutant_a_swap_that_does_not_differ_by_twice_a_move(factor: int) -> None:
+    i, place = (sp.Symbol(name, integer=True, positive=True) for name in "il")
+    d = Derivation("mutant")
+    move = words[3, i, place] - words[4, i, place]
+    d.assume("swap", sp.Eq(words[1, i, place], words[2, i, place] + factor * move), "not twice")
+    with pytest.raises(CheckFailedError, match="remainder"):
+        d.identity("doubled", CLAIM.derivation["doubled"].statement, "other multiples", given=("swap",))
 
 
 def test_mutant_without_the_symmetry_pre_activations_may_be_negative() -> None:
