@@ -6,6 +6,7 @@ import pytest
 import sympy as sp
 
 from theory.kernel import CheckFailedError, Derivation, Model
+from theory.kernel.normal_form import remainder
 
 i, j, k, n, m = sp.symbols("i j k n m", integer=True, positive=True)
 s = sp.Symbol("s", real=True)
@@ -60,6 +61,12 @@ def test_closed_form_sums_are_interchanged(case: str) -> None:
 def test_mutant_of_interchanged_sums_is_refused(case: str) -> None:
     with pytest.raises(CheckFailedError):
         Derivation("sums").identity("same", sp.Eq(*FALSE[case]), "wrong")
+
+
+@pytest.mark.parametrize("case", FALSE)
+def test_mutant_of_interchanged_sums_leaves_a_remainder(case: str) -> None:
+    left, right = FALSE[case]
+    assert remainder(left - right) != 0
 
 
 def test_closed_form_a_sum_inside_a_sum_is_rewritten() -> None:
