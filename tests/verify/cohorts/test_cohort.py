@@ -172,6 +172,12 @@ def test_a_contrast_is_the_difference_of_what_the_conditions_show() -> None:
         assert allowed > 1e-5  # 0 on both sides would say nothing
         assert contrast.systematic == pytest.approx(allowed, rel=1e-12)
     assert comparison.gain("base", "base").systematic == 0
+    ignorant = torch.special.entr((cohort.reference.weight.unsqueeze(-1) * cohort.reference.conditional).sum(-2)).sum(
+        -1
+    )
+    gap = ignorant - cohort.reference.entropy_floor
+    shares = [float((comparison.points[condition].excess / gap).mean()) for condition in ("base", "plain")]
+    assert comparison.share == pytest.approx(sum(shares) / 2, rel=1e-12)
 
 
 def test_raw_is_what_training_left_and_not_what_the_anneal_made_of_it(bench: Bench, cohort: Cohort) -> None:
