@@ -46,7 +46,9 @@ def as_text(derivation: Derivation, width: int | None = None) -> str:
             lines += _wrapped(f"holds in: {'; '.join(held)}", width)
             lines += _wrapped(f"without it {', '.join(fallen)} fails", width)
         elif step.evidence:
-            lines += _wrapped("checked: " + step.evidence.removeprefix("checked "), width)
+            true = sum(bool(found.points.get(step.name)) for found in derivation.models)
+            seen = f"; true in {true} model{'s' * (true > 1)}" if true else ""
+            lines += _wrapped("checked: " + step.evidence.removeprefix("checked ") + seen, width)
         lines += _equality(step, number, layout, found, width)
     for step, claim in derivation.inherited.items():
         lines += ["", f"assumed in {claim}: {step.name}"]

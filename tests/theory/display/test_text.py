@@ -82,6 +82,7 @@ def test_property_text_shows_every_step_reason_and_check(monkeypatch: pytest.Mon
     for shown in ("x² + y² ≥ 2 x y", "equality only if\n       x − y = 0", "equality only as in step 4", "y = 7"):
         assert shown in text
     assert "holds in: two numbers\n     without it above fails" in text
+    assert "; true in 1 model" in " ".join(text.split())
     assert "needs also\n       x − y ≠ 0" in text
     monkeypatch.setenv("COLUMNS", "80")
     assert as_text(d) == text
