@@ -1,4 +1,4 @@
-"""What is claimed, and why: sympy and networkx only.
+"""What is claimed, and why: sympy, numpy and networkx only.
 
 claims     the claims, chapter by chapter: `from theory.claims import find`
 kernel     the proof kernel: `from theory.kernel import Derivation`
