@@ -198,7 +198,7 @@ class Derivation:
 
     @property
     def models(self) -> tuple[Examined, ...]:
-        """Systems in which hypotheses and steps were evaluated; first those in which they hold, then the controls."""
+        """Systems in which hypotheses and steps were evaluated, and the controls, in which a hypothesis `breaks`."""
         return self._models
 
     @property
@@ -238,14 +238,14 @@ class Derivation:
     def status(self) -> str:
         """`derived`, `derived given [citations] up to [bridges]`, `without a model` or `conjecture`.
 
-        It is computed from the steps, never declared.
+        It is computed from the steps and those of imported lemmas, never declared.
         """
         if any(s.kind == "conjecture" for s in self.steps) or any(x.status == "conjecture" for x in self._imported):
             return "conjecture"
         unchecked = [s.name for s in self.steps if s.kind not in PREMISES + UNPROVED and not s.checked]
         if unchecked or self._conclusion is None or not self.conclusion.checked:
             return "conjecture"
-        if not self._models:
+        if not self._models or any(x.status == "without a model" for x in self._imported):
             return "without a model"
         status = "derived"
         for words, steps in (("given", self.citations), ("up to", self.bridges)):
@@ -558,8 +558,9 @@ class Derivation:
     def conclude(self, name: str, models: Iterable[Model] = ()) -> Derivation:
         """Declare which checked step states the theorem, evaluate all steps in models, and close the derivation.
 
-        Every hypothesis must hold in a model, every step be evaluated in one where its premises hold, the conclusion
-        among them; and for every hypothesis there must be a control in which it fails and a step with it.
+        Every hypothesis must hold in a model, and for every one there must be a control in which it fails, and a step
+        with it. Every step that a model says something of must be evaluated where its premises hold; what none says
+        anything of was attacked as it is said, of every value.
 
         Raises:
             CheckFailedError: that step is not checked and no conjecture, or the models do not show all that.

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def altered(statement: sp.Rel) -> Iterator[sp.Rel]:
-    """The statement with one of its numbers at one place three times as large, or the larger side reduced."""
+    """The statement with one of its numbers, at one place, three times as large."""
     for side in (0, 1):
         whole = statement.args[side]
         for place, number in _numbers(whole, ()):

@@ -111,7 +111,7 @@ def test_evidence_of_citations_of_two_derivations_of_one_name() -> None:
         d = Derivation("same-name")
         d.cite(reference, "a theorem", reference)
         d.identity("i", sp.Eq((x + 1) ** 2, x**2 + 2 * x + 1), "expand")
-        return d.conclude("i")
+        return d.conclude("i", [Model("a number", {x: 2})])
 
     user = Derivation("user")
     user.lemma("first", cited("First"))

@@ -49,6 +49,21 @@ def test_closed_form_status_says_what_is_missing() -> None:
     assert walk().conclude("doubled").status == "without a model"
 
 
+def test_mutant_a_lemma_without_a_model_leaves_its_user_without_one() -> None:
+    source = walk().conclude("doubled")
+    d = Derivation("user")
+    d.lemma("doubled", source)
+    d.identity("square", sp.Eq((x + 1) ** 2, x**2 + 2 * x + 1), "expand")
+    assert d.conclude("square", [Model("a number", {x: 2})]).status == "without a model"
+
+
+def test_closed_form_what_a_model_says_nothing_of_is_not_evaluated_in_it() -> None:
+    d = walk()
+    d.identity("square", sp.Eq((x + 1) ** 2, x**2 + 2 * x + 1), "expand")
+    done = d.conclude("doubled", [CLOSED, CLOSED.control("returns", "doubled", {w: [1, 1, 1]})])
+    assert dict(done.models[0].points) == {"doubled": 1}
+
+
 REFUSED: dict[str, tuple[str, Callable[[], list[Model]]]] = {
     "no control": ("no control breaks 'returns'", lambda: [CLOSED]),
     "hypothesis that holds in none": ("holds in no model", lambda: [Model("open", {n: 2, w: [1, 1]})]),
@@ -124,3 +139,49 @@ def test_mutant_enclosure_is_refused(value: float, radius: float) -> None:
 def test_mutant_hypothesis_in_words_is_refused() -> None:
     with pytest.raises(CheckFailedError, match="in words"):
         Derivation("d").assume("words", "θ is small", "said")
+
+
+def level(statement: sp.Eq, **functions: sp.Lambda) -> tuple[Derivation, Model]:
+    d = Derivation("level")
+    d.assume("level", statement, "for every s", for_every=(s,))
+    d.identity("chain", sp.Eq(sp.Derivative(f(s), s), sp.Derivative(f(s) - 1, s)), "a constant has no slope")
+    d.identity("still", sp.Eq(sp.Derivative(f(s), s), 0), "f is 1 for every s", given=("level",))
+    return d, Model("a curve", {s: [0], **{sp.Function(name, real=True): made for name, made in functions.items()}})
+
+
+def test_mutant_an_equation_for_every_value_is_tested_with_its_slope() -> None:
+    d, curve = level(sp.Eq(f(s), 1), f=sp.Lambda(s, 1 + s))
+    with pytest.raises(CheckFailedError, match="hypothesis 'level' holds in no model"):
+        d.conclude("still", [curve])
+
+
+def test_closed_form_functions_of_a_model_contain_its_quantities() -> None:
+    d, curve = level(sp.Eq(f(s), 1), f=sp.Lambda(s, w[1] + w[2] * s))
+    values = {**curve.values, w: [1, 0]}
+    still = Model("at rest", values)
+    moving = Model("in motion", {**values, w: [1, 3]})
+    done = d.conclude("still", [still, moving, still.control("level", "still", {w: [1, 2]})])
+    assert [each.standing["level"] for each in done.models] == ["holds", "fails", "fails"]
+
+
+def test_closed_form_a_lemma_is_evaluated_where_it_was_derived() -> None:
+    source, curve = level(sp.Eq(f(s), 1), f=sp.Lambda(s, 1 + 0 * s))
+    moving = Model("in motion", {**curve.values, f: sp.Lambda(s, 1 + s)})
+    source.conclude("still", [curve, moving, curve.control("level", "still", {f: sp.Lambda(s, 1 + s)})])
+    d = Derivation("user")
+    d.lemma("still", source)
+    d.identity("square", sp.Eq((w[1] + 1) ** 2, w[1] ** 2 + 2 * w[1] + 1), "expand")
+    assert d.conclude("square", [Model("a number", {w: [2]})]).status == "derived"
+
+
+def test_closed_form_a_listed_value_reaches_what_only_premises_name() -> None:
+    d = Derivation("listed")
+    d.assume("slope", sp.Eq(w[1], sp.Derivative(f(s), s)), "at s")
+    d.assume("known", sp.Eq(sp.Derivative(f(s), s), 2), "at s")
+    d.identity("square", sp.Eq(w[1] ** 2, 4), "a_1 = f' = 2", given=("slope", "known"))
+    model = Model("a line", {s: [0, 3], f: sp.Lambda(s, 2 * s), w: [2]})
+    controls = [
+        model.control("slope", "square", {w: [3]}),
+        model.control("known", "square", {f: sp.Lambda(s, s), w: [1]}),
+    ]
+    assert d.conclude("square", [model, *controls]).models[0].points == {"square": 1}

@@ -81,21 +81,3 @@ def test_closed_form_double_sums_are_normal_forms_too() -> None:
     assert remainder(square - apart) == 0
     assert remainder(square - apart - b[1, 1]) != 0
     assert remainder(sp.Sum(a[i] * a[j], (i, 1, m), (j, 1, m)) - sp.Sum(a[i], (i, 1, m)) ** 2) == 0
-
-
-def test_closed_form_finite_sums_are_exchanged() -> None:
-    j, m = sp.symbols("j m", integer=True, positive=True)
-    b = sp.IndexedBase("b", real=True)
-    rows = sp.Sum(a[i] * sp.Sum(b[i, j], (j, 1, m)), (i, 1, n))
-    assert remainder(rows - sp.Sum(a[i] * b[i, j], (i, 1, n), (j, 1, m))) == 0
-    assert remainder(3 * rows - sp.Sum(sp.Sum(3 * a[i] * b[i, j], (i, 1, n)), (j, 1, m))) == 0
-    assert remainder(rows - sp.Sum(a[j] * b[i, j], (i, 1, n), (j, 1, m))) != 0
-    assert remainder(rows - sp.Sum(a[i] * b[i, j], (i, 1, n), (j, 1, m + 1))) != 0
-
-
-def test_mutant_sums_over_a_triangle_are_not_exchanged() -> None:
-    j = sp.Symbol("j", integer=True, positive=True)
-    b = sp.IndexedBase("b", real=True)
-    triangle = sp.Sum(sp.Sum(b[i, j], (i, 1, j)), (j, 1, n))
-    assert remainder(triangle - sp.Sum(sp.Sum(b[i, j], (j, 1, n)), (i, 1, n))) != 0
-    assert remainder(triangle - sp.Sum(sp.Sum(b[i, j], (j, 1, i)), (i, 1, n))) != 0

@@ -103,8 +103,10 @@ def test_property_steps_are_few_and_seldom_rejected_and_knots_are_at_their_ends(
         assert float(tau[-1]) == 8
         delta = imbalance(STARTS)[replica] * torch.exp(-CURVATURE * tau)
         exact = CURVATURE * (delta.square() + 4 * ALPHA**2).sqrt()
-        assert torch.allclose(trace, exact, rtol=1e-7)
-        assert torch.allclose(slope, -(CURVATURE**3) * delta.square() / exact, rtol=1e-5)
+        # A step is wrong by the tolerance at most, and these add up; the slope is quadratic in δ.
+        wrong = int(result.steps[replica]) * 1e-8
+        assert torch.allclose(trace, exact, rtol=wrong, atol=0)
+        assert torch.allclose(slope, -(CURVATURE**3) * delta.square() / exact, rtol=2 * wrong, atol=0)
 
 
 @pytest.mark.parametrize("tolerance", [1e-6, 1e-8, 1e-10])
