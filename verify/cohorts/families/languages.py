@@ -1,0 +1,150 @@
+"""Families of random languages of a claim's own choice: small, medium, and of the paper's sizes and shapes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from itertools import chain
+
+import numpy as np
+
+from synthetic import Language
+from synthetic.autoregressive import Corpus, NGram, NGramLanguage, python_corpus
+from synthetic.catalogue import ready_made
+from synthetic.combinators import Mixture
+from synthetic.hmm import block_hmm
+from synthetic.pcfg import PCFG, layered_grammar, read_plain
+from synthetic.tokens import torch_generator
+from verify.cohorts.families.family import Family
+
+AUTHORS_GRAMMAR = "FLATPROOF_AUTHORS_GRAMMAR"
+"""Environment variable that names the file of the paper's grammar, which the project does not ship."""
+
+
+class NoGrammarError(RuntimeError):
+    """The file of a grammar is asked for and not named."""
+
+
+def _small_hmm(generator: np.random.Generator) -> Language:
+    return block_hmm(
+        torch_generator(generator), 6, 6, 5, blocks=3, leave=0.1, concentration=0.3, emission_concentration=0.3
+    )
+
+
+def _small_pcfg(generator: np.random.Generator) -> Language:
+    grammar = layered_grammar(generator, roots=3, levels=(4, 4), terminals=6, rules=3, words=2, leaf_words=3, stop=0.15)
+    return PCFG(grammar, 4)
+
+
+def _medium_hmm(generator: np.random.Generator) -> Language:
+    return block_hmm(
+        torch_generator(generator), 8, 12, 8, blocks=4, leave=0.1, concentration=0.3, emission_concentration=0.3
+    )
+
+
+def _medium_pcfg(generator: np.random.Generator) -> Language:
+    grammar = layered_grammar(
+        generator,
+        roots=4,
+        levels=(4, 4, 4),
+        terminals=12,
+        rules=2,
+        words=1,
+        leaf_words=2,
+        stop=0.1,
+        concentration=2.0,
+        ambiguity=0.5,
+    )
+    return PCFG(grammar, 8)
+
+
+def _medium_brackets(_: np.random.Generator) -> Language:
+    return ready_made("nested")(0, T=8, k=3, D=3)
+
+
+def _paper_hmm(generator: np.random.Generator) -> Language:
+    return block_hmm(torch_generator(generator), 100, 200, 16, blocks=10)
+
+
+def _authors_shape(generator: np.random.Generator) -> Language:
+    return PCFG(layered_grammar(generator), 16)
+
+
+def _authors(_: np.random.Generator) -> Language:
+    """Return the language of the paper's own grammar.
+
+    Raises:
+        NoGrammarError: its file is not named.
+    """
+    path = os.environ.get(AUTHORS_GRAMMAR)
+    if not path:
+        raise NoGrammarError(
+            f"expected the path of the authors' grammar in {AUTHORS_GRAMMAR}, got none; set it to the file they "
+            "released, or take family pcfg-authors, random grammars of its shape"
+        )
+    return _grammar_in(path)
+
+
+@lru_cache(maxsize=1)
+def _grammar_in(path: str) -> Language:
+    # Their probabilities are rounded, so that they do not sum to one.
+    return PCFG(read_plain(path, renormalise=True), 16)
+
+
+def _nested_brackets(_: np.random.Generator) -> Language:
+    return ready_made("nested")(0, T=16, k=4, D=4)
+
+
+@lru_cache
+def texts(tokens: int, length: int) -> Language:
+    """Return an even mixture of bigram models of two texts that ship with Python: its reference, its docstrings."""
+    parts = [python_corpus([source]) for source in ("topics", "docstrings")]
+    words = Corpus(tuple(chain.from_iterable(part.paragraphs for part in parts)), "both").vocabulary(tokens)
+    models = [NGram.fit(part.encode(words), tokens, 2) for part in parts]
+    return Mixture([NGramLanguage(model, words, length) for model in models], (0.5, 0.5))
+
+
+def _evenly_mixed(family: Family) -> Callable[[np.random.Generator], Language]:
+    """Return the construction of ½P₁ + ½P₂, P₁ and P₂ two independent languages of a family."""
+
+    def construct(generator: np.random.Generator) -> Language:
+        parts = [family.draw(int(seed))[0] for seed in generator.integers(2**63, size=2)]
+        # Grammars number their words as they first use them; in a mixture a number has to be the same word.
+        alike = [PCFG(part.grammar.alphabetical(), part.T) if isinstance(part, PCFG) else part for part in parts]
+        return Mixture(alike, (0.5, 0.5))
+
+    return construct
+
+
+SMALL = (
+    Family("hmm", _small_hmm, 6, "hidden-state-at-3", padded=False),
+    Family("pcfg", _small_pcfg, 6, "root", padded=True),
+)
+"""Two whose contexts are written out."""
+
+MIXTURES = tuple(
+    replace(part, name=f"{part.name}-mixture", construct=_evenly_mixed(part), task="component") for part in SMALL
+)
+"""Two languages at once, each a source of its own; the downstream task is to tell which a sentence comes from."""
+
+LARGER = (
+    Family("hmm-medium", _medium_hmm, 12, "hidden-state-at-6", padded=False),
+    Family("pcfg-medium", _medium_pcfg, 12, "first-4", padded=True),
+    Family("brackets-medium", _medium_brackets, 6, "open-type", padded=False),
+    Family("text-medium", lambda _: texts(32, 8), 32, "component", padded=False),
+    Family("hmm-lstm", _small_hmm, 6, "hidden-state-at-3", padded=False, network="lstm"),
+    Family("hmm-lstm-medium", _medium_hmm, 12, "hidden-state-at-6", padded=False, network="lstm"),
+    Family("hmm-paper", _paper_hmm, 200, "hidden-state-at-6", padded=False),
+    Family("pcfg-authors", _authors_shape, 200, "root", padded=True),
+    Family("authors", _authors, 200, "root", padded=True),
+    Family("brackets", _nested_brackets, 8, "open-type", padded=False),
+    Family("text", lambda _: texts(200, 16), 200, "component", padded=False),
+)
+"""For networks of twice the width and more; two of the paper's sizes and shapes (second-hand).
+
+hmm-lstm and hmm-lstm-medium have the laws of hmm and hmm-medium, and LSTMs in place of transformers. The paper's own
+grammar (from a file that the environment names), nested brackets with a noisy target, and two texts that ship with
+Python and are to be told apart, are one language each, so that their replicates differ in networks and examples only.
+"""
