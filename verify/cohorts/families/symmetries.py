@@ -20,7 +20,6 @@ from synthetic.tokens import torch_generator
 from verify.cohorts.families.family import Family
 from verify.cohorts.families.languages import texts
 
-
 EXPONENT = 1.25
 """Of Zipf's law: the least multiple of ¼ at which most draws of three rankings leave 0.1 nats to learn."""
 
@@ -108,7 +107,7 @@ SYMMETRIES = (
     Family("blocks-state", _blocks, 6, "hidden-state-at-3", padded=False),
 )
 """Small languages that do or do not order their words. topics: a sentence has one of three Zipf laws, each with a
-ranking of its own; topics-strong: the same of exponent 2; topics-renamed: languages of topics with the tokens renamed at
+ranking of its own; topics-strong: the same of exponent 2; topics-renamed: languages of topics, their tokens renamed at
 random at every position; unigrams: one of three random laws. blocks: a hidden chain that never leaves one of three
 blocks of two states; the task is the block, or the state in the middle. The share that a bag of words explains
 (`synthetic.catalogue.exchangeability`) is the declared index of symmetry: it was fixed with these and the small ones in
@@ -124,8 +123,8 @@ LATER = (
     Family("nested", _nested, 4, "open-type", padded=False),
     Family("text-small", lambda _: texts(6, 5), 6, "component", padded=False),
 )
-"""Further ones, written after the index was fixed, to be predicted by it. drifting: strong topics that change with probability 0.2
-after each word; bigrams: one of three Markov chains; cycles: six hidden states in turn, each left with probability
-0.8; anagrams: the words of one of three bags in any order, with noise on the target; potts-all, potts-path: tokens that
-like or dislike equal ones, in the whole sentence or next to them; nested: brackets of two types, with noise on the
-target, and text-small: which of two texts, one language each."""
+"""Further ones, written after the index was fixed, to be predicted by it. drifting: strong topics that change with
+probability 0.2 after each word; bigrams: one of three Markov chains; cycles: six hidden states in turn, each left with
+probability 0.8; anagrams: the words of one of three bags in any order, with noise on the target; potts-all, potts-path:
+tokens that like or dislike equal ones, in the whole sentence or next to them; nested: brackets of two types, with noise
+on the target, and text-small: which of two texts, one language each."""
