@@ -72,15 +72,15 @@ def derive() -> Derivation:
 
 
 def models() -> Iterator[Model]:
-    """Networks that no permutation of two positions maps to itself, on two orbits of contexts, with invariant outputs."""
+    """Networks on two orbits of contexts, with invariant outputs; all but one change when positions are swapped."""
     weights, contexts = [(1, 0), (0, 2), (3, -1)], [(1, 2), (-1, 1)]
     relu = sp.Lambda(x, (x + sp.Abs(x)) / 2)
     model = Model("3 relu neurons, T = 2", _of_network([1, 1, Fraction(1, 4)], weights, contexts, relu, 1))
     yield model
     square = sp.Lambda(x, x**2)
     yield Model("2 squares, T = 2", _of_network([1, -3], [(2, 1), (1, 0)], contexts, square, 2))
-    wide = [(1, 1, 1), (-2, -2, -2)]
-    yield Model("2 relu neurons, T = 3", _of_network([1, 2], wide, [(1, 2, 4), (-1, -1, 1)], relu, 1))
+    closed = [(1, 1, 1), (-2, -2, -2)]
+    yield Model("2 symmetric relu neurons, T = 3", _of_network([1, 2], closed, [(1, 2, 4), (-1, -1, 1)], relu, 1))
     yield model.control("homogeneous", "squared", {psi: relu})
     yield model.control("gamma", "on-gamma", _of_network([1, 1, 1], weights, contexts, relu, 1))
     yield model.control(
@@ -205,7 +205,7 @@ CLAIM = Claim(
     statement=r"f_\theta=f^*,\ \theta^G=\{(c\,a_j,\,c\,g w_j)\}_{j,\,g\in G},\ c=N^{-1/(k+1)}\ \Rightarrow\ "
     r"f_{\theta^G}=f^*,\quad \operatorname{tr}H(\theta^G)=N^{\frac{1-k}{1+k}}\operatorname{tr}H(\theta)",
     hypotheses=(
-        "the law of the contexts z and the target f* do not change when the positions of z are permuted by g ∈ G, |G| = N",
+        "the law of the contexts z and the target f* do not change when positions are permuted by g ∈ G, |G| = N",
         "f(z) = Σ_j a_j φ(w_j·z), any width, no bias; φ(cx) = c^k φ(x) for c > 0 (relu: k = 1, squares: k = 2)",
         "θ ∈ Γ: f = f* on every context",
     ),
