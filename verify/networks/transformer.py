@@ -32,6 +32,18 @@ from verify.networks.primitives import (
 EPSILON = 1e-5
 """Added to the variance by the layer normalisations."""
 
+POSITIONS = ("learned", "fixed", "none")
+
+
+def sinusoids(length: int, width: int) -> Float[Tensor, "position feature"]:
+    """Return sin(tω_i), cos(tω_i) side by side, ω_i = 10000^{−2i/width}, in float64.
+
+    Source: Vaswani et al., arXiv 1706.03762, §3.5.
+    """
+    rate = 1e4 ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
+    angle = torch.arange(length, dtype=torch.float64)[:, None] * rate
+    return torch.stack([angle.sin(), angle.cos()], 2).flatten(1)[:, :width]
+
 
 @dataclass(frozen=True)
 class TransformerConfig(NetworkConfig):
@@ -42,6 +54,7 @@ class TransformerConfig(NetworkConfig):
         mlp_ratio: hidden units of an MLP for each feature.
         activation: of the MLPs, relu or gelu.
         tied: whether the head's weights are the token embeddings.
+        positions: whether a position is told by an embedding that is learned, by `sinusoids`, or not at all.
     """
 
     kind: ClassVar[str] = "transformer"
@@ -50,12 +63,14 @@ class TransformerConfig(NetworkConfig):
     mlp_ratio: int = 4
     activation: str = "gelu"
     tied: bool = False
+    positions: str = "learned"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require(self.heads >= 1 and self.width % self.heads == 0, "heads", f"a divisor of width = {self.width}")
         self._require(self.mlp_ratio >= 1, "mlp_ratio", "at least 1")
         self._require(self.activation in ACTIVATIONS, "activation", f"one of {ACTIVATIONS}")
+        self._require(self.positions in POSITIONS, "positions", f"one of {POSITIONS}")
 
     @property
     def mlp_width(self) -> int:
@@ -160,7 +175,8 @@ class Transformer(Network):
         super().__init__(config, stack)
         d, c = config.width, config.n_tokens
         self.token = nn.Parameter(torch.zeros(*stack, c + 1, d, dtype=dtype))
-        self.position = nn.Parameter(torch.zeros(*stack, config.length, d, dtype=dtype))
+        if config.positions == "learned":
+            self.position = nn.Parameter(torch.zeros(*stack, config.length, d, dtype=dtype))
         self.blocks = nn.ModuleList(Block(config, stack, dtype) for _ in range(config.layers))
         self.norm = Norm(stack, d, dtype)
         if config.tied:
@@ -194,7 +210,11 @@ class Transformer(Network):
         return linear(state, self.unembedding.weight, self.unembedding.bias)
 
     def _embedded(self, tokens: Tensor) -> tuple[Tensor, Tensor | None]:
-        x = embed(self.token_index(tokens), self.token) + self.position.unsqueeze(-3)
+        x = embed(self.token_index(tokens), self.token)
+        if self.config.positions == "learned":
+            x = x + self.position.unsqueeze(-3)
+        elif self.config.positions == "fixed":
+            x = x + sinusoids(self.config.length, self.config.width).to(x)
         return x, tokens != PAD if self.config.padded else None
 
     def _states(self, sentences: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from verify.networks import (
     TransformerConfig,
     build,
 )
-from verify.networks.transformer import Norm
+from verify.networks.transformer import POSITIONS, Norm, sinusoids
 
 EPS = 2.0**-52
 CONFIGS: list[NetworkConfig] = [
@@ -27,8 +28,10 @@ CONFIGS: list[NetworkConfig] = [
     TransformerConfig(5, 4, width=8, heads=4, tied=True, padded=True, activation="relu"),
     LstmConfig(5, 4, width=6),
     LstmConfig(5, 4, width=6, layers=1, padded=True),
+    TransformerConfig(5, 4, width=8, heads=2, mlp_ratio=2, positions="fixed"),
+    TransformerConfig(5, 4, width=8, heads=2, mlp_ratio=2, positions="none", padded=True),
 ]
-IDS = ["transformer", "transformer, tied, padded", "lstm", "lstm, padded"]
+IDS = ["transformer", "transformer, tied, padded", "lstm", "lstm, padded", "fixed places", "no places, padded"]
 
 
 def seeds(n: int, first: int = 0) -> list[torch.Generator]:
@@ -42,6 +45,10 @@ def stack(config: NetworkConfig, n: int) -> Network:
         for parameter in found.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
     return found
+
+
+def with_positions(positions: str) -> Network:
+    return stack(TransformerConfig(5, 4, width=8, heads=2, mlp_ratio=2, positions=positions), 1).member(0)
 
 
 def contexts(config: NetworkConfig, *batch: int) -> Tensor:
@@ -170,6 +177,23 @@ def test_closed_form_initial_deviations() -> None:
     assert float(weights["blocks.0.qkv.bias"].abs().max()) == 0
 
 
+def test_closed_form_fixed_encodings_are_sines_and_cosines_and_no_parameters() -> None:
+    found = sinusoids(3, 5)
+    angle = 2 * 1e4 ** (-2 / 5)
+    torch.testing.assert_close(
+        found[2, :4], torch.tensor([math.sin(2), math.cos(2), math.sin(angle), math.cos(angle)]).double()
+    )
+    names = {kind: {name for name, _ in with_positions(kind).named_parameters()} for kind in POSITIONS}
+    assert names["learned"] - {"position"} == names["fixed"] == names["none"] == names["learned"] & names["fixed"]
+
+
+@pytest.mark.parametrize("positions", POSITIONS)
+def test_property_only_a_network_without_encodings_does_not_see_the_order(positions: str) -> None:
+    network = with_positions(positions)
+    apart = network(torch.tensor([[MASK, 0, 1, 2]])) - network(torch.tensor([[1, 2, MASK, 0]]))
+    assert (float(apart.detach().abs().max()) < 1000 * 8 * EPS) == (positions == "none")
+
+
 def test_closed_form_initial_values_of_an_lstm() -> None:
     network = Lstm(LstmConfig(40, 40, width=128, layers=2, initial_scale=0.5), (), seeds(1))
     half, seen = 64, set()
@@ -234,6 +258,7 @@ def test_error_in_the_data_of_a_later_member_is_not_read_as_another_members_row(
         ({"heads": True}, "heads of type int"),
         ({"depth": 3}, "depth"),
         ({"activation": "tanh"}, "activation"),
+        ({"positions": "rotary"}, "positions one of"),
         ({"initial_scale": -1.0}, "initial_scale"),
         ({"layers": 0}, "layers"),
     ],

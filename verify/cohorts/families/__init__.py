@@ -10,11 +10,21 @@ from types import MappingProxyType
 
 from verify.cohorts.families.family import LEARNABLE, Family
 from verify.cohorts.families.languages import AUTHORS_GRAMMAR, LARGER, MIXTURES, SMALL, NoGrammarError
-from verify.cohorts.families.symmetries import LATER, SYMMETRIES
+from verify.cohorts.families.symmetries import LATER, PLACES, SYMMETRIES
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
-    {family.name: family for family in (*SMALL, *MIXTURES, *SYMMETRIES, *LATER, *LARGER)}
+    {family.name: family for family in (*SMALL, *MIXTURES, *SYMMETRIES, *LATER, *PLACES, *LARGER)}
 )
 """By name."""
 
-__all__ = ["AUTHORS_GRAMMAR", "FAMILIES", "LATER", "LEARNABLE", "MIXTURES", "SYMMETRIES", "Family", "NoGrammarError"]
+__all__ = [
+    "AUTHORS_GRAMMAR",
+    "FAMILIES",
+    "LATER",
+    "LEARNABLE",
+    "MIXTURES",
+    "PLACES",
+    "SYMMETRIES",
+    "Family",
+    "NoGrammarError",
+]

@@ -33,6 +33,7 @@ class Family:
         task: name of the downstream task.
         padded: whether sentences differ in length.
         network: the architecture that is trained on it.
+        positions: how transformers are told positions.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Family:
     task: str
     padded: bool
     network: Literal["transformer", "lstm"] = "transformer"
+    positions: Literal["learned", "fixed", "none"] = "learned"
 
     def draw(self, seed: int) -> tuple[Language, ContextTable | None]:
         """Return a language of the family with its contexts, or None where they are too many to write out.
@@ -80,5 +82,5 @@ class Family:
             "padded": self.padded,
         }
         if self.network == "transformer":
-            config |= {"heads": heads, "mlp_ratio": 2}
+            config |= {"heads": heads, "mlp_ratio": 2, "positions": self.positions}
         return build(config, (len(generators),), generators)

@@ -113,6 +113,13 @@ blocks of two states; the task is the block, or the state in the middle. The sha
 (`synthetic.catalogue.exchangeability`) is the declared index of symmetry: it was fixed with these and the small ones in
 view, before a network was trained on them."""
 
+PLACES = (
+    replace(_TOPICS, name="topics-fixed-places", positions="fixed"),
+    replace(_TOPICS, name="topics-no-places", positions="none"),
+)
+"""The topics, for transformers whose encodings of positions are not trained, and for some that have none: these do not
+see the order, whatever is trained, so that no flatness can select those that do not."""
+
 LATER = (
     Family("drifting", _drifting, 6, "hidden-state-at-3", padded=False),
     Family("bigrams", _bigrams, 6, "mixture-component", padded=False),
