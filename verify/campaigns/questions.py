@@ -98,7 +98,7 @@ class Question:
         scale = campaign.scale_at(campaign.points[0])
         return Design(
             claim=self.claim,
-            prediction=f"{self.words} is {'≥' if self.side == 'lower' else '≤'} {self.target:g} at the same excess loss",
+            prediction=f"at the same excess loss, {self.words} {'≥' if self.side == 'lower' else '≤'} {self.target:g}",
             statistic=self.words,
             bound="student-t",
             spread=self.spread,

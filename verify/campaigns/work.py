@@ -167,7 +167,7 @@ def _rows(cohort: Cohort, conditions: Sequence[str]) -> list[dict[str, Any]]:
         }
         measured = of_member | {
             "excess": point.excess,
-            "excess_error": excess_loss(point.network, reference, device=cohort.device).error,
+            "excess_error": excess_loss(point.network, reference, device=cohort.device).standard_error,
             "accuracy": comparison.accuracy(name),
             "trace": sharpness.trace,
             "invariant": sharpness.invariant,
