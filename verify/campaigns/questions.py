@@ -18,6 +18,9 @@ LEVEL = 1e-3
 
 POWER = 0.9
 
+MEASURES = {"trace": "tr F", "invariant": "Σθ²F", "roots": "tr Diag(F)^{1/2}"}
+"""What may be ranked: columns of the rows, in words."""
+
 WORDS = {
     "gain": "accuracy, {} − {}",
     "log trace ratio": "ln(tr F, {} ÷ {})",
@@ -41,11 +44,11 @@ class Question:
         side: whether the claim is ≥ target (lower) or ≤ target (upper).
         spread: standard deviation of a replicate, for planning, from pilots at other root seeds.
         doses: steps of the conditions; none where they have no dose.
-        measure: column of the rows that is ranked.
+        measure: column of the rows that is ranked, one of `MEASURES`.
         broken: the hypothesis that is broken, of a control; empty for a claim's own.
 
     Raises:
-        CampaignError: the claim is unknown, or the conditions do not suit the statistic.
+        CampaignError: a claim or measure is unknown, the conditions do not suit the statistic, or doses do not rise.
     """
 
     claim: str
@@ -63,6 +66,8 @@ class Question:
     def __post_init__(self) -> None:
         if self.claim not in CLAIMS:
             raise CampaignError(f"claim: expected the id of a claim, got {self.claim!r}")
+        if self.measure not in MEASURES:
+            raise CampaignError(f"measure: expected one of {', '.join(MEASURES)}, got {self.measure!r}")
         ranked = self.statistic == "rank correlation"
         if not self.first or (len(self.first) > 1) != ranked:
             expected = "two conditions or more to rank" if ranked else "one condition"
@@ -73,7 +78,7 @@ class Question:
     @property
     def words(self) -> str:
         """The statistic in words."""
-        about = (self.measure,) if self.statistic == "rank correlation" else (*self.first, self.second)
+        about = (MEASURES[self.measure],) if self.statistic == "rank correlation" else (*self.first, self.second)
         return WORDS[self.statistic].format(*about)
 
     def conditions(self, campaign: Campaign, dose: int | None) -> list[str]:
