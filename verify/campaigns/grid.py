@@ -16,7 +16,7 @@ from verify.cohorts import CONDITIONS, FAMILIES, SCALES, Cohort, Scale
 from verify.cohorts.cohort import MEASURES, SOURCES
 from verify.cohorts.families import AUTHORS_GRAMMAR
 from verify.runs import RunKey
-from verify.runs.keys import library_versions, source_digests
+from verify.runs.keys import library_versions, loaded_digests
 
 ROW_SOURCES = (*SOURCES, *MEASURES, "verify.campaigns.work")
 """Modules whose source determines the rows of a run."""
@@ -159,7 +159,7 @@ def _begun(campaign: Campaign, family: str, point: Mapping[str, Any]) -> None:
 
 def runs(campaign: Campaign, device: str = "cpu") -> list[Run]:
     """Return the runs of a campaign: point by point, at each point every root seed of every family."""
-    sources, versions = source_digests(ROW_SOURCES), library_versions()
+    sources, versions = loaded_digests(ROW_SOURCES), library_versions()
     found = []
     for point, root_seed, family in itertools.product(campaign.points, campaign.root_seeds, campaign.families):
         scale = campaign.scale_at(point)
