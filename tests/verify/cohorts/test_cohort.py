@@ -16,7 +16,7 @@ from verify.cohorts import FAMILIES, SCALES, Bench, Cohort, CohortDivergedError,
 from verify.cohorts.cohort import SOURCES
 from verify.cohorts.conditions import Size
 from verify.cohorts.evaluations import by_halves
-from verify.cohorts.families import LEARNABLE
+from verify.cohorts.families import LEARNABLE, SYMMETRIES
 from verify.cohorts.laboratory import on_each
 from verify.cohorts.sharpness import part_of, sharpness
 from verify.curvature.interval import interval_of
@@ -34,7 +34,7 @@ def cohort(bench: Bench) -> Cohort:
     return bench.cohort
 
 
-@pytest.mark.parametrize("name", ["hmm", "pcfg"])
+@pytest.mark.parametrize("name", ["hmm", "pcfg", *(family.name for family in SYMMETRIES)])
 def test_languages_of_a_family_have_one_shape_and_something_to_learn(name: str) -> None:
     family = FAMILIES[name]
     languages = [family.draw(seed) for seed in range(3)]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from synthetic.hmm import HMM
 from synthetic.pcfg import PCFG, layered_grammar, read_plain, write_plain
 from tests.verify.cohorts.examples import TINY
 from verify.cohorts import FAMILIES, SCALES, Bench, Cohort, Comparison, ScaleError, scale_of
@@ -19,6 +20,21 @@ from verify.training.trace_penalty import random_signs, trace_estimate
 @pytest.fixture(scope="module")
 def lstms() -> Cohort:
     return Cohort("hmm-lstm", TINY, 11)
+
+
+def test_renamed_topics_are_the_topics_of_their_seed_and_as_hard_to_tell() -> None:
+    own, renamed = (FAMILIES[name].draw(3)[0] for name in ("topics", "topics-renamed"))
+    assert isinstance(own, HMM)
+    assert isinstance(renamed, HMM)
+    # Every position has the topics' laws, in an order of its own.
+    at = renamed.emission.reshape(5, 3, 6)
+    assert at.sort(2).values.equal(own.emission.sort(1).values.expand(5, 3, 6))
+    assert len({tuple(row[0].tolist()) for row in at}) > 1
+    classes = [
+        FAMILIES[name].task_of(each).enumerate() for name, each in (("topics", own), ("topics-renamed", renamed))
+    ]
+    shares = [torch.zeros(3).double().index_add(0, one.labels.long(), one.prob) for one in classes]
+    torch.testing.assert_close(*shares)
 
 
 @pytest.mark.parametrize(("other", "name"), [("hmm-lstm", "hmm"), ("hmm-lstm-medium", "hmm-medium")])
