@@ -150,8 +150,8 @@ def completed(
                     number = pending.pop(future)
                     if future.cancelled():
                         raise WorkersError(
-                            f"expected the Dask scheduler {workers.executor} to stay, got no connection any more; start "
-                            "it again with its workers, and the same command: what is done is kept"
+                            f"expected the Dask scheduler {workers.executor} to stay, got no connection any more; what "
+                            "is done is kept: start it again with its workers, and then the same command"
                         )
                     error = future.exception()
                     if isinstance(error, BrokenExecutor):
