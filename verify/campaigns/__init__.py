@@ -5,6 +5,7 @@
 campaign will cost.
 """
 
+from verify.campaigns.estimate import Estimate, estimate
 from verify.campaigns.grid import Campaign, CampaignError, Run, load, runs
 from verify.campaigns.rows import RowsError, RowsFile
 from verify.campaigns.work import Outcome, finished, perform
@@ -13,6 +14,7 @@ from verify.campaigns.workers import Workers, WorkersError, completed
 __all__ = [
     "Campaign",
     "CampaignError",
+    "Estimate",
     "Outcome",
     "RowsError",
     "RowsFile",
@@ -20,6 +22,7 @@ __all__ = [
     "Workers",
     "WorkersError",
     "completed",
+    "estimate",
     "finished",
     "load",
     "perform",

@@ -6,17 +6,20 @@ import hashlib
 import itertools
 import os
 import tomllib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from synthetic.typed import TypedDataError, build, fitted
-from verify.cohorts import CONDITIONS, FAMILIES, SCALES, Cohort, Scale
+from verify.cohorts import CONDITIONS, FAMILIES, SCALES, Cohort, Scale, anneal
 from verify.cohorts.cohort import MEASURES, SOURCES
+from verify.cohorts.conditions import Size
 from verify.cohorts.families import AUTHORS_GRAMMAR
 from verify.runs import RunKey
-from verify.runs.keys import library_versions, source_digests
+from verify.runs.keys import library_versions, loaded_digests
+from verify.training import Training
 
 ROW_SOURCES = (*SOURCES, *MEASURES, "verify.campaigns.work")
 """Modules whose source determines the rows of a run."""
@@ -106,6 +109,7 @@ class Run:
         device: where to train.
         settings: the values that the campaign sets or varies, by field.
         point: those that it varies.
+        steps: of training, of all members at once, where nothing is stored yet.
         key: what determines its rows.
     """
 
@@ -116,6 +120,7 @@ class Run:
     device: str
     settings: Mapping[str, Any]
     point: Mapping[str, Any]
+    steps: int
     key: RunKey
 
     @property
@@ -125,23 +130,42 @@ class Run:
 
 
 def load(path: Path) -> Campaign:
-    """Read the file of a campaign, TOML, and try that every condition can be begun at every point of its grid.
+    """Read the file of a campaign, TOML.
 
     Raises:
-        CampaignError: the file says what cannot be; the message names the key, the value and what is possible.
+        CampaignError: the file is none; the message names the key, the value and what is possible.
         OSError: it cannot be read.
     """
     try:
-        campaign = build(Campaign, tomllib.loads(path.read_text(encoding="utf-8")))
-        for family, point in itertools.product(campaign.families, campaign.points):
-            _begun(campaign, family, point)
+        return build(Campaign, tomllib.loads(path.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypedDataError, CampaignError) as error:
         raise CampaignError(f"{path}: {error}") from error
-    return campaign
 
 
-def _begun(campaign: Campaign, family: str, point: Mapping[str, Any]) -> None:
-    """Make the networks of every condition for one language. Raises CampaignError where that cannot be."""
+def trainings(cohort: Cohort, conditions: Sequence[str]) -> dict[tuple[Size, Training], int]:
+    """Return the steps of every kind of training that leads to some conditions; a dose contains the shorter ones."""
+    steps: dict[tuple[str, str | None, Size, Training], int] = {}
+    for name in conditions:
+        at: str | None = name
+        while at is not None:
+            own = cohort.condition(at)
+            place = own.stream, own.start, own.size, own.training
+            steps[place] = max(own.steps, steps.get(place, 0))
+            if not own.anneals:
+                steps["descent", at, own.size, anneal(cohort.scale)] = cohort.scale.anneal
+            at = own.start
+    found: Counter[tuple[Size, Training]] = Counter()
+    for (_, _, size, training), number in steps.items():
+        found[size, training] += number
+    return found
+
+
+def _begun(campaign: Campaign, family: str, point: Mapping[str, Any]) -> int:
+    """Make the networks of every condition for one language; return the steps of training.
+
+    Raises:
+        CampaignError: that cannot be; the message names the key, the value and what is possible.
+    """
     where = ", ".join([family, *(f"{key} {value}" for key, value in point.items())])
     try:
         one = replace(campaign.scale_at(point), members=1)
@@ -155,11 +179,18 @@ def _begun(campaign: Campaign, family: str, point: Mapping[str, Any]) -> None:
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
             known = f"expected one of {', '.join(CONDITIONS)}, got {name!r}"
             raise CampaignError(f"conditions: {known} ({where}): {error}") from error
+    return sum(trainings(cohort, campaign.conditions).values())
 
 
 def runs(campaign: Campaign, device: str = "cpu") -> list[Run]:
-    """Return the runs of a campaign: point by point, at each point every root seed of every family."""
-    sources, versions = source_digests(ROW_SOURCES), library_versions()
+    """Return the runs of a campaign: point by point, at each point every root seed of every family.
+
+    Raises:
+        CampaignError: a condition cannot be begun at some point; the message says what is possible.
+    """
+    sources, versions = loaded_digests(ROW_SOURCES), library_versions()
+    cells = list(itertools.product(campaign.points, campaign.families))
+    steps = [_begun(campaign, family, point) for point, family in cells]
     found = []
     for point, root_seed, family in itertools.product(campaign.points, campaign.root_seeds, campaign.families):
         scale = campaign.scale_at(point)
@@ -173,7 +204,8 @@ def runs(campaign: Campaign, device: str = "cpu") -> list[Run]:
         }
         key = RunKey(configuration, root_seed, sources, versions)
         settings = {**campaign.settings, **point}
-        found.append(Run(family, scale, root_seed, campaign.conditions, device, settings, point, key))
+        own = steps[cells.index((point, family))]
+        found.append(Run(family, scale, root_seed, campaign.conditions, device, settings, point, own, key))
     return found
 
 

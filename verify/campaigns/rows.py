@@ -27,7 +27,8 @@ def rows_of(run: Run, outcome: Outcome) -> Iterator[Row]:
     hardware, versions = content["hardware"], content["versions"]
     front = {"run": run.key.digest[:12], "family": run.family, "scale": run.scale.name, "root_seed": run.root_seed}
     # A tuple, such as the names of evaluations, is one cell.
-    front |= {k: ";".join(map(str, v)) if isinstance(v, list | tuple) else v for k, v in run.settings.items()}
+    cells = {k: ";".join(map(str, v)) if isinstance(v, list | tuple) else v for k, v in run.settings.items()}
+    front |= {f"scale.{name}": cell for name, cell in cells.items()}  # a scale and a condition both have `labels`
     behind = {
         "seconds": round(content["seconds"], 1),
         "device": hardware.get("gpu", hardware["device"]),

@@ -17,7 +17,7 @@ from verify.campaigns.grid import ROW_SOURCES, Run
 from verify.cohorts import Bench, Cohort, Comparison
 from verify.environment import hardware, versions
 from verify.runs import CorruptFileError, RunLockedError, RunStore, State, complete, tensors_digest
-from verify.runs.keys import RunKey, library_versions, source_digests
+from verify.runs.keys import RunKey, library_versions, loaded_digests
 from verify.runs.run import Run as StoredRun
 from verify.runs.run import read_result
 from verify.training import SGD
@@ -61,7 +61,8 @@ class _CohortWork:
     def __init__(self, run: Run, store: _Store) -> None:
         self._run, self._store, self._start = run, store, time.monotonic()
         self._cohort = Cohort(run.family, run.scale, run.root_seed, run.device, store)
-        self._left = list(run.conditions)
+        # Short before long: a longer dose of a condition goes on from a shorter one.
+        self._left = sorted(run.conditions, key=lambda name: self._cohort.condition(name).steps)
         self._content: dict[str, Any] | None = None
 
     def done(self) -> bool:
@@ -124,7 +125,7 @@ def finished(run: Run, root: Path) -> Outcome | None:
 
 def _check_sources(run: Run) -> None:
     """Raise RuntimeError where this process has other sources or libraries than the command that made the run."""
-    own = RunKey(run.key.configuration, run.root_seed, source_digests(ROW_SOURCES), library_versions())
+    own = RunKey(run.key.configuration, run.root_seed, loaded_digests(ROW_SOURCES), library_versions())
     if own.digest != run.key.digest:
         here, there = ({**key.sources, **key.versions} for key in (own, run.key))
         names = ", ".join(name for name in there if here.get(name) != there[name])

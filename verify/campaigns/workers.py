@@ -12,7 +12,6 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
-    CancelledError,
     Executor,
     Future,
     ProcessPoolExecutor,
@@ -128,6 +127,9 @@ def completed(
 
     A worker that dies takes no other task with it: processes are started anew, and a Dask scheduler hands its task to
     another worker. A task that was in hand when workers died `DEATHS` times is given up, with that error.
+
+    Raises:
+        WorkersError: Dask is not installed, or there is no scheduler, or no longer.
     """
     left = dict(enumerate(tasks))
     deaths: Counter[int] = Counter()
@@ -146,7 +148,12 @@ def completed(
                         del waiting[0]
                 for future in wait(pending, return_when=FIRST_COMPLETED).done:
                     number = pending.pop(future)
-                    error = CancelledError("the scheduler is gone") if future.cancelled() else future.exception()
+                    if future.cancelled():
+                        raise WorkersError(
+                            f"expected the Dask scheduler {workers.executor} to stay, got no connection any more; what "
+                            "is done is kept: start it again with its workers, and then the same command"
+                        )
+                    error = future.exception()
                     if isinstance(error, BrokenExecutor):
                         broken = True
                         deaths[number] += 1

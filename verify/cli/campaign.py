@@ -6,6 +6,8 @@ import argparse
 import contextlib
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from verify.cli.output import print_json, usage_error
 
 if TYPE_CHECKING:
-    from verify.campaigns import Outcome, RowsFile, Run
+    from verify.campaigns import Outcome, RowsFile, Run, Workers
 
 
 class CampaignCommandError(ValueError):
@@ -38,12 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rows", type=Path, metavar="OUT", help="write the table to OUT.csv or OUT.parquet as it grows"
     )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="only say how many runs are left, and how long they take"
+    )
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
 
 
 def act(arguments: argparse.Namespace) -> int:
     """Carry out the verb; return its exit status: 1 where a run failed."""
-    # Imported here: the other verbs need no torch.
     try:
         found = carry_out(arguments)
     except CampaignCommandError as error:
@@ -68,7 +72,18 @@ def carry_out(arguments: argparse.Namespace) -> dict[str, Any]:
         CampaignCommandError: the file, an option or an executor cannot be used; the message says what to do.
         KeyboardInterrupt: Ctrl-C; finished runs are kept, the others resume.
     """
-    from verify.campaigns import CampaignError, RowsError, RowsFile, Workers, WorkersError, load, runs
+    # Imported here: the other verbs need no torch.
+    from verify.campaigns import (
+        CampaignError,
+        RowsError,
+        RowsFile,
+        Workers,
+        WorkersError,
+        estimate,
+        finished,
+        load,
+        runs,
+    )
     from verify.environment import DeviceError, require_device
     from verify.runs import default_root
 
@@ -79,67 +94,83 @@ def carry_out(arguments: argparse.Namespace) -> dict[str, Any]:
         if arguments.executor == "processes":
             require_device(arguments.device)
         plan = runs(campaign, arguments.device)
+        found = {run: outcome for run in plan if (outcome := finished(run, root)) is not None}
+        content = {
+            "name": campaign.name,
+            "store": str(root),
+            "runs": len(plan),
+            "conditions": list(campaign.conditions),
+        }
+        if arguments.dry_run:
+            return content | {
+                "finished": len(found),
+                "failed": [],
+                "estimates": list(map(asdict, estimate(plan, found))),
+            }
         table = None if arguments.rows is None else RowsFile(arguments.rows, plan, root)
-        found, failed = _work_off(plan, root, workers, table)
+        failed = _work_off(plan, found, root, workers, table)
     except (CampaignError, DeviceError, RowsError, WorkersError, OSError) as error:
         raise CampaignCommandError(str(error)) from error
-    return {
-        "name": campaign.name,
-        "store": str(root),
+    return content | {
         "rows": None if arguments.rows is None else str(arguments.rows),
-        "runs": len(plan),
         "finished": len(found),
-        "failed": [{"run": run.about, "report": report} for run, report in failed],
+        "failed": [{"run": run.about, "report": report} for run, report in failed.items()],
     }
 
 
 def _work_off(
-    plan: list[Run], root: Path, workers: Any, table: RowsFile | None
-) -> tuple[dict[int, Outcome], list[tuple[Run, str]]]:
-    """Do what is not done; return the finished runs, by place, and the failed ones with the reason."""
-    from verify.campaigns import completed, finished, perform
+    plan: Sequence[Run], found: dict[Run, Outcome], root: Path, workers: Workers, table: RowsFile | None
+) -> dict[Run, str]:
+    """Do what is not among the finished runs, and add it to them; return the failed ones with the reason.
 
-    found = {number: outcome for number, run in enumerate(plan) if (outcome := finished(run, root)) is not None}
+    Runs that another process does are taken up at the end, when they are found done or have to be waited for.
+    """
+    from verify.campaigns import Outcome, completed, perform
+
     if table is not None:
-        table.add({plan[number]: outcome for number, outcome in found.items()})
-    failed: list[tuple[Run, str]] = []
-    left = [number for number in range(len(plan)) if number not in found]
+        table.add(found)
     _say(f"{len(plan)} runs, {len(found)} of them done before")
-    start, made = time.monotonic(), 0
+    failed: dict[Run, str] = {}
+    left, start, steps = [run for run in plan if run not in found], time.monotonic(), 0
     for waits in (False, True):
         held = []
-        numbers = {id(plan[number]): number for number in left}
-        results = completed(partial(perform, root=root, waits=waits), [plan[number] for number in left], workers)
-        with contextlib.closing(results):
+        with contextlib.closing(completed(partial(perform, root=root, waits=waits), left, workers)) as results:
             for run, result in results:
-                number = numbers[id(run)]
-                if not isinstance(result, Exception) and result.status == "held":
-                    held.append(number)
+                if isinstance(result, Outcome) and result.status == "held":
+                    held.append(run)
                     _say(f"{run.about}: another process does it; taken up again at the end")
                     continue
-                made += 1
-                if isinstance(result, Exception) or result.status == "failed":
-                    report = str(result) or type(result).__name__ if isinstance(result, Exception) else result.report
-                    failed.append((run, report))
-                    what = f"failed: {report}"
-                else:
-                    found[number] = result
+                steps += run.steps
+                if isinstance(result, Outcome) and result.status == "finished":
+                    found[run] = result
+                    what = f"{result.content['seconds']:.0f} s"
                     if table is not None:
                         table.add({run: result})
-                    what = f"{result.content['seconds']:.0f} s"
-                to_do = len(plan) - len(found) - len(failed)
-                left_minutes = (time.monotonic() - start) / made * to_do / 60
-                _say(f"{run.about}: {what}; {len(plan) - to_do} of {len(plan)}, {left_minutes:.0f} min left")
-        left = sorted(held)
-        if not left:
+                else:
+                    failed[run] = result.report if isinstance(result, Outcome) else f"{type(result).__name__}: {result}"
+                    what = f"failed: {failed[run]}"
+                to_do = sum(other.steps for other in plan if other not in found and other not in failed)
+                minutes = (time.monotonic() - start) / steps * to_do / 60
+                _say(f"{run.about}: {what}; {len(found) + len(failed)} of {len(plan)}, {minutes:.0f} min left")
+        left = held
+        if not held:
             break
-    return found, failed
+    return failed
 
 
 def as_text(found: dict[str, Any]) -> str:
     """Return the content as lines for people."""
-    lines = [f"{found['name']}: {found['finished']} of {found['runs']} runs finished, kept in {found['store']}"]
-    lines += [f"failed: {own['run']}: {own['report']}" for own in found["failed"]]
-    if found["rows"] is not None:
+    told = f"{found['name']}: {found['finished']} of {found['runs']} runs finished, kept in {found['store']}"
+    lines = [told, *(f"failed: {own['run']}: {own['report']}" for own in found["failed"])]
+    for own in found.get("estimates", ()):
+        where = ", ".join([own["family"], *(f"{key} {value}" for key, value in own["point"].items())])
+        how = {"finished": "as finished ones took", "timed": "by steps timed here"}[own["source"]]
+        lines.append(f"{where}: {own['runs']} to do, {own['seconds']:.3g} s each, {how}")
+    if "estimates" in found:
+        hours = sum(own["runs"] * own["seconds"] for own in found["estimates"]) / 3600
+        lines.append(
+            f"{len(found['conditions'])} conditions; to do: some {hours:.3g} hours of one core, less what is stored"
+        )
+    if found.get("rows") is not None:
         lines.append(f"rows in {found['rows']}")
     return "\n".join(lines)
