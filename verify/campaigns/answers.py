@@ -213,7 +213,7 @@ def curves(campaign: Campaign, rows: Sequence[Mapping[str, Any]]) -> Iterator[Cu
         (family, tuple(point.items())): Table(
             row
             for row in rows
-            if row["family"] == family and all(_equal(row.get(key), value) for key, value in point.items())
+            if row["family"] == family and all(_equal(row.get(f"scale.{key}"), value) for key, value in point.items())
         )
         for point in campaign.points
         for family in campaign.families
