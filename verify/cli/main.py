@@ -19,6 +19,7 @@ from theory import Claim, ParameterError, display, graph
 from theory.claims import CLAIMS, dependency_graph, find
 from theory.kernel import Derivation
 from verify.cli import calibrate as cli_calibrate
+from verify.cli import campaign as cli_campaign
 from verify.cli import language as cli_language
 from verify.cli import mutate as cli_mutate
 from verify.cli import runs as cli_runs
@@ -293,6 +294,9 @@ def parser() -> argparse.ArgumentParser:
         verb("language", _language, "show a language: sentences, entropy floor, picture; without NAME, list them")
     )
     cli_runs.add_arguments(verb("runs", _runs, "list, show and prune the stored runs of networks"))
+    cli_campaign.add_arguments(
+        verb("campaign", cli_campaign.act, "train the cohorts of a grid, on one machine or many, and write their table")
+    )
     cli_calibrate.add_arguments(
         verb("calibrate", cli_calibrate.act, "check what the designs promise on the quick profile at many root seeds")
     )

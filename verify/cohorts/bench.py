@@ -16,7 +16,7 @@ from verify.cohorts.path import Point
 from verify.cohorts.phase import Found
 from verify.cohorts.scale import EvaluationName
 from verify.cohorts.sharpness import Sharpness, sharpness
-from verify.downstream import unmasked_states
+from verify.downstream import alignment, unmasked_states
 from verify.networks import Network
 from verify.training.excess import divergences
 
@@ -91,6 +91,10 @@ class Bench:
             return sharpness(placed, cohort.reference, seeds, batches=probes).tensors()
 
         return Sharpness.of(cohort.measured("sharpness", network, measure, probes=probes))
+
+    def alignment(self, network: Network) -> Float[Tensor, " member"]:
+        """Return how far features are still those before training, `verify.downstream.alignment`: near 1 is lazy."""
+        return alignment(self.features(self.untrained["large"]), self.features(network))
 
     @cached_property
     def accuracy_slope(self) -> float:

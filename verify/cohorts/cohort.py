@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,7 +16,17 @@ from verify.cohorts.path import Path
 from verify.cohorts.phase import Found, MeasuringWork, Phase
 from verify.cohorts.scale import Scale
 from verify.networks import Network
-from verify.runs import RecordedFailureError, RunKey, RunResult, RunStore, Work, at_once, complete, tensors_digest
+from verify.runs import (
+    RecordedFailureError,
+    RunKey,
+    RunResult,
+    RunStore,
+    State,
+    Work,
+    at_once,
+    complete,
+    tensors_digest,
+)
 from verify.streams import Streams
 from verify.training import AllDivergedError, Reference, Trainer, Training, excess_loss, network_at
 
@@ -38,11 +49,18 @@ class CohortDivergedError(RuntimeError):
     """A member of a condition diverged, so that the condition cannot be compared with others."""
 
 
+class UnknownConditionError(ValueError):
+    """A condition is asked for that is not to be had."""
+
+
 class Cohort:
     """The replicates of one family: member k is a random language with its own networks, in all conditions.
 
     Conditions are trained when they are first asked for, and kept. All random numbers come from the root seed, the
     family and their purpose, whatever the order of asking and whichever claim asks.
+
+    A condition at a dose (`sampled@2000`) goes on from the longest shorter dose that was asked for before, to the same
+    bits as by itself.
 
     Args:
         family: name in `FAMILIES`.
@@ -73,6 +91,7 @@ class Cohort:
         self.stopped = threading.Event()
         self._ends: dict[str, Network] = {}
         self._paths: dict[str, Path] = {}
+        self._legs: dict[str, dict[int, State]] = {}
         drawn = [self.family.draw(seed) for seed in self.seeds("language")]
         self.languages = tuple(language for language, _ in drawn)
         tables = [table for _, table in drawn]
@@ -98,6 +117,7 @@ class Cohort:
             width=self.scale.width // half,
             layers=self.scale.layers,
             heads=max(1, self.scale.heads // half),
+            initial_scale=self.scale.initial_scale,
             generators=self.generators("initial", stream, again=True),
         )
 
@@ -106,8 +126,32 @@ class Cohort:
         return [torch.Generator().manual_seed(seed) for seed in self.seeds(*purpose, again=again)]
 
     def condition(self, name: str) -> Condition:
-        """Return how a condition is trained."""
-        return CONDITIONS[name](self.scale, self.family)
+        """Return how a condition is trained, by its name in `CONDITIONS`; NAME@STEPS: for so many steps instead.
+
+        A rate that falls to zero over the condition falls to zero over its dose.
+
+        Raises:
+            UnknownConditionError: there is no such condition, or it has no dose: it begins at no other, or is no more
+                than its anneal.
+        """
+        kind, at, dose = name.partition("@")
+        if kind not in CONDITIONS:
+            raise UnknownConditionError(f"expected a condition among {', '.join(CONDITIONS)}, got {name!r}")
+        own = CONDITIONS[kind](self.scale, self.family)
+        if not at:
+            return own
+        if own.start is None or not own.steps:
+            raise UnknownConditionError(f"expected a condition that goes on from another, got {name!r}; leave out @")
+        if not (dose.isascii() and dose.isdecimal() and dose[0] != "0"):
+            raise UnknownConditionError(f"expected NAME@STEPS with a number of steps from 1 on, got {name!r}")
+        steps = int(dose)
+        training = replace(own.training, decay=steps) if own.training.decay else own.training
+        return replace(own, steps=steps, training=training)
+
+    def slow_time(self, name: str) -> float:
+        """Return τ = Σ kη²/(B(1 − μ)²) over all phases of SGD from the initial networks to the end of a condition."""
+        own = self.condition(name)
+        return own.slow_time + (0.0 if own.start is None else self.slow_time(own.start))
 
     def path(self, name: str) -> Path:
         """Return the path of a condition, trained on first use; errors as in `end`."""
@@ -151,13 +195,18 @@ class Cohort:
             excess = excess_loss(trainer.snapshot(), self.reference, device=self.device).estimate
             return {"theta": trainer.theta.detach().clone(), "excess": excess}
 
+        kind, dosed, _ = name.partition("@")
+        legs = self._legs.setdefault(kind, {}) if dosed and not keep and not training.decay else None
+
         def build() -> Phase:
             seeds = self.seeds("training", stream, again=True)  # conditions of one stream see the same
             trainer = Trainer(start, self.languages, training, seeds, table=self.tables, device=self.device)
-            return Phase(trainer, steps, self.stopped, keep, measure)
+            if shorter := [leg for leg in legs or () if leg <= steps]:
+                trainer.restore(*(legs or {})[max(shorter)])
+            return Phase(trainer, steps, self.stopped, keep, measure, goes_on=legs is not None)
 
         configuration = {
-            "condition": name,
+            "condition": kind,
             "phase": stream,
             "network": start.config.to_json(),
             "start": tensors_digest(*start.parameters()),
@@ -174,6 +223,8 @@ class Cohort:
                 f"condition {name} of family {self.family.name}: members {found.content['dead']} diverged at rate "
                 f"{training.rate}; lower the rates of the scale, as a new design"
             )
+        if legs is not None and (leg := Phase.leg(found)) is not None:
+            legs[steps] = leg
         network = network_at(start, found.tensors["theta"].to(next(start.parameters()).device), dtype=torch.float32)
         return network, found
 

@@ -36,6 +36,15 @@ class Condition:
     stream: str
     anneals: bool = False
 
+    @property
+    def slow_time(self) -> float:
+        """τ = kη²/(B(1 − μ)²) after k steps of SGD, μ its momentum; 0 for AdamW, whose steps have no such clock."""
+        own = self.training
+        if not isinstance(own.optimiser, SGD) or isinstance(own.rate, tuple):
+            return 0.0
+        factors = sum(own.factor(step) ** 2 for step in range(self.steps))
+        return own.rate**2 * factors / (own.batch * (1 - own.optimiser.momentum) ** 2)
+
 
 def _pretraining(scale: Scale, size: Size, stream: str) -> Condition:
     training = Training(

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from verify.runs import State
+from verify.runs import RunResult, State
 from verify.training import Trainer
 
 PIECE = 16
@@ -27,6 +27,7 @@ class Phase:
         stopped: once set, the next piece is not begun.
         keep: steps at which something is measured and kept, rising, none above `steps`.
         measure: what is kept then, tensors by name.
+        goes_on: whether the result holds the trainer's state too, for a longer phase to go on from (`leg`).
     """
 
     def __init__(
@@ -36,8 +37,10 @@ class Phase:
         stopped: threading.Event,
         keep: Sequence[int] = (),
         measure: Callable[[Trainer], Found] | None = None,
+        *,
+        goes_on: bool = False,
     ) -> None:
-        self.trainer, self.steps, self.keep = trainer, steps, list(keep)
+        self.trainer, self.steps, self.keep, self._goes_on = trainer, steps, list(keep), goes_on
         self._measure, self._stopped = measure, stopped
         self._kept: list[Found] = []
 
@@ -76,7 +79,20 @@ class Phase:
         theta = {"theta": self.trainer.theta.detach().clone().cpu()}
         dead = (~self.trainer.alive).nonzero()[:, 0].tolist()
         divergences = [str(own) for own in self.trainer.divergences]
-        return theta | self._found(), {"kept": self.keep, "dead": dead, "divergences": divergences}
+        content = {"kept": self.keep, "dead": dead, "divergences": divergences}
+        if not self._goes_on:
+            return theta | self._found(), content
+        tensors, meta = self.trainer.state()
+        own = {f"leg.{name}": value.cpu() for name, value in tensors.items()}
+        return theta | self._found() | own, content | {"leg": meta}
+
+    @staticmethod
+    def leg(found: RunResult) -> State | None:
+        """Return the state of the trainer at the end of a phase, if its result holds it."""
+        if "leg" not in found.content:
+            return None
+        own = {name.removeprefix("leg."): value for name, value in found.tensors.items() if name.startswith("leg.")}
+        return own, found.content["leg"]
 
     def _found(self) -> dict[str, Tensor]:
         names = self._kept[0] if self._kept else ()

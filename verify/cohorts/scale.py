@@ -58,6 +58,7 @@ class Scale:
         converged: the condition that continued training is compared with. Soft labels go on lowering the excess of a
             long continuation, so that there `base` has to be brought down as the others are, as `polished`.
         spread: standard deviations of replicates for planning, as a multiple of those of the small scale (pilots).
+        initial_scale: factor on the initial weights: every matrix and encoding, while gains begin at 1 and biases at 0.
         precision: of the training of `base` and `small`; excess is always measured in float64.
     """
 
@@ -90,6 +91,7 @@ class Scale:
     further_recoveries: tuple[Recovery, ...] = ()
     converged: Converged = "base"
     spread: float = 1.0
+    initial_scale: float = 1.0
     precision: Precision = "float32"
 
 

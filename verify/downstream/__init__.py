@@ -5,7 +5,7 @@
 """
 
 from verify.downstream.baselines import conditional_features, random_code, random_projection
-from verify.downstream.features import every_masked_state, unmasked_states
+from verify.downstream.features import alignment, every_masked_state, unmasked_states
 from verify.downstream.fine_tune import FineTuning, fine_tune
 from verify.downstream.minimum_norm import TransferResult, minimum_norm_head, score_predictions, transfer_experiment
 from verify.downstream.ridge import RidgeFit, fit_ridge
@@ -14,6 +14,7 @@ __all__ = [
     "FineTuning",
     "RidgeFit",
     "TransferResult",
+    "alignment",
     "conditional_features",
     "every_masked_state",
     "fine_tune",

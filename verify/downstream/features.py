@@ -51,3 +51,18 @@ def _chunked(extract: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
     with torch.no_grad():
         size = CHUNK_ON_CPU if inputs.device.type == "cpu" else CHUNK
         return torch.cat([extract(part) for part in torch.split(inputs, size, dim=-2)], dim=-2)
+
+
+def alignment(
+    first: Float[Tensor, "*member example feature"], second: Float[Tensor, "*member example other"]
+) -> Float[Tensor, "*member"]:
+    r"""Return the centred alignment of two kernels on the same examples, 1 where they are proportional.
+
+    With X and Y the features less their means over examples: ‖XᵀY‖_F²/(‖XᵀX‖_F ‖YᵀY‖_F), which no rotation, shift or
+    factor of the features changes; NaN where all examples have one feature.
+    Source: arXiv 1905.00414, equation 5. Exact.
+    """
+    x, y = (own.double() - own.double().mean(-2, keepdim=True) for own in (first, second))
+    cross, *own = (torch.linalg.matrix_norm(a.mT @ b) for a, b in ((x, y), (x, x), (y, y)))
+    found: Tensor = cross.square() / (own[0] * own[1])
+    return found

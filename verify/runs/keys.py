@@ -7,6 +7,7 @@ import importlib.util
 import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,12 @@ def source_digests(modules: Iterable[str]) -> dict[str, str]:
     return found
 
 
+@lru_cache
+def loaded_digests(modules: tuple[str, ...]) -> dict[str, str]:
+    """Return `source_digests`, read once: of the sources that this process has loaded, errors as there."""
+    return source_digests(modules)
+
+
 def tensors_digest(*tensors: Tensor) -> str:
     """Return the SHA-256 of the types, shapes and numbers of some tensors, to the bit."""
     return digest(len(tensors), tensors)
@@ -73,8 +80,11 @@ class RunKey:
 
     @classmethod
     def of(cls, configuration: Mapping[str, Any], seed: int, modules: Iterable[str]) -> RunKey:
-        """Return the key of a run of the named modules, as they and the libraries are now."""
-        return cls(dict(configuration), seed, source_digests(modules), library_versions())
+        """Return the key of a run of the named modules, as they were when this process first asked for them.
+
+        What it does comes from the modules that it has loaded, whatever becomes of their files meanwhile.
+        """
+        return cls(dict(configuration), seed, dict(loaded_digests(tuple(modules))), library_versions())
 
     def parts(self) -> dict[str, Any]:
         """Return the parts by name."""

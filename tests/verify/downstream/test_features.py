@@ -8,7 +8,14 @@ import torch
 from synthetic import MASK, PAD
 from synthetic.closed_form import BracketLanguage, PairLanguage
 from tests.verify.downstream.networks import Mixer, stream
-from verify.downstream import conditional_features, every_masked_state, random_code, random_projection, unmasked_states
+from verify.downstream import (
+    alignment,
+    conditional_features,
+    every_masked_state,
+    random_code,
+    random_projection,
+    unmasked_states,
+)
 from verify.downstream.baselines import LOG_FLOOR
 
 NETWORK = Mixer(2, 5, 3, (2,), 0)
@@ -68,3 +75,14 @@ def test_a_random_code_belongs_to_its_row_and_seed() -> None:
     assert torch.equal(random_code(INPUTS.flip(0), 6, 3).flip(0), codes)
     assert torch.equal(random_code(INPUTS[[1, 1]], 6, 3), codes[[1, 1]])
     assert not torch.equal(random_code(INPUTS, 6, 4), codes)
+
+
+def test_closed_form_alignment_of_features() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 6, 3, generator=generator, dtype=torch.float64)
+    turned = torch.linalg.qr(torch.randn(3, 3, generator=generator, dtype=torch.float64)).Q
+    torch.testing.assert_close(alignment(x, -2 * x @ turned + 5), torch.ones(2, dtype=torch.float64))
+    # Kernels of two contrasts of four examples that are orthogonal, and of one of them beside both.
+    contrasts = torch.tensor([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])
+    assert float(alignment(contrasts[:, :1], contrasts[:, 1:])) == 0
+    assert float(alignment(contrasts, contrasts[:, 1:])) == pytest.approx(2**-0.5)

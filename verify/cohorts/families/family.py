@@ -67,7 +67,14 @@ class Family:
         return language.downstream[self.task]
 
     def networks(
-        self, length: int, *, width: int, layers: int, heads: int, generators: Sequence[torch.Generator]
+        self,
+        length: int,
+        *,
+        width: int,
+        layers: int,
+        heads: int,
+        generators: Sequence[torch.Generator],
+        initial_scale: float = 1.0,
     ) -> Network:
         """Return a stack of networks before training, one per generator, for languages of the family.
 
@@ -80,6 +87,7 @@ class Family:
             "width": width,
             "layers": layers,
             "padded": self.padded,
+            "initial_scale": initial_scale,
         }
         if self.network == "transformer":
             config |= {"heads": heads, "mlp_ratio": 2, "positions": self.positions}
