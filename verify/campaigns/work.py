@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from synthetic.catalogue import Exchangeability
 from verify.campaigns.grid import ROW_SOURCES, Run
 from verify.cohorts import Bench, Cohort, Comparison
 from verify.environment import hardware, versions
@@ -146,6 +147,9 @@ def _rows(cohort: Cohort, conditions: Sequence[str]) -> list[dict[str, Any]]:
         "accuracy_slope": torch.full((cohort.scale.members,), bench.accuracy_slope, dtype=torch.float64),
         "log_trace_slope": torch.full((cohort.scale.members,), bench.log_trace_slope, dtype=torch.float64),
     }
+    if cohort.tables is not None:
+        shares = [Exchangeability.of_contexts(own.contexts, own.prob, own.conditional).share for own in cohort.tables]
+        of_member["bag_share"] = torch.tensor(shares, dtype=torch.float64)
     languages = [
         tensors_digest(*parts)[:12]
         for parts in zip(reference.contexts, reference.weight, reference.conditional, strict=True)

@@ -24,6 +24,7 @@ __all__ = [
     "LEARNABLE",
     "MIXTURES",
     "PLACES",
+    "SMALL",
     "SYMMETRIES",
     "Family",
     "NoGrammarError",
