@@ -1,10 +1,11 @@
-"""A ready-made hidden Markov language (`synthetic.catalogue.registry`)."""
+"""Ready-made hidden Markov languages (`synthetic.catalogue.registry`)."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from synthetic.hmm.random import block_hmm
+from synthetic.hmm.topics import zipf_topics
 from synthetic.language import Language
 from synthetic.tokens import torch_generator
 
@@ -22,3 +23,10 @@ def hmm(
     """A random hidden Markov model with blocks of states, by default of the paper's size."""
     drawn = torch_generator(generator)
     return block_hmm(drawn, states, tokens, T, blocks=blocks, leave=leave, concentration=concentration)
+
+
+def topics(
+    generator: np.random.Generator, *, topics: int = 3, tokens: int = 6, T: int = 5, exponent: float = 1.25
+) -> Language:
+    """One of several topics a sentence, each a Zipf law of its own; order says nothing."""
+    return zipf_topics(torch_generator(generator), topics, tokens, T, exponent=exponent)

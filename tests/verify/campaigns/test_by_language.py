@@ -16,7 +16,7 @@ MEMBERS = 54
 
 
 def planted(slope: float, cohorts: int = 5, apart: float = 0.0) -> Iterator[dict[str, Any]]:
-    """Rows in which a family's gain is slope times its share; `apart`: how much more the topics gain than others."""
+    """Rows in which a gain is slope times share minus gap; `apart`: how much more the topics gain than others."""
     generator = np.random.default_rng(0)
     for place, family in enumerate(CAMPAIGN.families):
         for seed in CAMPAIGN.root_seeds[:cohorts]:
@@ -24,8 +24,9 @@ def planted(slope: float, cohorts: int = 5, apart: float = 0.0) -> Iterator[dict
                 share = (place * 7 % 20) / 20 + generator.normal(0, 0.02)
                 mean = slope * share + apart * (family == "topics")
                 row = {"family": family, "root_seed": seed, "member": member, "bag_share": share, "excess": 1.0}
-                row |= {"excess_error": 0.0, "accuracy_slope": -0.01, "learnable_gap": generator.uniform(0.1, 1.0)}
-                yield {**row, "condition": FIRST, "accuracy": 0.8 + mean + generator.normal(0, 0.015)}
+                row |= {"excess_error": 0.0, "accuracy_slope": -0.01, "learnable_gap": (gap := generator.uniform(0, 1))}
+                gain = mean - slope * gap + generator.normal(0, 0.015)
+                yield {**row, "condition": FIRST, "accuracy": 0.8 + gain}
                 yield {**row, "condition": SECOND, "accuracy": 0.8}
 
 
@@ -43,7 +44,7 @@ def test_closed_form_every_design_has_the_power_that_it_declares() -> None:
 
 def test_planted_effects_are_found_and_every_control_is_refuted() -> None:
     found = list(findings(CAMPAIGN, list(planted(0.05, apart=0.06))))
-    assert len(found) == 12
+    assert len(found) == 16
     for each in found:
         assert each.answer.verdict == ("refuted" if each.broken else "supported"), each.design.statistic
 
@@ -68,5 +69,5 @@ def test_closed_form_correlations_of_a_replicate() -> None:
 def test_the_table_has_a_row_for_each_family_and_finding() -> None:
     text = markdown(CAMPAIGN, list(planted(0.05, cohorts=1)))
     assert text.count("| supported |") == 0
-    assert text.count(f"| {OPEN} |") == 12
+    assert text.count(f"| {OPEN} |") == 16
     assert all(f"| {family} |" in text for family in CAMPAIGN.families)
