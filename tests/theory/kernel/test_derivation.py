@@ -331,6 +331,11 @@ def test_mutant_wrong_certificates(statement: sp.Rel, terms: tuple[sp.Expr, ...]
         Derivation("d").inequality("i", statement, "wrong", Terms(terms))
 
 
+def test_mutant_a_square_is_not_evidently_positive() -> None:
+    with pytest.raises(CheckFailedError, match="evidently positive"):
+        Derivation("d").inequality("i", sp.Gt(x**2 + y**2, 2 * x * y), "strict", Terms(((x - y) ** 2,)))
+
+
 def test_mutant_negative_multiplier() -> None:
     d = Derivation("d")
     d.assume("h", sp.Ge(x, y), "assumed")
@@ -395,21 +400,26 @@ def test_evidence_termwise_sums() -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "certificate"),
+    ("statement", "certificate", "message"),
     [
-        (sp.Ge(total(w[j] ** 2) + m, 2 * total(w[j])), Termwise("term", j, sp.Integer(2), m, {})),
-        (sp.Ge(total(w[j] ** 2) + m, 3 * total(w[j])), Termwise("term", j, sp.S.One, m, {})),
-        (sp.Gt(total(w[j] ** 2) + m, 2 * total(w[j])), Termwise("term", j, sp.S.One, m, {})),
+        (sp.Ge(total(w[j] ** 2) + m, 2 * total(w[j])), Termwise("term", j, sp.Integer(2), m, {}), "remainder"),
+        (sp.Ge(total(w[j] ** 2) + m, 3 * total(w[j])), Termwise("term", j, sp.S.One, m, {}), "remainder"),
+        (sp.Gt(total(w[j] ** 2) + m, 2 * total(w[j])), Termwise("term", j, sp.S.One, m, {}), "never strictly"),
         (
             sp.Ge(total(w[j] ** 2, sp.Integer(-3)) + m + 4, 2 * total(w[j], sp.Integer(-3))),
             Termwise("term", j, sp.Integer(-3), m, {}),
+            "outside of what is assumed",
         ),
-        (sp.Ge(total(w[j] ** 2) + m, 2 * total(w[j])), Termwise("term", j, sp.S.One, j, {})),
-        (sp.Ge(total(w[j] ** 2, sp.S.One, sp.oo), 2 * total(w[j])), Termwise("term", j, sp.S.One, sp.oo, {})),
+        (sp.Ge(total(w[j] ** 2) + m, 2 * total(w[j])), Termwise("term", j, sp.S.One, j, {}), "independent"),
+        (
+            sp.Ge(total(w[j] ** 2, sp.S.One, sp.oo), 2 * total(w[j])),
+            Termwise("term", j, sp.S.One, sp.oo, {}),
+            "Infinity",
+        ),
     ],
 )
-def test_mutant_termwise(statement: sp.Rel, certificate: Termwise) -> None:
-    with pytest.raises(CheckFailedError):
+def test_mutant_termwise(statement: sp.Rel, certificate: Termwise, message: str) -> None:
+    with pytest.raises(CheckFailedError, match=message):
         per_term().inequality("sum", statement, "wrong", certificate)
 
 
@@ -486,6 +496,17 @@ def test_evidence_induction_accepts_and_keeps_the_recurrence() -> None:
 def test_mutant_inductions(changes: dict[str, object]) -> None:
     with pytest.raises(CheckFailedError):
         counted(**changes)()
+
+
+@pytest.mark.parametrize(
+    ("invariant", "initial", "message"),
+    [(sp.Ge(n, 1), {n: sp.S.Zero}, "fails at the start"), (sp.Ge(x, n), {n: sp.S.Zero, x: n}, "which change")],
+)
+def test_mutant_starts_of_inductions(invariant: sp.Rel, initial: dict[sp.Symbol, sp.Expr], message: str) -> None:
+    update = {symbol: symbol + 1 for symbol in initial}
+    certificate = Terms(using={"previous": sp.S.One})
+    with pytest.raises(CheckFailedError, match=message):
+        Derivation("d").induction("i", invariant, "", initial=initial, update=update, certificate=certificate)
 
 
 def test_mutant_induction_over_a_real_counter_speaks_of_its_trajectory_only() -> None:
@@ -608,13 +629,14 @@ def test_evidence_and_mutant_flows() -> None:
     assert [p.kind for p in step.premises] == ["dynamics"]
     for change in (
         {"solution": {x: start * sp.exp(t)}},
-        {"initial": {x: 2 * start}},
         {"initial": {x: start + t}},
         {"solution": {x: x}},
         {"solution": {y: start * sp.exp(-t)}},
     ):
         with pytest.raises(CheckFailedError):
             Derivation("d").ode("decay", t, "wrong", **{**good, **change})
+    with pytest.raises(CheckFailedError, match="remainder"):
+        Derivation("d").ode("decay", t, "another start", **{**good, "initial": {x: 2 * start}})
 
 
 def test_mutant_a_flow_with_two_solutions() -> None:

@@ -37,6 +37,11 @@ def test_mutant_false_or_undecided_in_one_case(statement: sp.Basic) -> None:
         check_cases(statement, signs)
 
 
+def test_mutant_a_function_without_values_stays_undecided() -> None:
+    with pytest.raises(CheckFailedError, match=r"is Eq\(f\(-1\), 2\)"):
+        check_cases(sp.Eq(sp.Function("f")(x), 2), signs)
+
+
 def test_mutant_no_case_at_all_proves_nothing() -> None:
     with pytest.raises(CheckFailedError, match="no case at all"):
         check_cases(sp.Eq(x, y), [])

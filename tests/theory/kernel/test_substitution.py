@@ -76,6 +76,7 @@ def test_mutant_instances_capture_nothing() -> None:
         (sp.Eq(1 / sp.sqrt(x), z), {sp.Gt(x, 0)}),
         (sp.Eq(sp.sqrt(a), z), set()),
         (sp.Eq(sp.log(x), z), {sp.Gt(x, 0)}),
+        (sp.Eq(sp.log(abs(x)), z), {sp.Gt(abs(x), 0)}),
         (sp.Eq(sp.log(1 + sp.exp(x)), z), set()),
         (sp.Eq(sp.Sum(1 / w[i], (i, 1, m)), z), {sp.Ne(w[i], 0)}),
         (sp.Eq(sp.Sum(1 / (i + x), (i, 1, m)), z), {sp.Ne(sp.Product(i + x, (i, 1, m)), 0)}),
