@@ -90,7 +90,9 @@ def test_closed_form_slow_time() -> None:
 
 @pytest.mark.parametrize("family", ["hmm", "hmm-lstm"])
 def test_the_initial_scale_multiplies_matrices_and_encodings_alone(family: str) -> None:
-    one, three = (Cohort(family, replace(TINY, initial_scale=s), 11).initial("large", "pretraining") for s in (1.0, 3.0))
+    one, three = (
+        Cohort(family, replace(TINY, initial_scale=s), 11).initial("large", "pretraining") for s in (1.0, 3.0)
+    )
     for (name, own), other in zip(one.named_parameters(), three.parameters(), strict=True):
         drawn = "bias" not in name and not name.endswith("gain")
         torch.testing.assert_close(other, 3 * own if drawn else own, rtol=1e-6, atol=0)
