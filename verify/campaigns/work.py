@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 
 from verify.campaigns.grid import ROW_SOURCES, Run
-from verify.cohorts import Bench, Cohort, Comparison, Condition
+from verify.cohorts import Bench, Cohort, Comparison
 from verify.environment import hardware, versions
 from verify.runs import CorruptFileError, RunLockedError, RunStore, State, complete, tensors_digest
 from verify.runs.keys import RunKey, library_versions, loaded_digests
 from verify.runs.run import Run as StoredRun
 from verify.runs.run import read_result
 from verify.training import SGD
+from verify.training.excess import excess_loss
 from verify.training.threads import torch_threads
 
 
@@ -139,23 +140,6 @@ def _check_sources(run: Run) -> None:
         )
 
 
-def _phases(cohort: Cohort, name: str) -> list[Condition]:
-    """Return the conditions that lead to one, from the initial networks to itself."""
-    own = cohort.condition(name)
-    return [*([] if own.start is None else _phases(cohort, own.start)), own]
-
-
-def _slow_time(phases: Sequence[Condition]) -> float:
-    """Return τ = Σ_k η_k²/(B (1 − μ)²) over the steps of the phases of SGD."""
-    found = 0.0
-    for own in phases:
-        training, sgd = own.training, own.training.optimiser
-        if isinstance(sgd, SGD) and not isinstance(training.rate, tuple):
-            steps = own.steps if not training.decay else sum(training.factor(k) ** 2 for k in range(own.steps))
-            found += steps * training.rate**2 / (training.batch * (1 - sgd.momentum) ** 2)
-    return found
-
-
 def _rows(cohort: Cohort, conditions: Sequence[str]) -> list[dict[str, Any]]:
     """Measure every condition at matched excess and before its anneal; return a row for each and each member."""
     bench = Bench(cohort)
@@ -173,25 +157,28 @@ def _rows(cohort: Cohort, conditions: Sequence[str]) -> list[dict[str, Any]]:
     ]
     found = []
     for name in conditions:
-        phases = _phases(cohort, name)
-        training, sgd = phases[-1].training, phases[-1].training.optimiser
+        own = cohort.condition(name)
+        training, sgd = own.training, own.training.optimiser
         point, raw, sharpness = comparison.points[name], comparison.raw(name), comparison.sharpness(name)
         told = {
             "condition": name,
-            "start": phases[-1].start or "",
+            "start": own.start or "",
             "labels": training.labels,
             "optimiser": sgd.kind,
-            "steps": phases[-1].steps,
+            "steps": own.steps,
             "rate": training.rate,
             "batch": training.batch,
             "momentum": sgd.momentum if isinstance(sgd, SGD) else None,
-            "slow_time": _slow_time(phases),
+            "slow_time": cohort.slow_time(name),
         }
         measured = of_member | {
             "excess": point.excess,
+            "excess_error": excess_loss(point.network, reference, device=cohort.device).standard_error,
             "accuracy": comparison.accuracy(name),
             "trace": sharpness.trace,
             "invariant": sharpness.invariant,
+            "roots": sharpness.roots,
+            "alignment": bench.alignment(point.network),
             "raw_excess": raw.excess,
             "raw_accuracy": raw.accuracy,
             "raw_trace": raw.log_trace.exp(),
@@ -203,7 +190,7 @@ def _rows(cohort: Cohort, conditions: Sequence[str]) -> list[dict[str, Any]]:
                 "member": member,
                 "language": languages[member],
                 **told,
-                **{key: float(own[member]) for key, own in measured.items()},
+                **{key: float(values[member]) for key, values in measured.items()},
             }
             for member in range(cohort.scale.members)
         ]

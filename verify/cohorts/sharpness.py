@@ -1,4 +1,4 @@
-r"""tr F and Σθ²F of every member of a stack, from one backward pass for all of them."""
+r"""tr F, Σθ²F and tr Diag(F)^{1/2} of every member of a stack, from one backward pass for all of them."""
 
 from __future__ import annotations
 
@@ -51,10 +51,13 @@ class Sharpness:
     Attributes:
         invariants: of Σ_i θ_i² F_ii, which exact rescalings of a network do not change.
         by_part: of tr F of each part of the network.
+        roots: of tr Diag(F)^{1/2} = Σ_i √F_ii, one from all batches together. Of b batches, where scores are near
+            Gaussian, it is low by the share 1/(4b), for every network alike.
     """
 
     invariants: Float[Tensor, "batch member"]
     by_part: Mapping[str, Float[Tensor, "batch member"]]
+    roots: Float[Tensor, " member"]
 
     @property
     def invariant(self) -> Float[Tensor, " member"]:
@@ -75,18 +78,18 @@ class Sharpness:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the estimates by name, for a store."""
-        return {"invariant": self.invariants, **self.by_part}
+        return {"invariant": self.invariants, "roots": self.roots, **self.by_part}
 
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor]) -> Sharpness:
         """Return what `tensors` wrote, parts in the order of `PARTS`."""
-        return cls(tensors["invariant"], {part: tensors[part] for part in PARTS if part in tensors})
+        return cls(tensors["invariant"], {part: tensors[part] for part in PARTS if part in tensors}, tensors["roots"])
 
 
 def sharpness(
     network: Network, reference: Reference, seeds: Sequence[int], *, batches: int, contexts: int = CONTEXTS
 ) -> Sharpness:
-    """Return tr F and Σθ²F of the members of a stack (R,), each on contexts of its own reference. Monte Carlo.
+    """Return three measures of the members of a stack (R,), each on contexts of its own reference. Monte Carlo.
 
     The estimator is `gauss-newton` of `verify.curvature.trace`. Equal seeds make the ratio of two networks' estimates
     vary less than either.
@@ -105,6 +108,7 @@ def sharpness(
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     rows = torch.arange(len(seeds)).unsqueeze(-1)
     traces, invariants = [], []
+    diagonal = [torch.zeros_like(value) for value in theta]
     for _ in range(batches):
         drawn = [
             torch.multinomial(weight, contexts, replacement=True, generator=generator)
@@ -114,9 +118,13 @@ def sharpness(
         for n, parts in scores(likelihood, batch, 1, generators, "signs"):
             traces.append(likelihood.squared_norms(parts) / n)
             invariants.append(likelihood.squared_norms(parts, theta).sum(-1) / n)
+            for own, part in zip(diagonal, parts, strict=True):
+                if part is not None:
+                    own += part.square() / (n * batches)
     tensors = torch.stack(traces)
     names = [part_of(name) for name in likelihood.parameters]
     return Sharpness(
         torch.stack(invariants),
         {part: tensors[..., [own == part for own in names]].sum(-1) for part in PARTS if part in names},
+        torch.stack([own.sqrt().reshape(len(seeds), -1).sum(-1) for own in diagonal]).sum(0).cpu(),
     )

@@ -63,5 +63,6 @@ def alignment(
     Source: arXiv 1905.00414, equation 5. Exact.
     """
     x, y = (own.double() - own.double().mean(-2, keepdim=True) for own in (first, second))
-    products = [torch.linalg.matrix_norm(a.mT @ b) for a, b in ((x, y), (x, x), (y, y))]
-    return products[0].square() / (products[1] * products[2])
+    cross, *own = (torch.linalg.matrix_norm(a.mT @ b) for a, b in ((x, y), (x, x), (y, y)))
+    found: Tensor = cross.square() / (own[0] * own[1])
+    return found

@@ -225,16 +225,22 @@ def test_unbiased_the_mean_of_batches_is_the_trace_of_the_fisher_matrix(cohort: 
         log_prob = own(reference.contexts[member])
         leaves = list(own.parameters())
         trace = invariant = 0.0
+        diagonal = [torch.zeros_like(leaf) for leaf in leaves]
         for row, weight in zip(log_prob, reference.weight[member], strict=True):
             for value in row:
                 parts = torch.autograd.grad(value, leaves, retain_graph=True)
                 scale = float(weight * value.detach().exp())
                 trace += scale * float(sum(part.square().sum() for part in parts))
+                for entry, part in zip(diagonal, parts, strict=True):
+                    entry += scale * part.square()
                 invariant += scale * float(
                     sum((leaf.detach() * part).square().sum() for leaf, part in zip(leaves, parts, strict=True))
                 )
         for batches, expected in ((found.traces, trace), (found.invariants, invariant)):
             assert interval_of(batches[:, member], 1e-6).contains(expected)
+        # √F_ii is known to the share ½ √(2/400), and five times that is allowed even if all of them err alike.
+        roots = sum(float(entry.sqrt().sum()) for entry in diagonal)
+        assert float(found.roots[member]) == pytest.approx(roots, rel=2.5 * (2 / 400) ** 0.5)
 
 
 def test_labels_as_features_answer_every_class_that_a_draw_has_shown(bench: Bench) -> None:
