@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -41,14 +41,19 @@ class Outcome:
 
 
 class _Store(RunStore):
-    """A store that counts the runs which something was found of."""
+    """A store that knows whether it had something of a run before it was opened here."""
 
-    found = 0
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.found = False
+        self._opened: set[str] = set()
 
     @contextmanager
-    def open(self, *arguments: Any, **options: Any) -> Iterator[StoredRun]:
-        with super().open(*arguments, **options) as run:
-            self.found += run.result is not None or run.latest() is not None
+    def open(self, key: RunKey, waits: Callable[[], bool] = lambda: False) -> Iterator[StoredRun]:
+        with super().open(key, waits) as run:
+            if key.digest not in self._opened:
+                self.found |= run.result is not None or run.latest() is not None
+            self._opened.add(key.digest)
             yield run
 
 
@@ -77,7 +82,7 @@ class _CohortWork:
             self._content = {
                 "rows": _rows(self._cohort, self._run.conditions),
                 "seconds": time.monotonic() - self._start,
-                "whole": self._store.found == 0,
+                "whole": not self._store.found,
                 "hardware": device,
                 "versions": versions(),
                 "date": datetime.now(UTC).isoformat(timespec="seconds"),
