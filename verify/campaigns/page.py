@@ -150,10 +150,11 @@ def their_dose() -> str:
     ours = small.continuation * small.noisy_rate**2 / small.noisy_batch
     return (
         f"The paper's runs of SGD (second-hand: rate {RATE:g}, batch {BATCH}; momentum and length not known) advance "
-        f"slow time by {unit:.3g} a step, or by {100 * unit:.3g} with momentum 0.9: 10⁵ steps are τ = {1e5 * unit:.2g}, "
-        f"or {1e7 * unit:.2g}. The claims' own runs at the small scale, τ = {ours:.2g}, would be {ours / unit:.2g} "
-        f"steps there, or {ours / unit / 100:.2g}. If these figures are right, the slow flow moved their networks by "
-        "next to nothing, and what was seen had another cause: a loss that still fell, or Adam, whose clock is another."
+        f"slow time by {unit:.3g} a step, or by {100 * unit:.3g} with momentum 0.9: 10⁵ steps are "
+        f"τ = {1e5 * unit:.2g}, or {1e7 * unit:.2g}. The claims' own runs at the small scale, τ = {ours:.2g}, would be "
+        f"{ours / unit:.2g} steps there, or {ours / unit / 100:.2g}. If these figures are right, the slow flow moved "
+        "their networks by next to nothing, and what was seen had another cause: a loss that still fell, or Adam, "
+        "whose clock is another."
     )
 
 
