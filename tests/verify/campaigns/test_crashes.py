@@ -97,6 +97,7 @@ def test_a_command_that_is_killed_leaves_no_worker_and_two_go_on_at_once(
     assert 1 <= done < 4
 
     second = command(file, "--store", store, "--rows", tmp_path / "rows.csv")
+    until(lambda: second.poll() is not None or any(status(store, run) == "running" for run in plan))
     monkeypatch.setattr(Workers, "open", lambda self: ThreadPoolExecutor(1))  # of a third, in this process
     assert main(["campaign", str(file), "--store", str(store), "--rows", str(tmp_path / "other.csv")]) == 0
     _, said = second.communicate()
