@@ -13,13 +13,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from verify.campaigns.grid import ROW_SOURCES, Run
+from verify.campaigns.grid import ROW_SOURCES, Run, trainings
 from verify.cohorts import Bench, Cohort, Comparison
 from verify.environment import hardware, versions
 from verify.runs import CorruptFileError, RunLockedError, RunStore, State, complete, tensors_digest
 from verify.runs.keys import RunKey, library_versions, loaded_digests
 from verify.runs.run import Run as StoredRun
-from verify.runs.run import read_result
+from verify.runs.run import read_record, read_result
 from verify.training import SGD
 from verify.training.excess import excess_loss
 from verify.training.threads import torch_threads
@@ -87,7 +87,8 @@ class _CohortWork:
                 "versions": versions(),
                 "date": datetime.now(UTC).isoformat(timespec="seconds"),
             }
-        return {"progress": 1 - (len(self._left) + (not self.done())) / (len(self._run.conditions) + 1)}
+        trained = [name for name in self._run.conditions if name not in self._left]
+        return {"progress": sum(trainings(self._cohort, trained).values()) / self._run.steps}
 
     def state(self) -> State:
         return {}, {}
@@ -126,6 +127,14 @@ def finished(run: Run, root: Path) -> Outcome | None:
     except CorruptFileError:
         return None
     return None if found is None else Outcome("finished", found.content)
+
+
+def progress(run: Run, root: Path) -> float:
+    """Return the share of a run's steps that the store had at the last checkpoint of a condition."""
+    try:
+        return float(read_record(RunStore(root).folder(run.key.digest))["progress"])
+    except CorruptFileError:  # not there yet
+        return 0.0
 
 
 def _check_sources(run: Run) -> None:
