@@ -8,7 +8,7 @@ campaign will cost.
 from verify.campaigns.estimate import Estimate, estimate
 from verify.campaigns.grid import Campaign, CampaignError, Run, load, runs
 from verify.campaigns.rows import RowsError, RowsFile
-from verify.campaigns.work import Outcome, finished, perform
+from verify.campaigns.work import Outcome, finished, perform, progress
 from verify.campaigns.workers import Workers, WorkersError, completed
 
 __all__ = [
@@ -26,5 +26,6 @@ __all__ = [
     "finished",
     "load",
     "perform",
+    "progress",
     "runs",
 ]

@@ -161,7 +161,7 @@ class Curve:
         if len(self.answers) < 3:
             return None
         values = np.stack([answer.values for answer in self.answers], 1)
-        found = np.array([_rank_correlation(np.arange(len(own)), own) for own in values])
+        found = np.array([_rank_correlation(np.arange(len(own), dtype=np.float64), own) for own in values])
         above, below = (
             binomial_interval(int((sign * found > 0).sum()), len(found), self.design.alpha_instance) for sign in (1, -1)
         )

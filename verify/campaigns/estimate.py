@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from verify.campaigns.grid import Run, trainings
@@ -17,8 +17,15 @@ from verify.training.threads import torch_threads
 TIMED = 8
 """Steps of a training that are timed, after as many to warm up."""
 
-SAME_TIME: Mapping[str, Any] = dict.fromkeys(
-    ("pretraining", "continuation", "intervention", "anneal", "rate", "noisy_rate", "fine_rate", "initial_scale"), 0
+SAME_TIME = (
+    "pretraining",
+    "continuation",
+    "intervention",
+    "anneal",
+    "rate",
+    "noisy_rate",
+    "fine_rate",
+    "initial_scale",
 )
 """Fields of a scale that the time of one step does not depend on."""
 
@@ -73,8 +80,7 @@ class _Clock:
 
     def seconds(self, run: Run) -> float:
         """Return the seconds of a run: of drawing its languages, of its steps, of measuring every condition twice."""
-        alike = str(replace(run.scale, **SAME_TIME))
-        place = run.family, alike
+        place = run.family, str({name: own for name, own in asdict(run.scale).items() if name not in SAME_TIME})
         if place not in self._cohorts:
             begin = time.perf_counter()
             self._cohorts[place] = Cohort(run.family, run.scale, run.root_seed, run.device)

@@ -93,8 +93,9 @@ class Campaign:
 
     def scale_at(self, point: Mapping[str, Any]) -> Scale:
         """Return the sizes at a point of the grid."""
-        changes: dict[str, Any] = {**self.settings, **point}
-        return replace(SCALES[self.scale], **{name: fitted(own, _HINTS[name], name) for name, own in changes.items()})
+        changes = {name: fitted(own, _HINTS[name], name) for name, own in {**self.settings, **point}.items()}
+        floats = {name: float(own) for name, own in changes.items() if _HINTS[name] is float}  # 1 is 1.0
+        return replace(SCALES[self.scale], **(changes | floats))
 
 
 @dataclass(frozen=True, eq=False)

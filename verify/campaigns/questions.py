@@ -18,6 +18,9 @@ LEVEL = 1e-3
 
 POWER = 0.9
 
+FEWEST = 4
+"""Conditions that can be ranked: ranks of three are determined by a third variable or free of it."""
+
 MEASURES = {"trace": "tr F", "invariant": "Σθ²F", "roots": "tr Diag(F)^{1/2}"}
 """What may be ranked: columns of the rows, in words."""
 
@@ -36,7 +39,7 @@ class Question:
         claim: id of the claim that it measures.
         statistic: gain: accuracy of the first condition minus that of the second. log trace ratio: ln(tr F of the first
             ÷ tr F of the second). rank correlation: Spearman's ρ inside a replicate of a measure with accuracy, given
-            the excess, over the second condition and all of the first at this dose and below.
+            the excess, over the second condition and all that the campaign has of the first up to this dose.
         first: one condition; several where they are ranked.
         second: a condition; at the dose, if the campaign has it so, and else without one.
         target: the smallest effect of interest.
@@ -85,18 +88,23 @@ class Question:
         """Return the conditions that are compared at a dose, the second one last.
 
         Raises:
-            CampaignError: the campaign does not have one of them.
+            CampaignError: the campaign does not have one of them, or too few to rank.
         """
-        doses: list[int | None] = [dose]
-        if self.statistic == "rank correlation" and dose is not None:
-            doses = [own for own in self.doses if own <= dose]
-        firsts = [_at(name, own) for own in doses for name in self.first]
+        firsts = [_at(name, dose) for name in self.first]
+        if self.statistic == "rank correlation":
+            firsts = [name for name in campaign.conditions if self._is_ranked(name, dose)]
         second = _at(self.second, dose)
         found = [*firsts, second if second in campaign.conditions else self.second]
         if missing := [name for name in found if name not in campaign.conditions]:
             known = ", ".join(campaign.conditions)
             raise CampaignError(f"conditions: expected some of {known}, got {missing[0]!r}")
+        if self.statistic == "rank correlation" and len(found) < FEWEST:
+            raise CampaignError(f"conditions: expected {FEWEST} or more to rank given the excess, got {found}")
         return found
+
+    def _is_ranked(self, name: str, dose: int | None) -> bool:
+        kind, _, steps = name.partition("@")
+        return kind in self.first and (dose is None or not steps or int(steps) <= dose)
 
     def design(self, campaign: Campaign, alpha: float) -> Design:
         """Return the design of an answer, the same at every dose, in every family and at every point of the grid."""

@@ -91,14 +91,19 @@ class RowsFile:
     def _read(self) -> list[Row]:
         if not self.path.exists() or not self.path.stat().st_size:
             return []
-        if self.path.suffix == ".parquet":
-            read: list[Row] = _pyarrow().parquet.read_table(self.path).to_pylist()
-        else:
-            with self.path.open(encoding="utf-8", newline="") as file:
-                read = list(csv.DictReader(file))
-        if any("run" not in row for row in read):
-            raise RowsError(f"expected {self.path} to hold rows of runs, got something else; name another file")
-        return read
+        read: list[Row]
+        try:
+            if self.path.suffix == ".parquet":
+                read = _pyarrow().parquet.read_table(self.path).to_pylist()
+            else:
+                with self.path.open(encoding="utf-8", newline="") as file:
+                    read = list(csv.DictReader(file))
+            if all("run" in row for row in read):
+                return read
+            what = "something else"
+        except (ValueError, csv.Error) as error:
+            what = str(error)
+        raise RowsError(f"expected {self.path} to hold rows of runs, got {what}; name another file, or move it away")
 
     def _write(self, rows: Sequence[Row]) -> None:
         names = list(dict.fromkeys(name for row in rows for name in row))

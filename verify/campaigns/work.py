@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from synthetic.catalogue import Exchangeability
-from verify.campaigns.grid import ROW_SOURCES, Run
+from verify.campaigns.grid import ROW_SOURCES, Run, trainings
 from verify.cohorts import Bench, Cohort, Comparison
 from verify.environment import hardware, versions
 from verify.runs import CorruptFileError, RunLockedError, RunStore, State, complete, tensors_digest
 from verify.runs.keys import RunKey, library_versions, loaded_digests
 from verify.runs.run import Run as StoredRun
-from verify.runs.run import read_result
+from verify.runs.run import read_record, read_result
 from verify.training import SGD
 from verify.training.excess import excess_loss
 from verify.training.threads import torch_threads
@@ -42,14 +42,19 @@ class Outcome:
 
 
 class _Store(RunStore):
-    """A store that counts the runs which something was found of."""
+    """A store that knows whether it had something of a run before it was opened here."""
 
-    found = 0
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.found = False
+        self._opened: set[str] = set()
 
     @contextmanager
-    def open(self, *arguments: Any, **options: Any) -> Iterator[StoredRun]:
-        with super().open(*arguments, **options) as run:
-            self.found += run.result is not None or run.latest() is not None
+    def open(self, key: RunKey, waits: Callable[[], bool] = lambda: False) -> Iterator[StoredRun]:
+        with super().open(key, waits) as run:
+            if key.digest not in self._opened:
+                self.found |= run.result is not None or run.latest() is not None
+            self._opened.add(key.digest)
             yield run
 
 
@@ -78,12 +83,13 @@ class _CohortWork:
             self._content = {
                 "rows": _rows(self._cohort, self._run.conditions),
                 "seconds": time.monotonic() - self._start,
-                "whole": self._store.found == 0,
+                "whole": not self._store.found,
                 "hardware": device,
                 "versions": versions(),
                 "date": datetime.now(UTC).isoformat(timespec="seconds"),
             }
-        return {"progress": 1 - (len(self._left) + (not self.done())) / (len(self._run.conditions) + 1)}
+        trained = [name for name in self._run.conditions if name not in self._left]
+        return {"progress": sum(trainings(self._cohort, trained).values()) / self._run.steps}
 
     def state(self) -> State:
         return {}, {}
@@ -122,6 +128,14 @@ def finished(run: Run, root: Path) -> Outcome | None:
     except CorruptFileError:
         return None
     return None if found is None else Outcome("finished", found.content)
+
+
+def progress(run: Run, root: Path) -> float:
+    """Return the share of a run's steps that the store had at the last checkpoint of a condition."""
+    try:
+        return float(read_record(RunStore(root).folder(run.key.digest))["progress"])
+    except CorruptFileError:  # not there yet
+        return 0.0
 
 
 def _check_sources(run: Run) -> None:

@@ -24,6 +24,9 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
+IDLE = 300.0
+"""Seconds without a result after which something is said."""
+
 DEATHS = 3
 """Workers that a run may lose; then it is given up."""
 
@@ -121,12 +124,18 @@ def _dask(address: str | None, jobs: int) -> Iterator[Executor]:
 
 
 def completed(
-    function: Callable[[T], R], tasks: Sequence[T], workers: Workers
+    function: Callable[[T], R], tasks: Sequence[T], workers: Workers, idle: Callable[[], None] = lambda: None
 ) -> Generator[tuple[T, R | Exception], None, None]:
     """Call a function on every task, and give each with its result as it comes, or with the error that ended it.
 
     A worker that dies takes no other task with it: processes are started anew, and a Dask scheduler hands its task to
     another worker. A task that was in hand when workers died `DEATHS` times is given up, with that error.
+
+    Args:
+        function: what is done; it and the tasks travel to other processes.
+        tasks: what for.
+        workers: where.
+        idle: called again and again while nothing comes, every `IDLE` seconds.
 
     Raises:
         WorkersError: Dask is not installed, or there is no scheduler, or no longer.
@@ -146,7 +155,10 @@ def completed(
                         broken = True
                     else:
                         del waiting[0]
-                for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                done = wait(pending, IDLE, FIRST_COMPLETED).done
+                if not done:
+                    idle()
+                for future in done:
                     number = pending.pop(future)
                     if future.cancelled():
                         raise WorkersError(

@@ -125,22 +125,30 @@ def _work_off(
 
     Runs that another process does are taken up at the end, when they are found done or have to be waited for.
     """
-    from verify.campaigns import Outcome, completed, perform
+    from verify.campaigns import Outcome, completed, perform, progress
 
     if table is not None:
         table.add(found)
     _say(f"{len(plan)} runs, {len(found)} of them done before")
     failed: dict[Run, str] = {}
-    left, start, steps = [run for run in plan if run not in found], time.monotonic(), 0
+
+    def told() -> str:
+        ended = len(found) + len(failed)
+        steps = sum(run.steps * (run in found or run in failed or progress(run, root)) for run in plan)
+        minutes = (time.monotonic() - start) / max(1, steps - begun) * (whole - steps) / 60
+        return f"{ended} of {len(plan)}, {minutes:.0f} min left" if steps > begun else f"{ended} of {len(plan)}"
+
+    left, start, whole = [run for run in plan if run not in found], time.monotonic(), sum(run.steps for run in plan)
+    begun = sum(run.steps * (run in found or progress(run, root)) for run in plan)
     for waits in (False, True):
         held = []
-        with contextlib.closing(completed(partial(perform, root=root, waits=waits), left, workers)) as results:
+        results = completed(partial(perform, root=root, waits=waits), left, workers, lambda: _say(told()))
+        with contextlib.closing(results):
             for run, result in results:
                 if isinstance(result, Outcome) and result.status == "held":
                     held.append(run)
                     _say(f"{run.about}: another process does it; taken up again at the end")
                     continue
-                steps += run.steps
                 if isinstance(result, Outcome) and result.status == "finished":
                     found[run] = result
                     what = f"{result.content['seconds']:.0f} s"
@@ -149,9 +157,7 @@ def _work_off(
                 else:
                     failed[run] = result.report if isinstance(result, Outcome) else f"{type(result).__name__}: {result}"
                     what = f"failed: {failed[run]}"
-                to_do = sum(other.steps for other in plan if other not in found and other not in failed)
-                minutes = (time.monotonic() - start) / steps * to_do / 60
-                _say(f"{run.about}: {what}; {len(found) + len(failed)} of {len(plan)}, {minutes:.0f} min left")
+                _say(f"{run.about}: {what}; {told()}")
         left = held
         if not held:
             break
