@@ -13,9 +13,12 @@ Found = Sequence[tuple[Campaign, Sequence[Curve]]]
 """Campaigns with the answers that they have."""
 
 SENTENCES: Mapping[str, str] = {
+    "same-loss-different-transfer": "The pre-training loss does not determine downstream performance.",
     "noise-lowers-trace": "SGD with the noise of mini-batches prefers flatter minima.",
     "flatness-predicts": "Flatness correlates with downstream performance where the loss does not.",
     "continued-training": "Training on after convergence improves downstream performance.",
+    "model-size": "So does a larger model.",
+    "algorithm": "So does another training algorithm.",
     "flatness-mediates": "Among the models of minimal loss the flattest transfers best.",
 }
 """What the paper's abstract says, in our words, by the claim that measures it here."""
@@ -135,7 +138,9 @@ def sentences(found: Found) -> str:
             for curve in curves
             if curve.question.claim == claim and not curve.question.broken
         ]
-        lines.append(f"- *{text}* ([`{claim}`]({claim.replace('-', '_')}.md))" + (": open" if not own else ""))
+        lines.append(
+            f"- *{text}* ([`{claim}`]({claim.replace('-', '_')}.md))" + ("" if own else ": no campaign answers")
+        )
         lines += [
             f"  - {campaign.name}, {where(curve)}, {_about(curve).split(' (')[0].strip('*')}: {verdict(curve)}."
             for campaign, curve in own
@@ -152,9 +157,9 @@ def their_dose() -> str:
         f"The paper's runs of SGD (second-hand: rate {RATE:g}, batch {BATCH}; momentum and length not known) advance "
         f"slow time by {unit:.3g} a step, or by {100 * unit:.3g} with momentum 0.9: 10⁵ steps are "
         f"τ = {1e5 * unit:.2g}, or {1e7 * unit:.2g}. The claims' own runs at the small scale, τ = {ours:.2g}, would be "
-        f"{ours / unit:.2g} steps there, or {ours / unit / 100:.2g}. If these figures are right, the slow flow moved "
-        "their networks by next to nothing, and what was seen had another cause: a loss that still fell, or Adam, "
-        "whose clock is another."
+        f"{ours / unit:.2g} steps there, or {ours / unit / 100:.2g}. If these figures are right, and tr H does not "
+        "change with τ faster there by as many orders of magnitude, the slow flow moved their networks by next to "
+        "nothing, and what was seen had another cause: a loss that still fell, or Adam, whose clock is another."
     )
 
 

@@ -23,6 +23,7 @@ from verify.cli import campaign as cli_campaign
 from verify.cli import language as cli_language
 from verify.cli import mutate as cli_mutate
 from verify.cli import runs as cli_runs
+from verify.cli import turns as cli_turns
 from verify.cli.output import print_json, usage_error
 from verify.environment import PROFILES, SCALE_NAMES
 
@@ -296,6 +297,9 @@ def parser() -> argparse.ArgumentParser:
     cli_runs.add_arguments(verb("runs", _runs, "list, show and prune the stored runs of networks"))
     cli_campaign.add_arguments(
         verb("campaign", cli_campaign.act, "train the cohorts of a grid, on one machine or many, and write their table")
+    )
+    cli_turns.add_arguments(
+        verb("map", cli_turns.act, "print from which dose on, and for which languages, the claims about networks hold")
     )
     cli_calibrate.add_arguments(
         verb("calibrate", cli_calibrate.act, "check what the designs promise on the quick profile at many root seeds")

@@ -149,7 +149,7 @@ def test_a_page_and_a_picture_of_all_answers(tmp_path: Path) -> None:
     assert "✓ +4." in text
     assert text.count("| hmm | 40 of 40 |") == 3
     assert page.SENTENCES.keys() <= CLAIMS.keys()
-    assert "(flatness_mediates.md)): open" in text
+    assert "(flatness_mediates.md)): no campaign answers" in text
     path = tmp_path / "turns.svg"
     page_figure = figure.draw(found)
     page_figure.savefig(path)
