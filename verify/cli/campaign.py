@@ -84,12 +84,14 @@ def carry_out(arguments: argparse.Namespace) -> dict[str, Any]:
         load,
         runs,
     )
+    from verify.campaigns.questions import questions
     from verify.environment import DeviceError, require_device
     from verify.runs import default_root
 
     root = (arguments.store or default_root()).absolute()
     try:
         campaign = load(arguments.file)
+        questions(campaign)  # one that cannot be asked is found before anything is trained
         workers = Workers(arguments.executor, arguments.jobs)
         if arguments.executor == "processes":
             require_device(arguments.device)

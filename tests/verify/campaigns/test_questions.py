@@ -13,6 +13,7 @@ from verify.campaigns import answers, figure, page
 from verify.campaigns.answers import Curve, TableError, curves
 from verify.campaigns.grid import Campaign, CampaignError, load
 from verify.campaigns.questions import LEVEL, questions
+from verify.cli.main import main
 from verify.cohorts.designs import SKEW_ALLOWANCE
 from verify.statistics import spearman
 from verify.trial.plots import PlotError
@@ -207,3 +208,13 @@ def test_error_other_campaigns_and_rows() -> None:
         questions(varied)
     with pytest.raises(TableError, match="column accuracy of condition sampled@100"):
         list(curves(CAMPAIGN, [row for row in rows() if row["condition"] != "sampled@100"]))
+
+
+def test_error_a_campaign_with_a_bad_question_does_not_begin(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = FILES[0].read_text(encoding="utf-8").replace('claim = "', 'claim = "no-', 1)
+    (tmp_path / "bad.toml").write_text(text, encoding="utf-8")
+    assert main(["campaign", str(tmp_path / "bad.toml"), "--store", str(tmp_path / "store")]) == 2
+    assert "question 0: claim: expected the id of a claim" in capsys.readouterr().err
+    assert not (tmp_path / "store").exists()
