@@ -33,6 +33,8 @@ KNOWN = Signs([sp.Ge(x, 0), sp.Le(x, 1)])
         (sp.Ge(1 / (1 + x), sp.Rational(1, 2)), UNIT, x - 1),
         (sp.Le(x**2 - 2, 0), UNIT, None),
         (sp.Gt(x + 1, 0), ABOVE, None),
+        # Roots at the middle and the end; the sign beyond the end is another.
+        (sp.Ge((2 * x - 1) ** 2 * (x - 1) * (x - 3), 0), UNIT, (x - 1) * (2 * x - 1)),
     ],
 )
 def test_closed_form_root_isolation(statement: sp.Rel, interval: RootIsolation, vanishing: sp.Expr | None) -> None:

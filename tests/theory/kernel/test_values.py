@@ -112,6 +112,10 @@ def test_cross_library_enclosed_powers(value: Any, exponent: Any) -> None:
     assert abs(found.delta / found).b < 1e-30
 
 
+def test_cross_library_an_exact_number_to_an_enclosed_power() -> None:
+    assert agrees(power(2, power(2, Q(1, 2))), 2 ** sp.sqrt(2))
+
+
 @pytest.mark.parametrize(("value", "exponent"), [(0, -1), (0, Q(-1, 2)), (-1, Q(1, 2)), (Q(-8), Q(1, 3))])
 def test_error_powers_that_have_no_value(value: Any, exponent: Any) -> None:
     with pytest.raises(UndefinedHereError):
