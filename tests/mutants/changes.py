@@ -1,6 +1,7 @@
 """Changes of one place in a Python file, such as a slip makes: an operator, a comparison, a number, a condition.
 
-Left out, as no test should depend on them: annotations, decorators, what a `raise` says.
+Left out, as no test should depend on them: annotations, decorators, what a `raise` says; the `strict` of a zip, which
+asserts what holds.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def changes(tree: ast.AST) -> Iterator[tuple[int, bool, ast.AST, ast.AST]]:
 
 def _places(parent: ast.AST, line: int, inside: bool) -> Iterator[tuple[ast.AST, str, int | None, int, bool]]:
     """Fields, or items of fields that are lists, of all nodes that count; with the line, and whether in a function."""
-    if isinstance(parent, ast.Raise):
+    if isinstance(parent, ast.Raise) or (isinstance(parent, ast.keyword) and parent.arg == "strict"):
         return
     line = getattr(parent, "lineno", line)
     for field, value in ast.iter_fields(parent):

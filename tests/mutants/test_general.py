@@ -8,11 +8,11 @@ from tests.mutants.changes import mutants
 from tests.mutants.general import ROOT
 
 SOURCE = '''
-def f(x: int | None = 3, *, small: bool = True) -> int | str:
+def f(x: int | None = 3, *, small: bool = True) -> tuple[int | str]:
     """One of 1 or 2."""
     if x is None or x < 0:
         raise ValueError(f"expected x >= 0, got {x + 1}")
-    return -x
+    return -x, *zip([], [], strict=True)
 '''
 
 

@@ -178,14 +178,16 @@ class MinimiserConstraint:
         return (*outputs, gradient.sum(1))
 
     def _decompose(self, theta: Tensor, residual: Tensor, jacobian: Tensor) -> Linearisation:
-        left, sigma, normal = torch.linalg.svd(jacobian, full_matrices=False)
+        finite = jacobian.isfinite().all(-1).all(-1)[:, None]  # a step that is far too long overflows: σ is NaN there
+        left, sigma, normal = torch.linalg.svd(jacobian.where(finite[..., None], 0), full_matrices=False)
+        sigma = sigma.where(finite, torch.nan)
         kept = sigma > self.rank_tolerance * sigma[:, :1]
         size = sigma.norm(dim=-1) * theta.norm(dim=-1) + residual.norm(dim=-1) + self._offset
         rounding = theta.shape[-1] * torch.finfo(theta.dtype).eps * size
         return Linearisation(theta, residual, left, sigma, normal, kept, rounding)
 
     def linearise(self, theta: Float[Tensor, "replica parameter"]) -> Linearisation:
-        """Return c, J and its singular value decomposition at θ (exact up to rounding)."""
+        """Return c, J and its singular value decomposition at θ (exact up to rounding); σ is NaN where J overflows."""
         parts = self._chunked(theta, lambda part: self._differentiate(part, with_gradient=False))
         return self._decompose(theta, *parts)
 

@@ -14,6 +14,10 @@ from torch import Tensor
 from verify.minimisers.constraint import Linearisation, MinimiserConstraint
 from verify.models import FiniteModel
 
+ROUNDINGS = 2
+"""Largest `Linearisation.off` of a point of Γ: the retraction stops at 1, and the residual evaluated anew may differ by
+as much."""
+
 
 class NotOnManifoldError(ValueError):
     """A point that had to satisfy p_θ = p* does not."""
@@ -26,13 +30,17 @@ class RetractionError(RuntimeError):
 def require_membership(constraint: MinimiserConstraint, theta: Float[Tensor, "replica parameter"]) -> Linearisation:
     """Return the linearisation at θ, having checked that θ is on Γ to √ε relative to its size.
 
+    Where H is nearly degenerate, ‖J⁺c‖ is large though c is nothing but rounding: such a point is on Γ.
+
     Raises:
-        NotOnManifoldError: when the first-order distance ‖J⁺c‖ exceeds √ε (1 + ‖θ‖) for some replica.
+        NotOnManifoldError: when the first-order distance ‖J⁺c‖ exceeds √ε (1 + ‖θ‖) for some replica, and c is more
+            than rounding.
     """
     here = constraint.linearise(theta)
     allowed = torch.finfo(theta.dtype).eps ** 0.5 * (1 + theta.norm(dim=-1))
     # what J⁺ cannot see, a residual outside the range of J, is compared with the scale of c itself
     off = (here.distance > allowed) | (here.residual.norm(dim=-1) > allowed * (1 + here.trace.sqrt()))
+    off &= here.off > ROUNDINGS
     if bool(off.any()):
         worst = int(here.residual.norm(dim=-1).argmax())
         raise NotOnManifoldError(
@@ -44,7 +52,7 @@ def require_membership(constraint: MinimiserConstraint, theta: Float[Tensor, "re
 
 
 def require_retracted(off: Float[Tensor, " replica"]) -> None:
-    """Check that a retraction has done its work: `Linearisation.off` is 2 or less for every point it returned.
+    """Check that a retraction has done its work: `Linearisation.off` is `ROUNDINGS` or less for every point.
 
     A search along Γ calls this after each step. Without a retraction it would walk downhill off Γ for as long as its
     bound on steps allows.
@@ -52,10 +60,11 @@ def require_retracted(off: Float[Tensor, " replica"]) -> None:
     Raises:
         RetractionError: some point is off Γ.
     """
-    if bool((off > 2).any()):
+    wrong = off > ROUNDINGS
+    if bool(wrong.any()):
         raise RetractionError(
-            f"expected retracted points with p_θ = p* up to 2 roundings, got {int((off > 2).sum())} of {len(off)} off "
-            f"it, the worst by {float(off.max()):.3g} roundings; the retraction is missing or has no effect: repair it"
+            f"expected points with p_θ = p* up to {ROUNDINGS} roundings, got {int(wrong.sum())} of {len(off)} off it, "
+            f"the worst by {float(off.max()):.3g} roundings; the retraction is missing or has no effect: repair it"
         )
 
 

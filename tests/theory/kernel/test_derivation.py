@@ -411,7 +411,11 @@ def test_evidence_termwise_sums() -> None:
             "outside of what is assumed",
         ),
         (sp.Ge(total(w[j] ** 2) + m, 2 * total(w[j])), Termwise("term", j, sp.S.One, j, {}), "independent"),
-        (sp.Ge(total(w[j] ** 2, sp.S.One, sp.oo), 2 * total(w[j])), Termwise("term", j, sp.S.One, sp.oo, {}), "Infinity"),
+        (
+            sp.Ge(total(w[j] ** 2, sp.S.One, sp.oo), 2 * total(w[j])),
+            Termwise("term", j, sp.S.One, sp.oo, {}),
+            "Infinity",
+        ),
     ],
 )
 def test_mutant_termwise(statement: sp.Rel, certificate: Termwise, message: str) -> None:

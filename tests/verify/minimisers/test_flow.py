@@ -241,6 +241,8 @@ def test_errors_say_what_to_do() -> None:
             flow.integrate(STARTS, [1.0], step=step)
     with pytest.raises(NotOnManifoldError):
         flow.integrate(STARTS * 1.1, [1.0])
+    with pytest.raises(FlowError, match="take a smaller fixed step"):  # its stages overflow
+        SlowFlow(PRODUCT, constant=QUARTER).integrate(STARTS, [1e300], step=1e300)
     with pytest.raises(FlowError, match="raise max_steps"):
         flow.integrate(STARTS, [8.0], max_steps=3)
 

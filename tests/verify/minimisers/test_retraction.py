@@ -251,6 +251,28 @@ def test_closed_form_membership_is_to_the_square_root_of_rounding() -> None:
             require_membership(MinimiserConstraint(model), replicas)
 
 
+def test_closed_form_a_residual_of_rounding_is_on_the_manifold_however_degenerate() -> None:
+    """A context of probability 1e-26 weighs 1e-13 in c: 1e-4 of that is rounding, of which J⁺ makes 1e-4 again."""
+    model, often = PairModel(2, 3, 1.0), PairModel(2, 3, 1.0)
+    seldom = model.contexts.prod(-1) < 0
+    model.context_prob = torch.where(seldom, 1e-26, 0.5)
+    often.contexts, often.conditional = model.contexts[~seldom], model.conditional[~seldom]
+    often.context_prob = model.context_prob[~seldom]
+    noise = torch.randn(1, model.n_parameters, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    theta = retract(often, model.flattest() + 1e-4 * noise)
+    constraint = MinimiserConstraint(model)
+    assert float(constraint.linearise(theta).distance) > 1e-5
+    assert require_membership(constraint, theta).theta is theta
+
+
+def test_overflow_is_said_by_nan_and_in_its_replica_alone() -> None:
+    model = PairModel(2, 3, 1.0)
+    theta = points(model, 2)
+    here = MinimiserConstraint(model).linearise(torch.cat([theta[:1], 1e200 * theta[1:]]))
+    assert here.singular_values.isnan().any(-1).tolist() == [False, True]
+    assert torch.equal(here.singular_values[0], MinimiserConstraint(model).linearise(theta[:1]).singular_values[0])
+
+
 def test_closed_form_first_order_distance_and_damped_steps() -> None:
     model = ProductModel(1.0)
     theta = model.on_manifold(0.0)[None]
