@@ -13,7 +13,7 @@ from theory.kernel import CheckFailedError
 from theory.kernel.domain import check_sums, conditions
 from theory.kernel.normal_form import remainder
 from theory.kernel.points import Evaluator, agree_at_random_points
-from theory.kernel.premises import Premise, is_generic, is_integer
+from theory.kernel.premises import Premise, is_generic, is_integer, undischarged
 from theory.kernel.signs import Signs
 from theory.kernel.substitution import bound_symbols, instantiated, rewritten
 
@@ -168,3 +168,12 @@ def test_closed_form_large_powers_are_enclosed() -> None:
     assert float(difference.delta) < 1e-60
     for exponent, sign in ((2001, -1), (2002, 1)):
         assert sign * float(Evaluator("sign", {x: Fraction(-11, 10), m: Fraction(exponent)})(x**m).mid) > 0
+
+
+def test_mutant_a_value_for_what_a_premise_is_about_must_be_known_to_satisfy_it() -> None:
+    definition = Premise("definition", "half", sp.Eq(x, y / 2), (x,))
+    for half in (definition, Premise("hypothesis", "half", sp.Eq(x, y / 2))):
+        with pytest.raises(CheckFailedError, match=r"'half' becomes .*, which is not given"):
+            undischarged([half], {x: z}, [], Signs())
+        assert undischarged([half], {x: z}, [sp.Eq(z, y / 2)], Signs()) == frozenset()
+    assert [each.statement for each in undischarged([definition], {y: z}, [], Signs())] == [sp.Eq(x, z / 2)]
