@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import sympy as sp
 
-from theory.kernel import CheckFailedError, RootIsolation, logistic, logistic_slope
-from theory.kernel.inequality import check_root_isolation, sample_inequality
+from theory.kernel import CheckFailedError, RootIsolation, Terms, logistic, logistic_slope
+from theory.kernel.inequality import check_root_isolation, check_terms, sample_inequality
 from theory.kernel.signs import Signs, gap, is_strict
 
 x, y = sp.symbols("x y", real=True)
@@ -125,6 +125,22 @@ def test_mutant_signs_that_are_not_evident(expr: sp.Expr) -> None:
 
 k, m = sp.symbols("k m", integer=True)
 whole = sp.Symbol("n", integer=True, positive=True)
+
+
+@pytest.mark.parametrize(("term", "multiplier", "strict"), [(0, 1, True), (a, 1, False), (q, a, True), (a, q, False)])
+def test_closed_form_a_strict_inequality_has_a_strict_part(term: sp.Expr, multiplier: sp.Expr, strict: bool) -> None:
+    """Of 0 ≤ x − y, or < if strict, multiplied, and of a term."""
+    statement = sp.Gt(sp.sympify(term) + multiplier * x, multiplier * y)
+    check_terms(statement, Terms((term,), {"order": multiplier}), {"order": x - y}, {"order": strict}, Signs(), {})
+
+
+@pytest.mark.parametrize(
+    ("term", "multiplier", "strict"), [(q, 1, False), (0, a, False), (q, q, True), (y**2, q, True)]
+)
+def test_mutant_a_strict_inequality_of_parts_that_may_vanish(term: sp.Expr, multiplier: sp.Expr, strict: bool) -> None:
+    statement = sp.Gt(sp.sympify(term) + multiplier * x, multiplier * y)
+    with pytest.raises(CheckFailedError, match="is strict, but no term"):
+        check_terms(statement, Terms((term,), {"order": multiplier}), {"order": x - y}, {"order": strict}, Signs(), {})
 
 
 def test_closed_form_signs_of_whole_numbers() -> None:
