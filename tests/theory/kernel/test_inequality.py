@@ -113,6 +113,7 @@ def test_closed_form_nonnegative_and_no_more(expr: sp.Expr) -> None:
         w[1],
         sp.Sum(w[i], (i, 1, n)),
         sp.Sum(p[i], (i, 1, sp.oo)),
+        sp.Sum(a, (n, -sp.oo, 0)),
         sp.Function("f")(x),
         sp.Max(x, 0) - 1,
         sp.I,
@@ -145,6 +146,7 @@ def test_mutant_a_strict_inequality_of_parts_that_may_vanish(term: sp.Expr, mult
 
 def test_closed_form_signs_of_whole_numbers() -> None:
     assert Signs().nonnegative(a * (k - m) * (k - m - 1))
+    assert Signs().nonnegative(k * (k + 1))
     assert not Signs().positive(k * (k + 1))
     assert Signs().nonnegative(whole - 1)
     assert not Signs().positive(whole - 1)

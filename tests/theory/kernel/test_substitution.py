@@ -205,10 +205,11 @@ VALUES: list[tuple[dict[str, bool], list[sp.Expr], list[sp.Expr]]] = [
     ({"nonnegative": True}, [a, x**2, sp.cosh(x), y, sp.S.Zero], [x, -a, sp.oo]),
     ({"negative": True}, [-a, -sp.cosh(x), -y], [x, -(x**2), sp.S.Zero, a, -sp.oo]),
     ({"nonzero": True}, [a, -a, y], [x, x**2]),
-    ({"real": True}, [x, a, sp.Sum(w[i], (i, 1, m))], [c, sp.I]),
+    ({"real": True}, [x, a, sp.Sum(w[i], (i, 1, m))], [c, sp.I, -sp.oo]),
     ({"finite": True}, [x], [c, sp.oo]),
     ({"integer": True}, [m, d * (d - 1) / 2], [x, m / 2]),
     ({"even": True}, [2 * m], [m]),
+    ({"negative": False}, [a, x**2, sp.S.Zero], [-a, x]),
     ({"positive": False}, [-a, -(x**2), sp.S.Zero], [a, x]),
     ({"integer": False}, [sp.Rational(1, 2)], [m, x]),
 ]
