@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import sympy as sp
+from mpmath import iv
 
-from theory.kernel.door.admissible import InadmissibleError, Point
+from theory.kernel.door.admissible import InadmissibleError, Point, satisfies
 from theory.kernel.door.evaluate import evaluated, truth
 from theory.kernel.door.setting import Setting
-from theory.kernel.door.values import digits
+from theory.kernel.door.values import digits, negative, power
 from theory.kernel.premises import Premise
 
 x, y, z = sp.symbols("x y z", real=True)
@@ -60,6 +61,7 @@ def values(what: sp.Expr, *premises: sp.Basic, **options: Any) -> set[Any]:
         (2 * x + 3 * y, sp.Eq(2 * x + 3 * y, 7), {7}),
         (w[1] + w[2] + w[3], sp.Eq(sp.Sum(w[j], (j, 1, 3)), 1), {1}),
         (f(3), sp.Eq(f(j), 2), {2}),
+        (f(x) + y, sp.Eq(f(x) + y, 7), {7}),
         (w[2] - w[5], sp.Eq(w[j], 4), {0}),
     ],
 )
@@ -107,6 +109,15 @@ def test_enumeration_what_a_quantity_may_be(symbol: sp.Symbol, expected: set[Any
     first, second = degenerate[0], degenerate[1]
     assert {first, second} == set(degenerate.values())
     assert first != second
+
+
+@pytest.mark.parametrize("name", ["real", "positive", "negative", "nonnegative", "nonpositive", "nonzero", "zero"])
+def test_cross_library_an_enclosure_has_what_sympy_says_of_the_number(name: str) -> None:
+    root = power(2, Q(1, 2))
+    for enclosure, number in ((root, sp.sqrt(2)), (negative(root), -sp.sqrt(2))):
+        for wanted in (True, False):
+            assert satisfies(enclosure, frozenset({(name, wanted)})) == (getattr(number, f"is_{name}") is wanted)
+    assert satisfies(iv.mpf([-1, 1]), frozenset({(name, True)})) == (name == "real")
 
 
 def test_closed_form_functions() -> None:

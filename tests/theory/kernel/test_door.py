@@ -405,6 +405,7 @@ def test_evidence_what_is_not_attacked_says_so(statement: object, premises: tupl
 
 HYPOTHESES = [
     (sp.Ge(x, 3), (sp.Ge(x - 3, 0),)),
+    (sp.Ge(x, 99), (sp.Ge(x, 100),)),
     (sp.Ge(x**2, 1), (sp.Eq(z**2, 1), sp.Ge(x, z**2))),
     (sp.Eq(total(w[j], 1, m) * 2, 2), (sp.Eq(total(w[j], 1, m), 1),)),
     (sp.Ge(total(w[j], 1, m), 0), (sp.Ge(w[j], 0),)),

@@ -182,7 +182,15 @@ def test_error_what_is_no_relation_has_no_truth() -> None:
         truth(X, World(AT), {})
 
 
-@pytest.mark.parametrize("expr", [1 / (Y - 3), sp.log(Y - 3), sp.log(-Y), sp.sqrt(-Y), (3 - Y) ** (-HALF)], ids=str)
+EQUAL = sp.log(2 * Y) - sp.log(Y), sp.log(2)
+"""Two numbers, of which no enclosure shows which is larger."""
+
+
+@pytest.mark.parametrize(
+    "expr",
+    [1 / (Y - 3), sp.log(Y - 3), sp.log(-Y), sp.sqrt(-Y), (3 - Y) ** (-HALF), sp.Max(*EQUAL), sp.Min(*EQUAL)],
+    ids=str,
+)
 def test_error_no_value_at_a_point(expr: sp.Expr) -> None:
     with pytest.raises(UndefinedAtPointError):
         Evaluator("any", AT)(expr)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import sympy as sp
 
-from theory.kernel import CheckFailedError, RootIsolation, logistic, logistic_slope
-from theory.kernel.inequality import check_root_isolation, sample_inequality
+from theory.kernel import CheckFailedError, RootIsolation, Terms, logistic, logistic_slope
+from theory.kernel.inequality import check_root_isolation, check_terms, sample_inequality
 from theory.kernel.signs import Signs, gap, is_strict
 
 x, y = sp.symbols("x y", real=True)
@@ -33,6 +33,8 @@ KNOWN = Signs([sp.Ge(x, 0), sp.Le(x, 1)])
         (sp.Ge(1 / (1 + x), sp.Rational(1, 2)), UNIT, x - 1),
         (sp.Le(x**2 - 2, 0), UNIT, None),
         (sp.Gt(x + 1, 0), ABOVE, None),
+        # Roots at the middle and the end; the sign beyond the end is another.
+        (sp.Ge((2 * x - 1) ** 2 * (x - 1) * (x - 3), 0), UNIT, (x - 1) * (2 * x - 1)),
     ],
 )
 def test_closed_form_root_isolation(statement: sp.Rel, interval: RootIsolation, vanishing: sp.Expr | None) -> None:
@@ -111,6 +113,7 @@ def test_closed_form_nonnegative_and_no_more(expr: sp.Expr) -> None:
         w[1],
         sp.Sum(w[i], (i, 1, n)),
         sp.Sum(p[i], (i, 1, sp.oo)),
+        sp.Sum(a, (n, -sp.oo, 0)),
         sp.Function("f")(x),
         sp.Max(x, 0) - 1,
         sp.I,
@@ -125,8 +128,25 @@ k, m = sp.symbols("k m", integer=True)
 whole = sp.Symbol("n", integer=True, positive=True)
 
 
+@pytest.mark.parametrize(("term", "multiplier", "strict"), [(0, 1, True), (a, 1, False), (q, a, True), (a, q, False)])
+def test_closed_form_a_strict_inequality_has_a_strict_part(term: sp.Expr, multiplier: sp.Expr, strict: bool) -> None:
+    """Of 0 ≤ x − y, or < if strict, multiplied, and of a term."""
+    statement = sp.Gt(sp.sympify(term) + multiplier * x, multiplier * y)
+    check_terms(statement, Terms((term,), {"order": multiplier}), {"order": x - y}, {"order": strict}, Signs(), {})
+
+
+@pytest.mark.parametrize(
+    ("term", "multiplier", "strict"), [(q, 1, False), (0, a, False), (q, q, True), (y**2, q, True)]
+)
+def test_mutant_a_strict_inequality_of_parts_that_may_vanish(term: sp.Expr, multiplier: sp.Expr, strict: bool) -> None:
+    statement = sp.Gt(sp.sympify(term) + multiplier * x, multiplier * y)
+    with pytest.raises(CheckFailedError, match="is strict, but no term"):
+        check_terms(statement, Terms((term,), {"order": multiplier}), {"order": x - y}, {"order": strict}, Signs(), {})
+
+
 def test_closed_form_signs_of_whole_numbers() -> None:
     assert Signs().nonnegative(a * (k - m) * (k - m - 1))
+    assert Signs().nonnegative(k * (k + 1))
     assert not Signs().positive(k * (k + 1))
     assert Signs().nonnegative(whole - 1)
     assert not Signs().positive(whole - 1)

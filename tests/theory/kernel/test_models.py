@@ -141,6 +141,15 @@ def test_mutant_hypothesis_in_words_is_refused() -> None:
         Derivation("d").assume("words", "θ is small", "said")
 
 
+def test_closed_form_of_an_index_with_a_value_no_other_is_tried() -> None:
+    d = Derivation("one step")
+    d.assume("one", sp.Eq(w[i], 1), "of the step i")
+    d.identity("square", sp.Eq(w[i] ** 2, 1), "1² = 1", given=("one",))
+    model = Model("the first of two steps", {i: 1, w: [1, 3]})
+    first, _ = d.conclude("square", [model, model.control("one", "square", {w: [2, 3]})]).models
+    assert first.standing["one"] == "holds"
+
+
 def level(statement: sp.Eq, **functions: sp.Lambda) -> tuple[Derivation, Model]:
     d = Derivation("level")
     d.assume("level", statement, "for every s", for_every=(s,))

@@ -13,7 +13,7 @@ from theory.kernel import CheckFailedError
 from theory.kernel.domain import check_sums, conditions
 from theory.kernel.normal_form import remainder
 from theory.kernel.points import Evaluator, agree_at_random_points
-from theory.kernel.premises import Premise, is_generic, is_integer
+from theory.kernel.premises import Premise, check_values, is_generic, is_integer, is_real, undischarged
 from theory.kernel.signs import Signs
 from theory.kernel.substitution import bound_symbols, instantiated, rewritten
 
@@ -125,6 +125,35 @@ def test_closed_form_integer_valued_polynomials() -> None:
     assert not is_integer(x * (x - 1) / 2)
 
 
+c, g = sp.Symbol("c"), sp.Function("g", real=True)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        x,
+        sp.Sum(x * w[i], (i, 1, m)),
+        sp.Derivative(g(x), x),
+        sp.Subs(sp.Derivative(g(t), t), t, x),
+        2 * x + g(c),
+        x**-3,
+    ],
+)
+def test_closed_form_evidently_real_values(value: sp.Expr) -> None:
+    assert is_real(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        c, x + c, sp.I * x, sp.Sum(f(i), (i, 1, m)), sp.Sum(w[i], (i, 1, sp.oo)), sp.Derivative(f(x), x),
+        sp.Derivative(g(c), c), sp.Subs(sp.Derivative(f(t), t), t, x), c**2, x**t,
+    ],
+)  # fmt: skip
+def test_mutant_values_that_need_not_be_real(value: sp.Expr) -> None:
+    assert not is_real(value)
+
+
 def test_evidence_premises_mention_values_not_bound_names() -> None:
     rule = sp.Tuple(sp.Tuple(x, 0, x + y), sp.Tuple(m, 0, m + 1))
     premise = Premise("dynamics", "recurrence", sp.Tuple(rule, sp.Tuple(m)), (x,), frozenset({x, m}))
@@ -168,3 +197,41 @@ def test_closed_form_large_powers_are_enclosed() -> None:
     assert float(difference.delta) < 1e-60
     for exponent, sign in ((2001, -1), (2002, 1)):
         assert sign * float(Evaluator("sign", {x: Fraction(-11, 10), m: Fraction(exponent)})(x**m).mid) > 0
+
+
+VALUES: list[tuple[dict[str, bool], list[sp.Expr], list[sp.Expr]]] = [
+    ({"positive": True}, [a, a + x**2, sp.factorial(m), y], [x, x**2, sp.S.Zero, -a, sp.oo]),
+    ({"extended_positive": True}, [a], [x]),
+    ({"nonnegative": True}, [a, x**2, sp.cosh(x), y, sp.S.Zero], [x, -a, sp.oo]),
+    ({"negative": True}, [-a, -sp.cosh(x), -y], [x, -(x**2), sp.S.Zero, a, -sp.oo]),
+    ({"nonzero": True}, [a, -a, y], [x, x**2]),
+    ({"real": True}, [x, a, sp.Sum(w[i], (i, 1, m))], [c, sp.I, -sp.oo]),
+    ({"finite": True}, [x], [c, sp.oo]),
+    ({"integer": True}, [m, d * (d - 1) / 2], [x, m / 2]),
+    ({"even": True}, [2 * m], [m]),
+    ({"negative": False}, [a, x**2, sp.S.Zero], [-a, x]),
+    ({"positive": False}, [-a, -(x**2), sp.S.Zero], [a, x]),
+    ({"integer": False}, [sp.Rational(1, 2)], [m, x]),
+]
+
+
+@pytest.mark.parametrize(("assumptions", "good", "bad"), VALUES, ids=str)
+def test_closed_form_values_have_what_is_assumed_of_the_name(
+    assumptions: dict[str, bool], good: list[sp.Expr], bad: list[sp.Expr]
+) -> None:
+    """Of y it is given that it is positive."""
+    name, signs = sp.Symbol("s", **assumptions), Signs([sp.Gt(y, 0)])
+    for value in good:
+        check_values({name: value}, signs)
+    for value in bad:
+        with pytest.raises(CheckFailedError, match=r"s is .*, but .* is not evidently so"):
+            check_values({name: value}, signs)
+
+
+def test_mutant_a_value_for_what_a_premise_is_about_must_be_known_to_satisfy_it() -> None:
+    definition = Premise("definition", "half", sp.Eq(x, y / 2), (x,))
+    for half in (definition, Premise("hypothesis", "half", sp.Eq(x, y / 2))):
+        with pytest.raises(CheckFailedError, match=r"'half' becomes .*, which is not given"):
+            undischarged([half], {x: z}, [], Signs())
+        assert undischarged([half], {x: z}, [sp.Eq(z, y / 2)], Signs()) == frozenset()
+    assert [each.statement for each in undischarged([definition], {y: z}, [], Signs())] == [sp.Eq(x, z / 2)]

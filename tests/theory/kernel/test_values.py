@@ -46,6 +46,7 @@ def agrees(found: Any, expected: sp.Expr) -> bool:
 
 SERIES: list[tuple[Callable[[Any], Any], sp.Expr, Q | int]] = [
     (exponential, sp.exp(X), 0),
+    (exponential, sp.exp(X), -1),
     (exponential, sp.exp(X), Q(-2, 3)),
     (logarithm, sp.log(X), 1),
     (logarithm, sp.log(X), Q(5, 2)),
@@ -110,6 +111,13 @@ def test_cross_library_enclosed_powers(value: Any, exponent: Any) -> None:
     assert found.a <= number.b
     assert number.a <= found.b
     assert abs(found.delta / found).b < 1e-30
+
+
+def test_cross_library_powers_of_an_exact_number_and_an_enclosure() -> None:
+    root = power(2, Q(1, 2))
+    assert agrees(power(2, root), 2 ** sp.sqrt(2))
+    assert agrees(power(root, Q(1, 2)), sp.sqrt(sp.sqrt(2)))
+    assert agrees(power(root, root), sp.sqrt(2) ** sp.sqrt(2))
 
 
 @pytest.mark.parametrize(("value", "exponent"), [(0, -1), (0, Q(-1, 2)), (-1, Q(1, 2)), (Q(-8), Q(1, 3))])

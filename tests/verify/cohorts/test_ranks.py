@@ -79,6 +79,17 @@ def test_pooled_ranks_are_given_the_excess_and_relative_to_the_unit() -> None:
     assert spearman(*(each.flatten().numpy() for each in (excess + noise / 4, excess + other / 4))) > 0.8
 
 
+def test_closed_form_whole_replicates_are_redrawn_for_pooled_ranks() -> None:
+    """In each of 40 replicates ρ is 1 or −1, so that ρ of all has the standard error 1/√40 and not that of 400 runs."""
+    first, _, excess = tables(40)
+    signs = torch.tensor([1.0] * 20 + [-1.0] * 20, dtype=torch.float64)
+    found = pooled(first.exp(), first * signs, excess.exp(), np.random.default_rng(0))
+    assert found.low is not None
+    assert found.high is not None
+    # A quarter more or less: 1000 resamples know the width to 5%, and pooling weighs replicates by how they vary.
+    assert found.high - found.low == pytest.approx(2 * 1.96 / 40**0.5, rel=0.25)
+
+
 def test_measures_dealt_at_random_keep_no_correlation() -> None:
     first, second, excess = tables(100)
     assert float(correlations(first, second, excess).mean()) > 0.4

@@ -1,5 +1,6 @@
-"""Σθ²F of a network against enumeration, to 2 percent."""
+"""tr F and Σθ²F of a network against enumeration, to rounding and to 2 percent."""
 
+import pytest
 import torch
 
 from verify.cohorts.sharpness import sharpness
@@ -7,6 +8,7 @@ from verify.curvature.interval import interval_of
 from verify.networks import Transformer, TransformerConfig
 from verify.training import Reference, network_at
 
+EPS = torch.finfo(torch.float64).eps
 COPIES, BATCHES = 1000, 50
 
 
@@ -47,3 +49,23 @@ def test_enumeration_the_invariant_is_known_to_2_percent_and_a_factor_of_3_perce
     assert interval.contains(exact)
     assert not interval.contains(1.03 * exact)
     assert not interval.contains(exact / 1.03)
+
+
+def test_enumeration_on_one_context_the_mean_over_all_signs_is_exact() -> None:
+    """Two tokens: a draw is ‖√p_0 ∇log p_0 ± √p_1 ∇log p_1‖², one of two values, whose mean is what is estimated."""
+    network = Transformer(TransformerConfig(2, 2, width=4, layers=1, heads=1), (1,), [torch.Generator().manual_seed(0)])
+    own, context = network.member(0).double(), torch.tensor([[-1, 1]])
+    reference = Reference(context[None], torch.ones(1, 1), torch.full((1, 1, 2), 0.5).double(), "enumeration")
+    found = sharpness(network, reference, [0], batches=20, contexts=1)
+    leaves = list(own.parameters())
+    trace = invariant = 0.0
+    for log_prob in own(context)[0]:
+        for leaf, part in zip(leaves, torch.autograd.grad(log_prob, leaves, retain_graph=True), strict=True):
+            trace += float(log_prob.detach().exp() * part.square().sum())
+            invariant += float(log_prob.detach().exp() * (leaf.detach() * part).square().sum())
+    for values, expected in ((found.traces, trace), (found.invariants, invariant)):
+        low, high = values.min(), values.max()
+        # A pass has some hundred roundings in a row, and the value is a sum over the parameters.
+        rounding = (network.n_parameters() + 200) * EPS * expected
+        assert float(torch.minimum(values - low, high - values).max()) <= rounding < float(high - low)
+        assert float(low + high) / 2 == pytest.approx(expected, abs=rounding)

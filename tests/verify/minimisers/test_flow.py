@@ -109,6 +109,17 @@ def test_property_steps_are_few_and_seldom_rejected_and_knots_are_at_their_ends(
         assert torch.allclose(slope, -(CURVATURE**3) * delta.square() / exact, rtol=2 * wrong, atol=0)
 
 
+def test_closed_form_a_step_above_the_tolerance_is_taken_again() -> None:
+    """So near to the flattest point the flow is slow: a hundredth of ‖θ‖, the first step, is the whole interval."""
+    start = PRODUCT.on_manifold(1e-2)[None]
+    result = SlowFlow(PRODUCT, constant=QUARTER).integrate(start, [20.0], tolerance=1e-10)
+    assert result.rejected.item() > 0
+    # Every step is wrong by the tolerance, relative to 1 + ‖θ‖, at most; the imbalance has slope 2‖θ‖.
+    size = float(start.norm())
+    wrong = result.steps.item() * 1e-10 * (1 + size) * 2 * size
+    assert imbalance(result.theta).item() == pytest.approx(1e-2 * math.exp(-20 * CURVATURE), abs=wrong)
+
+
 @pytest.mark.parametrize("tolerance", [1e-6, 1e-8, 1e-10])
 def test_closed_form_the_error_estimate_is_honest(tolerance: float) -> None:
     result = SlowFlow(PRODUCT, constant=QUARTER).integrate(STARTS, [1.0, 4.0], tolerance=tolerance)

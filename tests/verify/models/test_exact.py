@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tests.verify.models.examples import Opaque
-from verify.models import BracketModel, FiniteModel, PairModel, ProductModel, exact
+from verify.models import BracketModel, FiniteModel, PairModel, ProductModel, TwoLayerModel, exact
 
 EPS = torch.finfo(torch.float64).eps
 
@@ -60,8 +60,15 @@ def onto_manifold(model: PairModel | BracketModel | ProductModel, theta: Tensor)
     return theta
 
 
-@pytest.mark.parametrize("model", two_layer_models(), ids=lambda m: m.name)
-def test_closed_form_derivatives_equal_autograd(model: PairModel) -> None:
+def squares_with_biases() -> TwoLayerModel:
+    """What no model of the claims is."""
+    law = {key: getattr(PairModel(3, 4, 1.5), key) for key in ("contexts", "context_prob")}
+    prob_plus = torch.linspace(0.2, 0.9, len(law["contexts"]), dtype=torch.float64)
+    return TwoLayerModel("squares with biases", width=2, activation="square", bias=True, prob_plus=prob_plus, **law)
+
+
+@pytest.mark.parametrize("model", [*two_layer_models(), squares_with_biases()], ids=lambda m: m.name)
+def test_closed_form_derivatives_equal_autograd(model: TwoLayerModel) -> None:
     theta = random_theta(model, 3)
     generic = Opaque(model)
     for function in (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -14,7 +14,7 @@ from verify.cohorts import FAMILIES, SCALES, Cohort, CohortDivergedError
 from verify.cohorts.plateau import PlateauLaw, Protocol, fisher_spectrum
 from verify.cohorts.plateau.law import law, risen
 from verify.cohorts.plateau.spectrum import root_rows, systematic_sample
-from verify.networks import Transformer, TransformerConfig
+from verify.networks import Network, Transformer, TransformerConfig
 from verify.training import ContextTable, Reference
 
 EPS = torch.finfo(torch.float64).eps
@@ -140,6 +140,28 @@ def test_closed_form_two_rates_take_out_what_is_linear() -> None:
     found = PlateauLaw(Protocol(), predicted, 2 * predicted, {"sampled": predicted * (1 + off)}, 0.0)
     assert torch.allclose(found.ratio(), torch.ones(2, dtype=torch.float64), rtol=0, atol=1e-7)  # off is float32
     assert torch.allclose(found.ratio(predicted=found.settled), torch.full((2,), 0.5).double(), rtol=0, atol=1e-7)
+
+
+def test_closed_form_the_soft_run_and_what_falls_with_the_number_of_contexts_are_taken_away(
+    cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With 2 + 16/n equal eigenvalues on n contexts the law for n → ∞ is that of 2."""
+    excess = {"soft": torch.rand(2, 2, dtype=torch.float64), "sampled": torch.rand(2, 2, dtype=torch.float64)}
+
+    def spectra(cohort: Cohort, network: Network, contexts: Sequence[Reference]) -> list[Tensor]:
+        # The least weight of a systematic sample is 1/n.
+        sizes = [2 + round(16 * float(own.weight.min())) for own in contexts]
+        return [torch.full((size,), 0.3, dtype=torch.float64) for size in sizes]
+
+    monkeypatch.setattr("verify.cohorts.plateau.law.spectra_of", spectra)
+    monkeypatch.setattr("verify.cohorts.plateau.law.risen", lambda *asked: excess[asked[-1]])
+    found = PlateauLaw.of(cohort, SHORT, ("sampled", "soft"))
+    assert found.added["sampled"].equal(excess["sampled"] - excess["soft"])
+    assert not found.added["soft"].any()
+    for own, rate in zip(found.predicted, SHORT.rates, strict=True):
+        expected = 2 * float(law(torch.tensor([0.3], dtype=torch.float64), rate, 2, SHORT.steps(rate)).sum())
+        assert own.tolist() == pytest.approx([expected] * 2, rel=64 * EPS)
+    assert found.context_error == pytest.approx(0.5, rel=64 * EPS)
 
 
 def test_a_cohort_is_tried_with_every_kind_of_noise(cohort: Cohort) -> None:
