@@ -1,0 +1,119 @@
+r"""The least tr F on the orbit of a network under its symmetries, from second moments of scores.
+
+In a group with u → u A, v → v A^{−T} (`verify.networks.symmetries`) scores become G_u A^{−T} and G_v A, so with
+S_u = E G_uᵀG_u, S_v = E G_vᵀG_v and M = A Aᵀ
+
+    tr F(A) = R + Σ_groups tr(S_u M⁻¹) + tr(S_v M) ≥ R + Σ_groups 2 ‖S_u^{1/2} S_v^{1/2}‖_*,
+
+equality where A⁻¹ S_u A^{−T} = Aᵀ S_v A. Source: claim `orbit-trace`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from verify.curvature.data import Population, call_model, select
+from verify.curvature.likelihood import Likelihood
+from verify.curvature.pullback import pullbacks
+from verify.networks import Network
+from verify.networks.symmetries import moved, symmetries
+
+Moments = Float[Tensor, "side *stack group feature feature2"]
+"""S_u and S_v of every group."""
+
+
+@dataclass(frozen=True, eq=False)
+class Orbit:
+    """tr F of a network, and what it can be made by the network's symmetries.
+
+    Attributes:
+        trace: tr F as it is.
+        moments: S_u and S_v, by the name of the symmetry.
+    """
+
+    trace: Float[Tensor, "*stack"]
+    moments: Mapping[str, Moments]
+
+    @cached_property
+    def least(self) -> Float[Tensor, "*stack"]:
+        """The least tr F on the orbit."""
+        return self._with({name: 2 * _balanced(own)[0] for name, own in self.moments.items()})
+
+    @cached_property
+    def elements(self) -> dict[str, Float[Tensor, "*stack group feature feature2"]]:
+        """An A of every group that takes the network to the least tr F.
+
+        A group whose least value is not attained to the precision of the arithmetic, as where a relu unit is never
+        active, is given A = 1.
+        """
+        return {name: _balanced(own)[1] for name, own in self.moments.items()}
+
+    def at(self, elements: Mapping[str, Float[Tensor, "*stack group feature feature2"]]) -> Float[Tensor, "*stack"]:
+        """Return tr F where every group was moved by its A."""
+        found = {}
+        for name, (first, second) in self.moments.items():
+            inverse = torch.linalg.inv(elements[name])
+            found[name] = _trace(inverse @ first @ inverse.mT) + _trace(elements[name].mT @ second @ elements[name])
+        return self._with(found)
+
+    def _with(self, groups: Mapping[str, Float[Tensor, "*stack group"]]) -> Float[Tensor, "*stack"]:
+        """Return tr F with other traces of the groups."""
+        total = self.trace
+        for name, traces in groups.items():
+            total = total + (traces - _trace(self.moments[name]).sum(0)).sum(-1)
+        return total
+
+
+def orbit(network: Network, population: Population) -> Orbit:
+    """Return tr F and the moments of a single network over a population. Exact: one backward pass for each row."""
+    likelihood = Likelihood(network, call_model)
+    names, parameters = zip(*likelihood.parameters.items(), strict=True)
+    kinds = symmetries(network)
+    trace = torch.zeros((), dtype=torch.float64)
+    sums: dict[str, Tensor] = {}
+    for index, probability in enumerate(population.prob):
+        log_p = likelihood.rows(select(population.inputs, torch.tensor([index])))
+        # Σ_y p_y g_y g_yᵀ, g_y = ∇log p_y, of the scores √(w p_y) g_y
+        v = torch.diag((0.5 * log_p.detach()).exp().flatten() * probability.sqrt()).unsqueeze(1)
+        found = pullbacks([log_p], list(parameters), [v])
+        scores = {
+            name: torch.zeros(len(v), *parameter.shape, dtype=v.dtype) if part is None else part
+            for name, parameter, part in zip(names, parameters, found, strict=True)
+        }
+        trace += torch.stack([part.square().sum() for part in scores.values()]).sum()
+        for kind in kinds:
+            sums[kind.name] = sums.get(kind.name, 0) + kind.moments(scores).sum(1)
+    return Orbit(trace, sums)
+
+
+def balanced(network: Network, own: Orbit) -> Network:
+    """Return the network of least tr F on the orbit: the same function, to rounding."""
+    return moved(network, own.elements)
+
+
+def _trace(matrices: Float[Tensor, "*batch feature feature2"]) -> Float[Tensor, "*batch"]:
+    return matrices.diagonal(dim1=-2, dim2=-1).sum(-1)
+
+
+def _balanced(
+    moments: Moments,
+) -> tuple[Float[Tensor, "*stack group"], Float[Tensor, "*stack group feature feature2"]]:
+    """Return ‖S_u^{1/2} S_v^{1/2}‖_* of every group and A = L_u V σ^{−1/2}, where S_u = L_u L_uᵀ, S_v = L_v L_vᵀ, L_vᵀ L_u = U σ Vᵀ.
+
+    A⁻¹ = σ^{−1/2} Uᵀ L_vᵀ, so that both moments become diag σ.
+    """
+    values, vectors = torch.linalg.eigh(moments)
+    first, second = vectors * values.clamp(min=0).sqrt().unsqueeze(-2)
+    left, sigma, right = torch.linalg.svd(second.mT @ first)
+    size = moments.shape[-1]
+    # An eigenvalue is known to ε ‖S‖ and its root to √ε ‖S‖^{1/2}: a smaller σ is rounding.
+    known = sigma[..., -1] > size * torch.finfo(sigma.dtype).eps ** 0.5 * sigma[..., 0]
+    scaled = torch.where(known[..., None], sigma, 1.0).rsqrt().unsqueeze(-2)
+    element = torch.where(known[..., None, None], first @ right.mT * scaled, torch.eye(size, dtype=sigma.dtype))
+    return sigma.sum(-1), element
