@@ -27,6 +27,12 @@ from verify.networks.symmetries import moved, symmetries
 Moments = Float[Tensor, "side *stack group feature feature2"]
 """S_u and S_v of every group."""
 
+Elements = Mapping[str, Float[Tensor, "*stack group feature feature2"]]
+"""A of every group, by the name of the symmetry."""
+
+ROWS = 16
+"""Contexts that share a backward pass."""
+
 
 @dataclass(frozen=True, eq=False)
 class Orbit:
@@ -41,12 +47,24 @@ class Orbit:
     moments: Mapping[str, Moments]
 
     @cached_property
-    def least(self) -> Float[Tensor, "*stack"]:
-        """The least tr F on the orbit."""
-        return self._with({name: 2 * _balanced(own)[0] for name, own in self.moments.items()})
+    def rest(self) -> Float[Tensor, "*stack"]:
+        """The trace of the parameters that are in no group."""
+        groups = [_trace(own).sum((0, -1)) for own in self.moments.values()]
+        return self.trace - torch.stack([torch.zeros_like(self.trace), *groups]).sum(0)
 
     @cached_property
-    def elements(self) -> dict[str, Float[Tensor, "*stack group feature feature2"]]:
+    def nuclear(self) -> Float[Tensor, "*stack"]:
+        """Σ ‖S_u^{1/2} S_v^{1/2}‖_* over all groups."""
+        groups = [_balanced(own)[0].sum(-1) for own in self.moments.values()]
+        return torch.stack([torch.zeros_like(self.trace), *groups]).sum(0)
+
+    @property
+    def least(self) -> Float[Tensor, "*stack"]:
+        """The least tr F on the orbit."""
+        return self.rest + 2 * self.nuclear
+
+    @cached_property
+    def elements(self) -> Elements:
         """An A of every group that takes the network to the least tr F.
 
         A group whose least value is not attained to the precision of the arithmetic, as where a relu unit is never
@@ -54,33 +72,28 @@ class Orbit:
         """
         return {name: _balanced(own)[1] for name, own in self.moments.items()}
 
-    def at(self, elements: Mapping[str, Float[Tensor, "*stack group feature feature2"]]) -> Float[Tensor, "*stack"]:
+    def at(self, elements: Elements) -> Float[Tensor, "*stack"]:
         """Return tr F where every group was moved by its A."""
-        found = {}
+        total = self.rest
         for name, (first, second) in self.moments.items():
             inverse = torch.linalg.inv(elements[name])
-            found[name] = _trace(inverse @ first @ inverse.mT) + _trace(elements[name].mT @ second @ elements[name])
-        return self._with(found)
-
-    def _with(self, groups: Mapping[str, Float[Tensor, "*stack group"]]) -> Float[Tensor, "*stack"]:
-        """Return tr F with other traces of the groups."""
-        total = self.trace
-        for name, traces in groups.items():
-            total = total + (traces - _trace(self.moments[name]).sum(0)).sum(-1)
+            total = total + _trace(inverse @ first @ inverse.mT).sum(-1)
+            total = total + _trace(elements[name].mT @ second @ elements[name]).sum(-1)
         return total
 
 
 def orbit(network: Network, population: Population) -> Orbit:
-    """Return tr F and the moments of a single network over a population. Exact: one backward pass for each row."""
+    """Return tr F and the moments of a single network over a population. Exact, one score for each context and token."""
     likelihood = Likelihood(network, call_model)
     names, parameters = zip(*likelihood.parameters.items(), strict=True)
     kinds = symmetries(network)
     trace = torch.zeros((), dtype=torch.float64)
     sums: dict[str, Tensor] = {}
-    for index, probability in enumerate(population.prob):
-        log_p = likelihood.rows(select(population.inputs, torch.tensor([index])))
-        # Σ_y p_y g_y g_yᵀ, g_y = ∇log p_y, of the scores √(w p_y) g_y
-        v = torch.diag((0.5 * log_p.detach()).exp().flatten() * probability.sqrt()).unsqueeze(1)
+    for chunk in torch.arange(population.size).split(ROWS):
+        log_p = likelihood.rows(select(population.inputs, chunk))
+        # Σ_x w_x Σ_y p_y g gᵀ, g = ∇log p_y, of the scores √(w_x p_y) g, each from a direction of its own
+        scale = (0.5 * log_p.detach()).exp() * population.prob[chunk].sqrt().unsqueeze(-1)
+        v = torch.diag(scale.flatten()).reshape(-1, *scale.shape)
         found = pullbacks([log_p], list(parameters), [v])
         scores = {
             name: torch.zeros(len(v), *parameter.shape, dtype=v.dtype) if part is None else part

@@ -37,8 +37,8 @@ slope, queries, keys, move, inverse = (sp.IndexedBase(name, real=True) for name 
 sigma = sp.IndexedBase("sigma", nonnegative=True)
 along_query, along_key = (sp.Function(name, real=True) for name in ("L_Q", "L_K"))
 """log p at the moved network when entry (row, j) of its queries, or its keys, has grown by t."""
-trace, nuclear = sp.symbols("T nu", real=True)
-rest = sp.Symbol("R", nonnegative=True)
+trace = sp.Symbol("T", real=True)
+rest, nuclear, above = sp.symbols("R nu e", nonnegative=True)
 
 
 def over(index: sp.Symbol, number: sp.Expr, expr: sp.Expr) -> sp.Expr:
@@ -216,9 +216,7 @@ def _least(d: Derivation) -> None:
         "diagonal",
         sp.Eq(
             cross,
-            features(
-                i, sigma[i] * features(k, sp.KroneckerDelta(i, k) * features(j, move[i, j] * inverse[j, k]))
-            ),
+            features(i, sigma[i] * features(k, sp.KroneckerDelta(i, k) * features(j, move[i, j] * inverse[j, k]))),
         ),
         "the diagonal of A A⁻¹, picked out",
     )
@@ -228,6 +226,7 @@ def _least(d: Derivation) -> None:
         "Σ_i σ_i (A A⁻¹)_ii = Σ_i σ_i",
         given=("diagonal", "inverse"),
     )
+    d.define("above", sp.Eq(above, excess), "Σ_i σ_i ‖A_i − (A^{−T})_i‖²")
     d.identity(
         "completed",
         sp.Eq(trace, rest + 2 * cross + excess),
@@ -236,15 +235,15 @@ def _least(d: Derivation) -> None:
     )
     d.identity(
         "excess",
-        sp.Eq(trace, rest + 2 * nuclear + excess),
+        sp.Eq(trace, rest + 2 * nuclear + above),
         "how far the trace is above its least value, at any A",
-        given=("completed", "cross", "nuclear"),
+        given=("completed", "cross", "nuclear", "above"),
     )
     d.inequality(
         "least",
         sp.Ge(trace, rest + 2 * nuclear),
         "squares are left over, and none if A is orthogonal",
-        Terms((excess,)),
+        Terms((above,)),
         given=("excess",),
     )
 
@@ -306,6 +305,7 @@ BLOCKS = (
     Parameter("rest", rest, "trace of the parameters that are in no group", minimum=0),
     Parameter("nuclear", nuclear, "‖S_Q^{1/2} S_K^{1/2}‖_* of a head; of several groups, their sum", minimum=0),
 )
+ABOVE = Parameter("above", above, "Σ_i σ_i Σ_j (A_ij − (A⁻¹)_ji)², A counted from a balanced point", minimum=0)
 
 
 CLAIM = Claim(
@@ -324,5 +324,8 @@ CLAIM = Claim(
     uses=(),
     source="ours; GL(h) and sharpness of transformers: da Silva, Dangel, Oore, arXiv 2505.05409",
     derive=derive,
-    formulas={"": closed_form("least", "least tr F on the orbit", *BLOCKS)},
+    formulas={
+        "": closed_form("least", "least tr F on the orbit", *BLOCKS),
+        "at": closed_form("excess", "tr F at any A", *BLOCKS, ABOVE),
+    },
 )
