@@ -83,26 +83,27 @@ class Orbit:
 
 
 def orbit(network: Network, population: Population) -> Orbit:
-    """Return tr F and the moments of a single network over a population. Exact, one score for each context and token."""
-    likelihood = Likelihood(network, call_model)
+    """Return tr F and the moments of every network of a stack over one population. Exact: all contexts and tokens."""
+    likelihood = Likelihood(network, call_model, network.stack)
     names, parameters = zip(*likelihood.parameters.items(), strict=True)
+    trace = torch.zeros(network.stack, dtype=torch.float64)
     kinds = symmetries(network)
-    trace = torch.zeros((), dtype=torch.float64)
-    sums: dict[str, Tensor] = {}
+    parts: dict[str, list[Tensor]] = {kind.name: [] for kind in kinds}
     for chunk in torch.arange(population.size).split(ROWS):
         log_p = likelihood.rows(select(population.inputs, chunk))
         # Σ_x w_x Σ_y p_y g gᵀ, g = ∇log p_y, of the scores √(w_x p_y) g, each from a direction of its own
         scale = (0.5 * log_p.detach()).exp() * population.prob[chunk].sqrt().unsqueeze(-1)
-        v = torch.diag(scale.flatten()).reshape(-1, *scale.shape)
+        v = torch.diag_embed(scale.flatten(-2)).movedim(-2, 0).unflatten(-1, scale.shape[-2:])
         found = pullbacks([log_p], list(parameters), [v])
         scores = {
             name: torch.zeros(len(v), *parameter.shape, dtype=v.dtype) if part is None else part
             for name, parameter, part in zip(names, parameters, found, strict=True)
         }
-        trace += torch.stack([part.square().sum() for part in scores.values()]).sum()
+        squares = [likelihood.squared_norms([part[k] for part in scores.values()]).sum(-1) for k in range(len(v))]
+        trace += torch.stack(squares).sum(0)
         for kind in kinds:
-            sums[kind.name] = sums.get(kind.name, 0) + kind.moments(scores).sum(1)
-    return Orbit(trace, sums)
+            parts[kind.name].append(kind.moments(scores).sum(1))
+    return Orbit(trace, {name: torch.stack(own).sum(0) for name, own in parts.items()})
 
 
 def balanced(network: Network, own: Orbit) -> Network:
@@ -117,13 +118,13 @@ def _trace(matrices: Float[Tensor, "*batch feature feature2"]) -> Float[Tensor, 
 def _balanced(
     moments: Moments,
 ) -> tuple[Float[Tensor, "*stack group"], Float[Tensor, "*stack group feature feature2"]]:
-    """Return ‖S_u^{1/2} S_v^{1/2}‖_* of every group and A = L_u V σ^{−1/2}, where S_u = L_u L_uᵀ, S_v = L_v L_vᵀ, L_vᵀ L_u = U σ Vᵀ.
+    """Return ‖S_u^{1/2} S_v^{1/2}‖_* and A = L_u V σ^{−1/2} of every group.
 
-    A⁻¹ = σ^{−1/2} Uᵀ L_vᵀ, so that both moments become diag σ.
+    S_u = L_u L_uᵀ, S_v = L_v L_vᵀ, L_vᵀ L_u = U σ Vᵀ: A⁻¹ = σ^{−1/2} Uᵀ L_vᵀ, and both moments become diag σ.
     """
     values, vectors = torch.linalg.eigh(moments)
     first, second = vectors * values.clamp(min=0).sqrt().unsqueeze(-2)
-    left, sigma, right = torch.linalg.svd(second.mT @ first)
+    _, sigma, right = torch.linalg.svd(second.mT @ first)
     size = moments.shape[-1]
     # An eigenvalue is known to ε ‖S‖ and its root to √ε ‖S‖^{1/2}: a smaller σ is rounding.
     known = sigma[..., -1] > size * torch.finfo(sigma.dtype).eps ** 0.5 * sigma[..., 0]

@@ -315,7 +315,7 @@ CLAIM = Claim(
     statement=r"\min_{A\in GL(h)}\operatorname{tr}F(QA,KA^{-\top})=R+2\lVert S_Q^{1/2}S_K^{1/2}\rVert_*,\quad"
     r"S_Q=\mathbb E\,G_Q^\top G_Q,\ S_K=\mathbb E\,G_K^\top G_K",
     hypotheses=(
-        "a head sees queries and keys (biases among the rows) through Q Kᵀ alone: no normalisation of q or k, no rotary "
+        "a head sees queries and keys (biases among the rows) through Q Kᵀ alone: neither is normalised, no rotary "
         "positions; likewise values and the rows of the output map",
         "log p(y | x) is differentiable; S_Q, S_K second moments of its gradients with labels of the model",
         "S_Q and S_K positive definite (for the least value to be attained)",
