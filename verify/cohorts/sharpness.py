@@ -126,10 +126,10 @@ def sharpness(
         for n, parts in scores(likelihood, batch, 1, generators, "signs"):
             traces.append(likelihood.squared_norms(parts) / n)
             invariants.append(likelihood.squared_norms(parts, theta).sum(-1) / n)
-            named = dict(zip(likelihood.parameters, parts, strict=True))
+            named = {name: part for name, part in zip(likelihood.parameters, parts, strict=True) if part is not None}
             half = moments[number % 2]
             for kind in kinds:
-                half[kind.name] = half.get(kind.name, 0) + kind.moments(named).cpu() / n
+                half[kind.name] = half.get(kind.name, torch.zeros(())) + kind.moments(named).cpu() / n
     tensors = torch.stack(traces)
     names = [part_of(name) for name in likelihood.parameters]
     return Sharpness(
@@ -148,9 +148,8 @@ def _least_of_orbit(
         for place, half in enumerate(moments)
         if len(traces) > place
     ]
-    whole = Orbit(
-        traces.mean(0), {name: sum(half[name] for half in moments if half) / len(traces) for name in moments[0]}
-    )
+    sums = {name: torch.stack([half[name] for half in moments if half]).sum(0) for name in moments[0]}
+    whole = Orbit(traces.mean(0), {name: own / len(traces) for name, own in sums.items()})
     if len(halves) == 1:
         return torch.stack([whole.least, whole.trace])
     crossed = [one.at(other.elements) for one, other in (halves, reversed(halves))]

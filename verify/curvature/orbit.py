@@ -89,11 +89,11 @@ def orbit(network: Network, population: Population) -> Orbit:
     trace = torch.zeros(network.stack, dtype=torch.float64)
     kinds = symmetries(network)
     parts: dict[str, list[Tensor]] = {kind.name: [] for kind in kinds}
-    for chunk in torch.arange(population.size).split(ROWS):
+    for chunk in torch.split(torch.arange(population.size), ROWS):
         log_p = likelihood.rows(select(population.inputs, chunk))
         # Σ_x w_x Σ_y p_y g gᵀ, g = ∇log p_y, of the scores √(w_x p_y) g, each from a direction of its own
         scale = (0.5 * log_p.detach()).exp() * population.prob[chunk].sqrt().unsqueeze(-1)
-        v = torch.diag_embed(scale.flatten(-2)).movedim(-2, 0).unflatten(-1, scale.shape[-2:])
+        v = torch.diag_embed(scale.flatten(-2)).movedim(-2, 0).reshape(-1, *scale.shape)
         found = pullbacks([log_p], list(parameters), [v])
         scores = {
             name: torch.zeros(len(v), *parameter.shape, dtype=v.dtype) if part is None else part
@@ -102,7 +102,7 @@ def orbit(network: Network, population: Population) -> Orbit:
         squares = [likelihood.squared_norms([part[k] for part in scores.values()]).sum(-1) for k in range(len(v))]
         trace += torch.stack(squares).sum(0)
         for kind in kinds:
-            parts[kind.name].append(kind.moments(scores).sum(1))
+            parts[kind.name].append(kind.moments(scores).sum(1).cpu())
     return Orbit(trace, {name: torch.stack(own).sum(0) for name, own in parts.items()})
 
 

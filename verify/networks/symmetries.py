@@ -96,7 +96,7 @@ def moved(network: Network, elements: Mapping[str, Float[Tensor, "*stack group f
 
 def _by_head(qkv: Tensor, split: tuple[int, int, int]) -> Tensor:
     """(*stack, row, (3 · head · feature)) as (3, *stack, head, row, feature)."""
-    return qkv.unflatten(-1, split).movedim(-3, 0).movedim(-3, -2)
+    return qkv.reshape(*qkv.shape[:-1], *split).movedim(-3, 0).movedim(-3, -2)
 
 
 def _queries(block: str, split: tuple[int, int, int]) -> Callable[[Values], Sides]:
@@ -109,8 +109,9 @@ def _queries(block: str, split: tuple[int, int, int]) -> Callable[[Values], Side
 
 def _values(block: str, split: tuple[int, int, int]) -> Callable[[Values], Sides]:
     def sides(values: Values) -> Sides:
-        weight, bias = _qkv(values, block, split)
-        return [weight[2], bias[2]], [values[f"{block}.out.weight"].unflatten(-2, split[1:]).mT]
+        (weight, bias), out = _qkv(values, block, split), values[f"{block}.out.weight"]
+        rows = out.reshape(*out.shape[:-2], *split[1:], out.shape[-1])
+        return [weight[2], bias[2]], [rows.mT]
 
     return sides
 

@@ -65,8 +65,8 @@ def test_enumeration_the_least_trace_of_the_orbit_is_known_to_3_percent_and_boun
     prob, conditional = torch.full((6,), 1 / 6, dtype=torch.float64), torch.full((6, 3), 1 / 3, dtype=torch.float64)
     exact = orbit(network_at(one, theta, dtype=torch.float64), Population(contexts, prob, conditional))
     networks = network_at(Transformer(config, (64,)), theta.expand(64, -1), dtype=torch.float64)
-    stacked = (table.expand(64, *table.shape) for table in (contexts, prob, conditional))
-    reference = Reference(*stacked, "enumeration")
+    stacked = [table.expand(64, *table.shape) for table in (prob, conditional)]
+    reference = Reference(contexts.expand(64, -1, -1), stacked[0], stacked[1], "enumeration")
     found = sharpness(networks, reference, range(64), batches=400, contexts=8)
     least = float(exact.least)
     assert abs(float(found.orbit_trace.mean()) / least - 1) < 0.03

@@ -312,7 +312,8 @@ CLAIM = Claim(
     id="orbit-trace",
     place=2,
     title="The least tr F on the GL(h) orbit of an attention head is twice a nuclear norm",
-    statement=r"\min_{A\in GL(h)}\operatorname{tr}F(QA,KA^{-\top})=R+2\lVert S_Q^{1/2}S_K^{1/2}\rVert_*,\quad"
+    statement=r"\min_{A\in GL(h)}\operatorname{tr}F(QA,KA^{-\top})=R+2\nu,\quad"
+    r"\nu=\lVert S_Q^{1/2}S_K^{1/2}\rVert_*,\ "
     r"S_Q=\mathbb E\,G_Q^\top G_Q,\ S_K=\mathbb E\,G_K^\top G_K",
     hypotheses=(
         "a head sees queries and keys (biases among the rows) through Q Kᵀ alone: neither is normalised, no rotary "

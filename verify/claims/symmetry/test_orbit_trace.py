@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 from torch import Tensor
 
 from synthetic.hmm import block_hmm
@@ -51,38 +54,40 @@ def designs(profile: Profile) -> tuple[Design, ...]:
         f"at slopes g below {SLOPE:g}, and near the minimum is above it by g²/2h, h the curvature, which is that of "
         f"the smallest σ ÷ tr F: {CLOSE:g} is not exceeded unless h < 1e-7. "
     )
-    shared = {
-        "claim": CLAIM, "bound": "enclosure", "instances": INSTANCES[profile], "target": 1.0,
-        "alpha": BUDGET.alpha(CLAIM, 3), "power": 0.99, "n": 1,
-    }  # fmt: skip
-    return (
-        Design(
-            prediction="tr F(A) = R + 2ν + Σ_i σ_i Σ_j (A_ij − (A⁻¹)_ji)² in all groups at once",
-            statistic="tr F at a random A ÷ (R + 2ν + excess)",
-            justification=rounding,
-            spread=ERROR,
-            delta=1e-5,
-            delta_refute=1e-5,
-            **shared,
+    declared = (
+        (
+            "tr F(A) = R + 2ν + Σ_i σ_i Σ_j (A_ij − (A⁻¹)_ji)² in all groups at once",
+            "tr F at a random A ÷ (R + 2ν + excess)",
+            *(rounding, ERROR, 1e-5),
         ),
-        Design(
-            prediction="the balanced network has tr F = R + 2 Σ ‖S_u^{1/2} S_v^{1/2}‖_*",
-            statistic="tr F of the balanced network ÷ (R + 2ν)",
-            justification=rounding,
-            spread=ERROR,
-            delta=1e-5,
-            delta_refute=1e-5,
-            **shared,
+        (
+            "the balanced network has tr F = R + 2 Σ ‖S_u^{1/2} S_v^{1/2}‖_*",
+            "tr F of the balanced network ÷ (R + 2ν)",
+            *(rounding, ERROR, 1e-5),
         ),
-        Design(
-            prediction="no A has a lower trace than R + 2ν, and some come as near as one likes",
-            statistic="lowest tr F that a search over A finds ÷ (R + 2ν)",
-            justification=search,
-            spread=CLOSE,
-            delta=1e-4,
-            delta_refute=1e-4,
-            **shared,
+        (
+            "no A has a lower trace than R + 2ν, and some come as near as one likes",
+            "lowest tr F that a search over A finds ÷ (R + 2ν)",
+            *(search, CLOSE, 1e-4),
         ),
+    )
+    return tuple(
+        Design(
+            claim=CLAIM,
+            prediction=prediction,
+            statistic=statistic,
+            bound="enclosure",
+            spread=spread,
+            instances=INSTANCES[profile],
+            justification=justification,
+            target=1.0,
+            delta=delta,
+            delta_refute=delta,
+            alpha=BUDGET.alpha(CLAIM, len(declared)),
+            power=0.99,
+            n=1,
+        )
+        for prediction, statistic, justification, spread, delta in declared
     )
 
 
@@ -144,23 +149,18 @@ def excess(own: Orbit, elements: Elements) -> float:
 
 def searched(own: Orbit) -> float:
     """Return the lowest tr F that L-BFGS finds over A of all groups, from A = 1."""
-    start = {n: torch.zeros(m.shape[1:], dtype=torch.float64, requires_grad=True) for n, m in own.moments.items()}
-    optimiser = torch.optim.LBFGS(
-        list(start.values()), max_iter=500, history_size=50, tolerance_grad=SLOPE, tolerance_change=0.0,
-        line_search_fn="strong_wolfe",
-    )  # fmt: skip
+    shapes = {name: moments.shape[1:] for name, moments in own.moments.items()}
+    sizes = [shape.numel() for shape in shapes.values()]
 
-    def trace() -> Tensor:
-        return own.at({name: torch.linalg.matrix_exp(value) for name, value in start.items()}).log()
+    def log_trace(entries: np.ndarray) -> tuple[float, np.ndarray]:
+        logs = torch.tensor(entries, requires_grad=True)
+        parts = zip(shapes.items(), torch.split(logs, sizes), strict=True)
+        value = own.at({name: torch.linalg.matrix_exp(part.reshape(shape)) for (name, shape), part in parts}).log()
+        (slope,) = torch.autograd.grad(value, logs)
+        return float(value.detach()), slope.numpy()
 
-    def closure() -> Tensor:
-        optimiser.zero_grad()
-        value = trace()
-        value.backward()
-        return value
-
-    optimiser.step(closure)
-    return float(trace().detach().exp())
+    options = {"gtol": SLOPE, "ftol": 0.0, "maxiter": 5000, "maxfun": 5000, "maxcor": 50}
+    return math.exp(minimize(log_trace, np.zeros(sum(sizes)), jac=True, method="L-BFGS-B", options=options).fun)
 
 
 class NormalisedBlock(Block):

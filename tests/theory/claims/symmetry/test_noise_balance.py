@@ -26,7 +26,7 @@ def test_closed_form_any_loss_of_the_products_of_matrices() -> None:
     change = after - queries.T @ queries + keys.T @ keys
     squares = g_q.T @ g_q, g_k.T @ g_k
     for place in np.ndindex(3, 3):
-        predicted = CLAIM.predict(eta=eta, g_queries=squares[0][place], g_keys=squares[1][place])
+        predicted = CLAIM.predict(eta=eta, g_queries=float(squares[0][place]), g_keys=float(squares[1][place]))
         assert change[place] == pytest.approx(predicted, abs=1e-12)  # 30 products below 30 of 2⁻⁵² each
 
 
