@@ -16,7 +16,14 @@ from verify.cohorts.evaluations import EVALUATIONS, Evaluation
 from verify.cohorts.families import FAMILIES, Family
 from verify.cohorts.laboratory import from_stored, trained
 from verify.cohorts.scale import SCALES, Scale, ScaleError, scale_of
-from verify.cohorts.verdicts import before_the_anneal, further_evaluations, mean, record, record_control
+from verify.cohorts.verdicts import (
+    before_the_anneal,
+    further_evaluations,
+    mean,
+    record,
+    record_control,
+    split_of_trace,
+)
 
 __all__ = [
     "CONDITIONS",
@@ -43,5 +50,6 @@ __all__ = [
     "record",
     "record_control",
     "scale_of",
+    "split_of_trace",
     "trained",
 ]

@@ -155,6 +155,10 @@ class Comparison:
         """Return ln tr F of a condition."""
         return self.sharpness(condition).trace.log()
 
+    def log_orbit_trace(self, condition: str) -> Float[Tensor, " member"]:
+        """Return ln of the least tr F that the symmetries of a condition's networks leave to them."""
+        return self.sharpness(condition).orbit_trace.log()
+
     def gain(self, first: str, second: str) -> Contrast:
         """Return the accuracy of one condition minus that of another."""
         return self._contrast(first, second, self.accuracy, self.bench.accuracy_slope)

@@ -1,4 +1,7 @@
-r"""tr F, Σθ²F and tr Diag(F)^{1/2} of every member of a stack, from one backward pass for all of them."""
+r"""Measures of flatness of every member of a stack, from one backward pass for all of them.
+
+tr F, Σθ²F, tr Diag(F)^{1/2}, and the least tr F on the orbit of the network's symmetries.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from torch import Tensor
 from verify.curvature import Labelled, call_model
 from verify.curvature.fisher import scores
 from verify.curvature.likelihood import Likelihood
+from verify.curvature.orbit import Orbit
 from verify.networks import Network
+from verify.networks.symmetries import symmetries
 from verify.training import Reference
 
 PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -53,11 +58,14 @@ class Sharpness:
         by_part: of tr F of each part of the network.
         roots: of tr Diag(F)^{1/2} = Σ_i √F_ii, one from all batches together. Of b batches, where scores are near
             Gaussian, it is low by the share 1/(4b), for every network alike.
+        orbit: of the least tr F on the orbit of the network's symmetries, with means below it and above it: the least
+            of the mean of all batches, and the mean of every half of them at the place where the other has its least.
     """
 
     invariants: Float[Tensor, "batch member"]
     by_part: Mapping[str, Float[Tensor, "batch member"]]
     roots: Float[Tensor, " member"]
+    orbit: Float[Tensor, "bound member"]
 
     @property
     def invariant(self) -> Float[Tensor, " member"]:
@@ -76,20 +84,26 @@ class Sharpness:
     def trace(self) -> Float[Tensor, " member"]:
         return self.traces.mean(0)
 
+    @property
+    def orbit_trace(self) -> Float[Tensor, " member"]:
+        """The least tr F on the orbit, from all batches; what it is too low by is small against `orbit[1]` − itself."""
+        return self.orbit[0]
+
     def tensors(self) -> dict[str, Tensor]:
         """Return the estimates by name, for a store."""
-        return {"invariant": self.invariants, "roots": self.roots, **self.by_part}
+        return {"invariant": self.invariants, "roots": self.roots, "orbit": self.orbit, **self.by_part}
 
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor]) -> Sharpness:
         """Return what `tensors` wrote, parts in the order of `PARTS`."""
-        return cls(tensors["invariant"], {part: tensors[part] for part in PARTS if part in tensors}, tensors["roots"])
+        parts = {part: tensors[part] for part in PARTS if part in tensors}
+        return cls(tensors["invariant"], parts, tensors["roots"], tensors["orbit"])
 
 
 def sharpness(
     network: Network, reference: Reference, seeds: Sequence[int], *, batches: int, contexts: int = CONTEXTS
 ) -> Sharpness:
-    """Return three measures of the members of a stack (R,), each on contexts of its own reference. Monte Carlo.
+    """Return four measures of the members of a stack (R,), each on contexts of its own reference. Monte Carlo.
 
     The estimator is `gauss-newton` of `verify.curvature.trace`. Equal seeds make the ratio of two networks' estimates
     vary less than either.
@@ -98,7 +112,7 @@ def sharpness(
         network: every parameter begins with the stack.
         reference: contexts of every member, of shape (member, context, position).
         seeds: one per member.
-        batches: number of backward passes.
+        batches: number of backward passes; with one, the orbit's least from above is tr F itself.
         contexts: contexts of each.
     """
     copied = network.copy().double()
@@ -107,9 +121,11 @@ def sharpness(
     theta = [value.detach() for value in likelihood.parameters.values()]
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     rows = torch.arange(len(seeds)).unsqueeze(-1)
+    kinds = symmetries(network)
     traces, invariants = [], []
     diagonal = [torch.zeros_like(value) for value in theta]
-    for _ in range(batches):
+    moments: list[dict[str, Tensor]] = [{}, {}]
+    for number in range(batches):
         drawn = [
             torch.multinomial(weight, contexts, replacement=True, generator=generator)
             for weight, generator in zip(reference.weight, generators, strict=True)
@@ -121,10 +137,32 @@ def sharpness(
             for own, part in zip(diagonal, parts, strict=True):
                 if part is not None:
                     own += part.square() / (n * batches)
+            named = {name: part for name, part in zip(likelihood.parameters, parts, strict=True) if part is not None}
+            half = moments[number % 2]
+            for kind in kinds:
+                half[kind.name] = half.get(kind.name, torch.zeros(())) + kind.moments(named).cpu() / n
     tensors = torch.stack(traces)
     names = [part_of(name) for name in likelihood.parameters]
     return Sharpness(
         torch.stack(invariants),
         {part: tensors[..., [own == part for own in names]].sum(-1) for part in PARTS if part in names},
         torch.stack([own.sqrt().reshape(len(seeds), -1).sum(-1) for own in diagonal]).sum(0).cpu(),
+        _least_of_orbit(tensors.sum(-1), moments),
     )
+
+
+def _least_of_orbit(
+    traces: Float[Tensor, "batch member"], moments: Sequence[Mapping[str, Tensor]]
+) -> Float[Tensor, "bound member"]:
+    """Return the least tr F of the orbit from the sums of moments over batches of even and of odd number."""
+    halves = [
+        Orbit(traces[place::2].mean(0), {name: own / len(traces[place::2]) for name, own in half.items()})
+        for place, half in enumerate(moments)
+        if len(traces) > place
+    ]
+    sums = {name: torch.stack([half[name] for half in moments if half]).sum(0) for name in moments[0]}
+    whole = Orbit(traces.mean(0), {name: own / len(traces) for name, own in sums.items()})
+    if len(halves) == 1:
+        return torch.stack([whole.least, whole.trace])
+    crossed = [one.at(other.elements) for one, other in (halves, reversed(halves))]
+    return torch.stack([whole.least, torch.stack(crossed).mean(0)])

@@ -71,6 +71,17 @@ def before_the_anneal(comparison: Comparison, first: str, second: str) -> Means:
     }
 
 
+def split_of_trace(comparison: Comparison, first: str, second: str) -> Means:
+    """Return ln(tr F of one condition ÷ tr F of another) as the sum of what is of the function and what is of scales.
+
+    The function part is the logarithm of the ratio of the least values on the orbits of the networks' symmetries, the
+    orbit part the rest: it could be had, or undone, without a change of any prediction.
+    """
+    function = comparison.log_orbit_trace(first) - comparison.log_orbit_trace(second)
+    whole = comparison.log_trace(first) - comparison.log_trace(second)
+    return {"ln(tr F ratio), function part": mean(function), "ln(tr F ratio), orbit part": mean(whole - function)}
+
+
 def record(
     trial: Trial,
     design: Design,

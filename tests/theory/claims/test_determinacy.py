@@ -119,6 +119,11 @@ WRITTEN: dict[tuple[str, str], tuple[str, dict[str, str], dict[str, float]]] = {
     ("trace-is-not-invariant", "least"): (
         r"R+2\sqrt{PQ}", {"R": "rest", "P": "p", "Q": "q"}, {"rest": 0.2, "p": 0.5, "q": 1.5},
     ),
+    ("orbit-trace", ""): (r"R+2\nu", {"R": "rest", r"\nu": "nuclear"}, {"rest": 0.2, "nuclear": 1.3}),
+    ("noise-balance", "drift"): (
+        r"\tfrac{\eta^2}{B}(S_Q-S_K)", SAME | {"S_Q": "s_queries", "S_K": "s_keys"},
+        {"eta": 0.3, "B": 2, "s_queries": 0.7, "s_keys": 0.4},
+    ),
     ("plateau-transformer", ""): (
         r"\frac{\eta}{2B}\sum_i\frac{h_i}{2-\eta h_i}\bigl(1-(1-\eta h_i)^{2t}\bigr)",
         SAME | {"t": "t"}, {"eta": 0.3, "B": 2, "h": 0.7, "t": 4},

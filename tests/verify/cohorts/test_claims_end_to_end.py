@@ -108,6 +108,14 @@ def test_a_trial_at_medium_scale_ends_in_evidence_for_every_family(claim: str) -
 
 
 @pytest.mark.usefixtures("tiny")
+def test_the_fall_of_the_trace_is_the_sum_of_what_is_of_the_function_and_what_is_of_scales() -> None:
+    for measurement, networks in tried("noise-lowers-trace", "medium", []).about_networks:
+        function, orbit = (networks.beside[f"ln(tr F ratio), {part} part"].value for part in ("function", "orbit"))
+        assert function + orbit == pytest.approx(measurement.estimate, abs=1e-12)
+        assert (abs(orbit) < 1e-12) == ("lstm" in networks.language)  # it has no such symmetries
+
+
+@pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("claim", ["noise-lowers-trace", "continued-training"])
 def test_a_long_continuation_is_compared_with_a_minimum_that_was_brought_down_as_well(claim: str) -> None:
     evidence = tried(claim, "long", [])

@@ -13,6 +13,7 @@ from verify.cohorts import (
     record,
     record_control,
     scale_of,
+    split_of_trace,
     trained,
 )
 from verify.environment import Profile
@@ -54,8 +55,9 @@ def test_noise_lowers_trace(trial: Trial) -> None:
         return Comparison.of(bench, compared, traces=compared, raw=compared[:2])
 
     for comparison in trained(trial, ["base", *compared], measure):
-        raw = before_the_anneal(comparison, "sampled", "soft")
-        record(trial, design, comparison, comparison.log_trace_ratio("sampled", "soft"), raw)
+        pair = comparison, "sampled", "soft"
+        beside = {**before_the_anneal(*pair), **split_of_trace(*pair)}
+        record(trial, design, comparison, comparison.log_trace_ratio("sampled", "soft"), beside)
         record_control(
             trial,
             "isotropic noise of the same norm",
