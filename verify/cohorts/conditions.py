@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -13,6 +13,9 @@ from verify.training import SGD, AdamW, Adversary, TracePenalty, Training
 from verify.training.labels import Labels
 
 Size = Literal["large", "small"]
+
+RELAXATION = 2
+"""Steps of a relaxation, as a multiple of those of an anneal."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Condition:
         stream: name of its random numbers; conditions of one stream see the same examples.
         anneals: whether the training is itself the anneal, so that its own checkpoints are the path; otherwise the
             path is a short training on soft labels after it.
+        relaxes: whether that is `relaxation`, descent of the loss itself, rather than `anneal`.
     """
 
     start: str | None
@@ -35,6 +39,7 @@ class Condition:
     steps: int
     stream: str
     anneals: bool = False
+    relaxes: bool = False
 
 
 def _pretraining(scale: Scale, size: Size, stream: str) -> Condition:
@@ -49,8 +54,13 @@ def _pretraining(scale: Scale, size: Size, stream: str) -> Condition:
     return Condition(None, size, training, scale.pretraining, stream, anneals=True)
 
 
-def _continuation(scale: Scale, start: str, labels: Labels) -> Condition:
-    training = Training(rate=scale.noisy_rate, batch=scale.noisy_batch, labels=labels, optimiser=SGD())
+def _continuation(scale: Scale, start: str, labels: Labels, *, share: float = 0.0) -> Condition:
+    """Return SGD from a minimum, with `share` of the penalty (η/4B) tr F, on all examples of the step."""
+    weight = share * scale.noisy_rate / (4 * scale.noisy_batch)
+    penalty = TracePenalty(weight, examples=scale.noisy_batch) if share else None
+    training = Training(
+        rate=scale.noisy_rate, batch=scale.noisy_batch, labels=labels, optimiser=SGD(), trace_penalty=penalty
+    )
     return Condition(start, "large", training, scale.continuation, "continuation")
 
 
@@ -83,6 +93,21 @@ def anneal(scale: Scale) -> Training:
     )
 
 
+def relaxation(scale: Scale) -> Training:
+    """Return SGD on soft labels at a rate falling to zero: nearly gradient flow, whose limit Φ the theory speaks of.
+
+    AdamW's anneal descends by a metric of its own, to another point of the manifold of minimisers.
+    """
+    return Training(
+        rate=scale.noisy_rate, batch=scale.batch, labels="soft", optimiser=SGD(), decay=RELAXATION * scale.anneal
+    )
+
+
+def _relaxed(own: Condition, run: str = "") -> Condition:
+    """Return a condition that is relaxed and not annealed; `run`: on other examples than the others of its stream."""
+    return replace(own, relaxes=True, stream=own.stream + run)
+
+
 def _adversary(scale: Scale, family: Family) -> Adversary:
     half = scale.adversary_examples // 2
     return Adversary(scale.adversary_weight, family.task, fitted=half, validated=scale.adversary_examples - half)
@@ -96,6 +121,7 @@ CONDITIONS: Mapping[str, Callable[[Scale, Family], Condition]] = MappingProxyTyp
         "sampled": lambda s, f: _continuation(s, "base", "sampled"),
         "soft": lambda s, f: _continuation(s, "base", "soft"),
         "isotropic": lambda s, f: _continuation(s, "base", "isotropic"),
+        "penalised": lambda s, f: _continuation(s, "base", "soft", share=1.0),
         "plain": lambda s, f: _intervention(s),
         "flat": lambda s, f: _intervention(s, trace=s.trace_weight),
         "sharp": lambda s, f: _intervention(s, trace=-s.trace_weight),
@@ -104,14 +130,23 @@ CONDITIONS: Mapping[str, Callable[[Scale, Family], Condition]] = MappingProxyTyp
         "adversarial-soft": lambda s, f: _continuation(s, "adversarial", "soft"),
         "adversarial-isotropic": lambda s, f: _continuation(s, "adversarial", "isotropic"),
         "adversarial-adam": lambda s, f: _adam(s, "adversarial"),
+        "relaxed-sampled": lambda s, f: _relaxed(_continuation(s, "base", "sampled")),
+        "relaxed-sampled-2": lambda s, f: _relaxed(_continuation(s, "base", "sampled"), " 2"),
+        "relaxed-sampled-3": lambda s, f: _relaxed(_continuation(s, "base", "sampled"), " 3"),
+        "relaxed-soft": lambda s, f: _relaxed(_continuation(s, "base", "soft")),
+        "relaxed-penalised": lambda s, f: _relaxed(_continuation(s, "base", "soft", share=1.0)),
+        "relaxed-penalised-half": lambda s, f: _relaxed(_continuation(s, "base", "soft", share=0.5)),
+        "relaxed-penalised-double": lambda s, f: _relaxed(_continuation(s, "base", "soft", share=2.0)),
     }
 )
 """By name, for a scale and a family.
 
 base: AdamW on soft labels to a minimum. small: the same at half the width. polished: that minimum, brought down as
 continuations are, without one. sampled, soft, isotropic: SGD from that
-minimum with labels y ~ p*, with p* itself, and with p* and isotropic noise of the same norm. plain: AdamW on from the
-minimum. flat, sharp: the same with a penalty ±λ tr F. adversarial: the same against a head for the downstream task;
+minimum with labels y ~ p*, with p* itself, and with p* and isotropic noise of the same norm. penalised: with p* and the
+penalty λ tr F, λ = η/4B, which as η → 0 is what label noise is equal to. plain: AdamW on from the minimum. flat, sharp:
+the same with a penalty ±λ tr F. adversarial: the same against a head for the downstream task;
 then SGD from there, as from the minimum, and AdamW on sampled labels at a constant rate, for as long on as many
-examples.
+examples. relaxed-…: continuations brought down by `relaxation`; -2 and -3 are further runs on other examples, -half and
+-double have half and twice the penalty.
 """
