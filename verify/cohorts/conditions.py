@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Literal
 
@@ -13,6 +14,9 @@ from verify.training import SGD, AdamW, Adversary, TracePenalty, Training
 from verify.training.labels import Labels
 
 Size = Literal["large", "small"]
+
+RELAXED_RUNS = tuple(f"relaxed-sampled-{run}" for run in range(1, 6))
+"""Runs on sampled labels from one start, each on examples of its own: their mean varies less than any of them."""
 
 RELAXATION = 2
 """Steps of a relaxation, as a multiple of those of an anneal."""
@@ -103,9 +107,13 @@ def relaxation(scale: Scale) -> Training:
     )
 
 
-def _relaxed(own: Condition, run: str = "") -> Condition:
-    """Return a condition that is relaxed and not annealed; `run`: on other examples than the others of its stream."""
-    return replace(own, relaxes=True, stream=own.stream + run)
+def _relaxed(own: Condition) -> Condition:
+    return replace(own, relaxes=True)
+
+
+def _relaxed_run(name: str, scale: Scale, _: Family) -> Condition:
+    own = _continuation(scale, "base", "sampled")
+    return replace(own, relaxes=True, stream=f"{own.stream}, {name}")
 
 
 def _adversary(scale: Scale, family: Family) -> Adversary:
@@ -130,9 +138,7 @@ CONDITIONS: Mapping[str, Callable[[Scale, Family], Condition]] = MappingProxyTyp
         "adversarial-soft": lambda s, f: _continuation(s, "adversarial", "soft"),
         "adversarial-isotropic": lambda s, f: _continuation(s, "adversarial", "isotropic"),
         "adversarial-adam": lambda s, f: _adam(s, "adversarial"),
-        "relaxed-sampled": lambda s, f: _relaxed(_continuation(s, "base", "sampled")),
-        "relaxed-sampled-2": lambda s, f: _relaxed(_continuation(s, "base", "sampled"), " 2"),
-        "relaxed-sampled-3": lambda s, f: _relaxed(_continuation(s, "base", "sampled"), " 3"),
+        **{name: partial(_relaxed_run, name) for name in RELAXED_RUNS},
         "relaxed-soft": lambda s, f: _relaxed(_continuation(s, "base", "soft")),
         "relaxed-penalised": lambda s, f: _relaxed(_continuation(s, "base", "soft", share=1.0)),
         "relaxed-penalised-half": lambda s, f: _relaxed(_continuation(s, "base", "soft", share=0.5)),
@@ -147,6 +153,6 @@ minimum with labels y ~ p*, with p* itself, and with p* and isotropic noise of t
 penalty λ tr F, λ = η/4B, which as η → 0 is what label noise is equal to. plain: AdamW on from the minimum. flat, sharp:
 the same with a penalty ±λ tr F. adversarial: the same against a head for the downstream task;
 then SGD from there, as from the minimum, and AdamW on sampled labels at a constant rate, for as long on as many
-examples. relaxed-…: continuations brought down by `relaxation`; -2 and -3 are further runs on other examples, -half and
--double have half and twice the penalty.
+examples. relaxed-…: continuations brought down by `relaxation`: runs on sampled labels, soft labels, and soft labels
+with the penalty, half of it, and twice.
 """
