@@ -41,7 +41,7 @@ def networks(scale: str | None) -> str:
 
 
 def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
-    """Return the designs: equal traces, to a third of what a factor of 2 does, and accuracies, to a point and a half."""
+    """Return the designs: equal traces, to a third of what a factor of 2 does, and accuracies, to 0.015."""
     sizes = scale_of(profile, networks(scale))
     slow_time = sizes.continuation * sizes.noisy_rate**2 / sizes.noisy_batch
     return tuple(
