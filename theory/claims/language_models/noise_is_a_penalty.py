@@ -146,8 +146,9 @@ CLAIM = Claim(
     place=10,
     title="Sampled labels move a transformer as a penalty of η/4B on tr F does",
     statement=r"\mathbb E\ln\frac{\operatorname{tr}F(\text{sampled labels})}"
-    r"{\operatorname{tr}F(\text{soft labels and }\tfrac{\eta}{4B}\operatorname{tr}F)}=0\ \text{to leading order in }\eta\ "
-    r"\text{(conjecture for transformers; on }\Gamma\text{ both follow one flow, and along }h\text{, in }t\text{ steps, noise is the share }"
+    r"{\operatorname{tr}F(\text{soft labels and }\tfrac{\eta}{4B}\operatorname{tr}F)}=0\ "
+    r"\text{to leading order in }\eta\ \text{(conjecture for transformers; on }\Gamma\text{ both follow one flow, and "
+    r"along }h\text{, in }t\text{ steps, noise is the share }"
     r"\bigl(1-\tfrac{1-(1-\eta h)^{2t}}{t\eta h(2-\eta h)}\bigr)/(1-\eta h/2)\text{ of the penalty)}",
     hypotheses=(
         "a replicate: a random language with exact p* and a transformer trained to a minimum of the masked loss on it",
