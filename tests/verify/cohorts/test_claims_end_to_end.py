@@ -192,7 +192,7 @@ def test_noise_and_penalty_are_compared_on_small_networks_of_any_family_and_take
     for m, networks in evidence.about_networks:
         if "tr F" in m.statistic:
             both = networks.beside["ln(tr F, sampled ÷ penalised)"].value
-            assert m.measured == pytest.approx(both - networks.beside["what the finite rate adds"].value)
+            assert m.estimate == pytest.approx(both - networks.beside["what the finite rate adds"].value)
     assert test_noise_is_a_penalty.networks("medium:hmm-medium") == "small"
 
     used: list[object] = []

@@ -152,7 +152,8 @@ def finite_rate(comparison: Comparison) -> Float[Tensor, " member"]:
         fall = first - last
         found.append((share(condition.training.rate, here, condition.steps) * fall).sum() / fall.sum())
     response = (comparison.log_trace(DOUBLE) - comparison.log_trace(HALF)) / np.log(4)
-    return response * torch.tensor(found).log()
+    predicted: Tensor = response * torch.tensor(found).log()
+    return predicted
 
 
 def test_noise_is_a_penalty(trial: Trial) -> None:
