@@ -4,8 +4,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import pytest
 import torch
@@ -14,7 +12,8 @@ from tests.verify.cohorts.examples import TINY
 from theory.claims import CLAIMS
 from verify.claims import experiment
 from verify.claims.language_models import test_closeness_predicts, test_noise_is_a_penalty, test_plateau_transformer
-from verify.cohorts import Cohort, Comparison, evaluations, laboratory, scale
+from verify.cohorts import Bench, Cohort, Comparison, evaluations, laboratory, scale
+from verify.cohorts.path import Point
 from verify.cohorts.plateau import Protocol
 from verify.downstream import FineTuning
 from verify.environment import Settings
@@ -212,11 +211,9 @@ def test_closed_form_what_the_finite_rate_adds_to_one_eigenvalue_that_falls(monk
     monkeypatch.setattr(own, "systematic_sample", lambda table, points, offset: None)
     cohort = Cohort("hmm", replace(TINY, members=1), 11)
     traces = {own.HALF: torch.tensor([1.0]).double(), own.DOUBLE: torch.tensor([0.5]).double()}
-    network = cohort.initial("large", "pretraining")
-    comparison = SimpleNamespace(
-        cohort=cohort,
-        points=dict.fromkeys((own.STILL, own.PENALISED), SimpleNamespace(network=network)),
-        log_trace=lambda name: traces[name].log(),
-    )
+    nothing = torch.zeros(1)
+    point = Point(cohort.initial("large", "pretraining"), nothing, nothing)
+    monkeypatch.setattr(Comparison, "log_trace", lambda comparison, name: traces[name].log())
     share = CLAIMS["noise-is-a-penalty"].predict(eta=TINY.noisy_rate, h=1.5, t=TINY.continuation)
-    assert own.finite_rate(cast(Comparison, comparison)).item() == pytest.approx(-math.log(share) / 2)
+    found = own.finite_rate(Comparison(Bench(cohort), dict.fromkeys((own.STILL, own.PENALISED), point)))
+    assert found.item() == pytest.approx(-math.log(share) / 2)
