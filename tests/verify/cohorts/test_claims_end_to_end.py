@@ -186,7 +186,7 @@ def test_noise_and_penalty_are_compared_on_small_networks_of_any_family_and_take
     assert done[-1] == pytest.approx(1.0)
     for design in evidence.designs:
         assert languages(evidence, design) == ["pcfg", "hmm-lstm"]
-    names = ["half the penalty", "twice the penalty", "networks before training"]
+    names = ["half the penalty", "twice the penalty", "the largest class"]
     assert [control.name for control in evidence.controls] == 2 * names
     for m, networks in evidence.about_networks:
         if "tr F" in m.statistic:

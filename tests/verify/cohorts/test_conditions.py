@@ -34,13 +34,13 @@ def test_interventions_differ_in_their_term_alone() -> None:
 
 
 @pytest.mark.parametrize(("name", "share"), [("", 1.0), ("-half", 0.5), ("-double", 2.0)])
-def test_penalised_continuations_differ_from_soft_labels_in_the_penalty_alone(name: str, share: float) -> None:
+def test_penalised_continuations_differ_from_soft_ones_in_the_penalty_and_its_examples(name: str, share: float) -> None:
     """λ = η/4B, `weight` of flatness-mediates, on all examples of a step."""
     soft = condition("relaxed-soft")
     penalised = condition(f"relaxed-penalised{name}")
     penalty = penalised.training.trace_penalty
-    assert penalty == TracePenalty(share * TINY.noisy_rate / (4 * TINY.noisy_batch), TINY.noisy_batch)
-    assert penalised == replace(soft, training=replace(soft.training, trace_penalty=penalty))
+    assert penalty == TracePenalty(share * TINY.noisy_rate / (4 * TINY.noisy_batch), TINY.batch)
+    assert penalised == replace(soft, training=replace(soft.training, batch=TINY.batch, trace_penalty=penalty))
     if share == 1:
         assert replace(condition("penalised"), relaxes=True) == penalised
 
