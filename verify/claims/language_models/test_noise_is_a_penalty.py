@@ -57,7 +57,7 @@ def designs(profile: Profile, scale: str | None = None) -> tuple[Design, ...]:
             because=(
                 "A replicate is a random language of the family with a network of its own, independent of the others; "
                 "its value is a difference of means over five runs on sampled labels and one with the penalty. "
-                f"{margin} In pilots (root seeds 9001 to 9004, 6 or 8 replicates), and in a first design at root seed 0 "
+                f"{margin} In pilots (root seeds 9001 to 9004, 6 or 8 replicates), and in a first design (root seed 0) "
                 f"but for one replicate of each family, values scattered by {seen}. "
                 f"Systematic: {left}"
             ),
