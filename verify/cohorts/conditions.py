@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Literal
 
@@ -13,6 +14,12 @@ from verify.training import SGD, AdamW, Adversary, TracePenalty, Training
 from verify.training.labels import Labels
 
 Size = Literal["large", "small"]
+
+RELAXED_RUNS = tuple(f"relaxed-sampled-{run}" for run in range(1, 6))
+"""Runs on sampled labels from one start, each on examples of its own: their mean varies less than any of them."""
+
+RELAXATION = 2
+"""Steps of a relaxation, as a multiple of those of an anneal."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,7 @@ class Condition:
         stream: name of its random numbers; conditions of one stream see the same examples.
         anneals: whether the training is itself the anneal, so that its own checkpoints are the path; otherwise the
             path is a short training on soft labels after it.
+        relaxes: whether that is `relaxation`, descent of the loss itself, rather than `anneal`.
     """
 
     start: str | None
@@ -35,6 +43,7 @@ class Condition:
     steps: int
     stream: str
     anneals: bool = False
+    relaxes: bool = False
 
     @property
     def slow_time(self) -> float:
@@ -58,8 +67,16 @@ def _pretraining(scale: Scale, size: Size, stream: str) -> Condition:
     return Condition(None, size, training, scale.pretraining, stream, anneals=True)
 
 
-def _continuation(scale: Scale, start: str, labels: Labels) -> Condition:
-    training = Training(rate=scale.noisy_rate, batch=scale.noisy_batch, labels=labels, optimiser=SGD())
+def _continuation(scale: Scale, start: str, labels: Labels, *, share: float = 0.0) -> Condition:
+    """Return SGD from a minimum; `share`: of the penalty (η/4B) tr F, on all examples of a step.
+
+    The gradient of the penalty's estimate has heavy tails: on B examples it threw one network in 46 far off its minimum
+    (root seed 0). So a penalised step has more; soft labels have next to no noise that a batch could divide.
+    """
+    weight = share * scale.noisy_rate / (4 * scale.noisy_batch)
+    batch = scale.batch if share else scale.noisy_batch
+    penalty = TracePenalty(weight, examples=batch) if share else None
+    training = Training(rate=scale.noisy_rate, batch=batch, labels=labels, optimiser=SGD(), trace_penalty=penalty)
     return Condition(start, "large", training, scale.continuation, "continuation")
 
 
@@ -92,6 +109,25 @@ def anneal(scale: Scale) -> Training:
     )
 
 
+def relaxation(scale: Scale) -> Training:
+    """Return SGD on soft labels at a rate falling to zero: nearly gradient flow, whose limit Φ the theory speaks of.
+
+    AdamW's anneal descends by a metric of its own, to another point of the manifold of minimisers.
+    """
+    return Training(
+        rate=scale.noisy_rate, batch=scale.batch, labels="soft", optimiser=SGD(), decay=RELAXATION * scale.anneal
+    )
+
+
+def _relaxed(own: Condition) -> Condition:
+    return replace(own, relaxes=True)
+
+
+def _relaxed_run(name: str, scale: Scale, _: Family) -> Condition:
+    own = _continuation(scale, "base", "sampled")
+    return replace(own, relaxes=True, stream=f"{own.stream}, {name}")
+
+
 def _adversary(scale: Scale, family: Family) -> Adversary:
     half = scale.adversary_examples // 2
     return Adversary(scale.adversary_weight, family.task, fitted=half, validated=scale.adversary_examples - half)
@@ -105,6 +141,7 @@ CONDITIONS: Mapping[str, Callable[[Scale, Family], Condition]] = MappingProxyTyp
         "sampled": lambda s, f: _continuation(s, "base", "sampled"),
         "soft": lambda s, f: _continuation(s, "base", "soft"),
         "isotropic": lambda s, f: _continuation(s, "base", "isotropic"),
+        "penalised": lambda s, f: _continuation(s, "base", "soft", share=1.0),
         "plain": lambda s, f: _intervention(s),
         "flat": lambda s, f: _intervention(s, trace=s.trace_weight),
         "sharp": lambda s, f: _intervention(s, trace=-s.trace_weight),
@@ -113,14 +150,21 @@ CONDITIONS: Mapping[str, Callable[[Scale, Family], Condition]] = MappingProxyTyp
         "adversarial-soft": lambda s, f: _continuation(s, "adversarial", "soft"),
         "adversarial-isotropic": lambda s, f: _continuation(s, "adversarial", "isotropic"),
         "adversarial-adam": lambda s, f: _adam(s, "adversarial"),
+        **{name: partial(_relaxed_run, name) for name in RELAXED_RUNS},
+        "relaxed-soft": lambda s, f: _relaxed(_continuation(s, "base", "soft")),
+        "relaxed-penalised": lambda s, f: _relaxed(_continuation(s, "base", "soft", share=1.0)),
+        "relaxed-penalised-half": lambda s, f: _relaxed(_continuation(s, "base", "soft", share=0.5)),
+        "relaxed-penalised-double": lambda s, f: _relaxed(_continuation(s, "base", "soft", share=2.0)),
     }
 )
 """By name, for a scale and a family.
 
 base: AdamW on soft labels to a minimum. small: the same at half the width. polished: that minimum, brought down as
 continuations are, without one. sampled, soft, isotropic: SGD from that
-minimum with labels y ~ p*, with p* itself, and with p* and isotropic noise of the same norm. plain: AdamW on from the
-minimum. flat, sharp: the same with a penalty ±λ tr F. adversarial: the same against a head for the downstream task;
+minimum with labels y ~ p*, with p* itself, and with p* and isotropic noise of the same norm. penalised: with p* and the
+penalty λ tr F, λ = η/4B, which as η → 0 is what label noise is equal to. plain: AdamW on from the minimum. flat, sharp:
+the same with a penalty ±λ tr F. adversarial: the same against a head for the downstream task;
 then SGD from there, as from the minimum, and AdamW on sampled labels at a constant rate, for as long on as many
-examples.
+examples. relaxed-…: continuations brought down by `relaxation`: runs on sampled labels, soft labels, and soft labels
+with the penalty, half of it, and twice.
 """

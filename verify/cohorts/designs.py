@@ -77,6 +77,7 @@ def equivalence(
     spread: float,
     systematic: float,
     because: str,
+    designs: int = 1,
 ) -> Design:
     """Return the design of a two-sided claim: one value per replicate lies within `delta` of the target in the mean.
 
@@ -85,6 +86,7 @@ def equivalence(
         spread: standard deviation of a replicate, for planning, from a pilot at another root seed.
         systematic: planned allowance for errors that replicates share.
         because: what a replicate's value is, where margin and allowance come from.
+        designs: how many designs share the claim's level.
     """
     return Design(
         claim=claim,
@@ -97,7 +99,7 @@ def equivalence(
         target=target,
         delta=delta,
         delta_refute=delta,
-        alpha=BUDGET.alpha(claim) / SKEW_ALLOWANCE,
+        alpha=BUDGET.alpha(claim, designs) / SKEW_ALLOWANCE,
         power=0.9,
         n=scale.members,
         systematic=systematic,

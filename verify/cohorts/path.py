@@ -37,9 +37,11 @@ class Path:
 
     def raw(self) -> Point:
         """Return the networks as training left them: before the anneal, or at its end if training was one."""
-        place = 0 if not self.anneals else len(self.steps) - 1
-        member = torch.full((self.theta.shape[1],), place)
-        return Point(self.network(place), self.excess[place], member)
+        return self.point(0 if not self.anneals else len(self.steps) - 1)
+
+    def point(self, checkpoint: int) -> Point:
+        """Return one checkpoint of all members."""
+        return Point(self.network(checkpoint), self.excess[checkpoint], torch.full((self.theta.shape[1],), checkpoint))
 
     def at(self, level: Float[Tensor, " member"]) -> Point:
         """Return, for every member, the first checkpoint whose excess is at or below its level.

@@ -129,6 +129,10 @@ WRITTEN: dict[tuple[str, str], tuple[str, dict[str, str], dict[str, float]]] = {
         SAME | {"t": "t"}, {"eta": 0.3, "B": 2, "h": 0.7, "t": 4},
     ),
     ("flatness-mediates", ""): (r"\tfrac{\eta}{4B}", SAME, {"eta": 0.3, "B": 2, "beta": 0}),
+    ("noise-is-a-penalty", ""): (
+        r"\bigl(1-\tfrac{1-(1-\eta h)^{2t}}{t\eta h(2-\eta h)}\bigr)/(1-\eta h/2)",
+        SAME | {"h": "h", "t": "t"}, {"eta": 0.3, "h": 0.7, "t": 4},
+    ),
 }  # fmt: skip
 """Of each closed form what the claim's statement has for it, its letters, and where both are evaluated."""
 

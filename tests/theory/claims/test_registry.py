@@ -35,6 +35,7 @@ CONJECTURES = {
     "flatness-predicts": ["predicts"],
     "closeness-predicts": ["predicts", "opposite"],
     "flatness-mediates": ["mediates"],
+    "noise-is-a-penalty": ["as-far"],
 }
 """Pinned by name; the status of a claim that is not listed is held by its stored evidence."""
 BRIDGES = {"slow-flow": ["third-derivatives"]}

@@ -1,15 +1,19 @@
 """Every claim about trained networks from training to evidence, on the families of the larger scales, tiny."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from tests.verify.cohorts.examples import TINY
 from theory.claims import CLAIMS
 from verify.claims import experiment
-from verify.claims.language_models import test_closeness_predicts, test_plateau_transformer
-from verify.cohorts import evaluations, laboratory, scale
+from verify.claims.language_models import test_closeness_predicts, test_noise_is_a_penalty, test_plateau_transformer
+from verify.cohorts import Bench, Cohort, Comparison, evaluations, laboratory, scale
+from verify.cohorts.path import Point
 from verify.cohorts.plateau import Protocol
 from verify.downstream import FineTuning
 from verify.environment import Settings
@@ -179,3 +183,45 @@ def test_closeness_is_tried_on_small_networks_of_mixtures_and_taken_from_the_sto
         test_closeness_predicts.test_closeness_predicts(later)
         assert later.uses_stored
         assert later.conclude() is evidence
+
+
+@pytest.mark.usefixtures("tiny")
+def test_noise_and_penalty_are_compared_on_small_networks_of_any_family_and_taken_from_the_store_below_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[float] = []
+    evidence = tried("noise-is-a-penalty", "small:pcfg,hmm-lstm", done)
+    assert done[-1] == pytest.approx(1.0)
+    for design in evidence.designs:
+        assert languages(evidence, design) == ["pcfg", "hmm-lstm"]
+    names = ["half the penalty", "twice the penalty", "the largest class"]
+    assert [control.name for control in evidence.controls] == 2 * names
+    for m, networks in evidence.about_networks:
+        if "tr F" in m.statistic:
+            both = networks.beside["ln(tr F, sampled ÷ penalised)"].value
+            assert m.estimate == pytest.approx(both - networks.beside["what the finite rate adds"].value)
+    assert test_noise_is_a_penalty.networks("medium:hmm-medium") == "small"
+
+    used: list[object] = []
+    monkeypatch.setattr(test_noise_is_a_penalty, "stored", lambda claim, run: {"medium": evidence}[run])
+    for profile in ("quick", "default"):
+        later = Trial(CLAIMS["noise-is-a-penalty"], Settings(profile))
+        monkeypatch.setattr(later, "use_stored", used.append)
+        test_noise_is_a_penalty.test_noise_is_a_penalty(later)
+        assert used.pop() is evidence
+
+
+def test_closed_form_what_the_finite_rate_adds_to_one_eigenvalue_that_falls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only h = 2 → 1 falls, so that the share is that of h = 3/2; ln tr F answers ln λ by ln(½/1)/ln 4 = −½."""
+    spectra = iter([[0.0, 1.0, 2.0], [0.0, 1.0, 1.0]])
+    own = test_noise_is_a_penalty
+    monkeypatch.setattr(own, "fisher_spectrum", lambda network, contexts: torch.tensor(next(spectra)).double())
+    monkeypatch.setattr(own, "systematic_sample", lambda table, points, offset: None)
+    cohort = Cohort("hmm", replace(TINY, members=1), 11)
+    traces = {own.HALF: torch.tensor([1.0]).double(), own.DOUBLE: torch.tensor([0.5]).double()}
+    nothing = torch.zeros(1)
+    point = Point(cohort.initial("large", "pretraining"), nothing, nothing)
+    monkeypatch.setattr(Comparison, "log_trace", lambda comparison, name: traces[name].log())
+    share = CLAIMS["noise-is-a-penalty"].predict(eta=TINY.noisy_rate, h=1.5, t=TINY.continuation)
+    found = own.finite_rate(Comparison(Bench(cohort), dict.fromkeys((own.STILL, own.PENALISED), point)))
+    assert found.item() == pytest.approx(-math.log(share) / 2)

@@ -14,7 +14,7 @@ from synthetic.closed_form import TableLanguage
 from tests.verify.cohorts.examples import TINY
 from verify.cohorts import FAMILIES, SCALES, Bench, Cohort, CohortDivergedError, Comparison, Evaluation
 from verify.cohorts.cohort import SOURCES
-from verify.cohorts.conditions import Size
+from verify.cohorts.conditions import Size, relaxation
 from verify.cohorts.evaluations import by_halves
 from verify.cohorts.families import LATER, LEARNABLE, SYMMETRIES
 from verify.cohorts.laboratory import on_each
@@ -99,6 +99,16 @@ def test_sampled_soft_and_isotropic_begin_at_the_same_minimum_and_part(cohort: C
     )
     assert not ends["sampled"].equal(ends["soft"])
     assert not ends["isotropic"].equal(ends["soft"])
+
+
+def test_a_relaxed_condition_goes_down_by_the_descent_of_the_loss_from_where_the_other_is_annealed(
+    cohort: Cohort,
+) -> None:
+    relaxed, annealed = cohort.path("relaxed-soft"), cohort.path("soft")
+    assert relaxed.theta[0].equal(annealed.theta[0])
+    assert not relaxed.theta[1].equal(annealed.theta[1])
+    assert relaxed.steps[-1] == relaxation(TINY).decay
+    assert annealed.steps[-1] == TINY.anneal
 
 
 def test_training_two_families_together_is_training_each(bench: Bench, cohort: Cohort) -> None:

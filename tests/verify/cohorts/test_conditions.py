@@ -6,7 +6,7 @@ import pytest
 
 from tests.verify.cohorts.examples import TINY
 from verify.cohorts import FAMILIES
-from verify.cohorts.conditions import CONDITIONS, Condition, anneal
+from verify.cohorts.conditions import CONDITIONS, RELAXED_RUNS, Condition, anneal, relaxation
 from verify.training import SGD, TracePenalty
 from verify.training.labels import LABELS
 
@@ -31,3 +31,25 @@ def test_interventions_differ_in_their_term_alone() -> None:
         assert condition(name) == replace(plain, training=replace(plain.training, trace_penalty=penalty))
     adversary = condition("adversarial").training.adversary
     assert condition("adversarial") == replace(plain, training=replace(plain.training, adversary=adversary))
+
+
+@pytest.mark.parametrize(("name", "share"), [("", 1.0), ("-half", 0.5), ("-double", 2.0)])
+def test_penalised_continuations_differ_from_soft_ones_in_the_penalty_and_its_examples(name: str, share: float) -> None:
+    """λ = η/4B, `weight` of flatness-mediates, on all examples of a step."""
+    soft = condition("relaxed-soft")
+    penalised = condition(f"relaxed-penalised{name}")
+    penalty = penalised.training.trace_penalty
+    assert penalty == TracePenalty(share * TINY.noisy_rate / (4 * TINY.noisy_batch), TINY.batch)
+    assert penalised == replace(soft, training=replace(soft.training, batch=TINY.batch, trace_penalty=penalty))
+    if share == 1:
+        assert replace(condition("penalised"), relaxes=True) == penalised
+
+
+def test_relaxed_conditions_differ_from_annealed_ones_in_the_descent_and_runs_in_their_examples() -> None:
+    assert condition("relaxed-soft") == replace(condition("soft"), relaxes=True)
+    streams = {condition(name).stream for name in RELAXED_RUNS}
+    assert len(streams) == len(RELAXED_RUNS)
+    for name in RELAXED_RUNS:
+        assert replace(condition(name), stream="continuation", relaxes=False) == condition("sampled")
+    descent = relaxation(TINY)
+    assert (descent.labels, descent.optimiser, descent.factor(descent.decay)) == ("soft", SGD(), 0)

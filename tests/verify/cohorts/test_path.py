@@ -39,6 +39,13 @@ def test_a_condition_matches_itself_exactly() -> None:
     assert first.checkpoint.equal(second.checkpoint)
 
 
+def test_a_point_is_one_checkpoint_of_all_members() -> None:
+    found = path([[3.0, 3.5], [1.0, 2.0]]).point(1)
+    assert found.excess.tolist() == [1.0, 2.0]
+    assert found.checkpoint.tolist() == [1, 1]
+    assert found.network.get_parameter("token")[:, 0, 0].tolist() == [1.0, 1.0]
+
+
 def test_one_condition_is_refused() -> None:
     with pytest.raises(ValueError, match="at least two conditions"):
         match([path([[1.0, 1.0]])])
