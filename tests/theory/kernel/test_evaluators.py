@@ -52,6 +52,7 @@ BOTH = [
     sp.ceiling(X * 5), sp.floor(-X), sp.ceiling(-X), sp.KroneckerDelta(Y, 3), sp.KroneckerDelta(Y, 4), sp.pi * X,
     sp.E**Y, sp.Sum(J**2 * X, (J, 1, 4)), sp.Product(J + X, (J, 2, 4)), sp.Sum(J * K, (J, 1, K), (K, 1, 3)),
     sp.Sum(J, (J, 3, 3)), sp.Sum(sp.exp(J * X), (J, -1, 1)), 2 * X**1000, X**-3 + (X - Y) ** 5, (-Y) ** 3, (-Y) ** -4,
+    X ** sp.sqrt(Y), sp.sqrt(Y) ** X, sp.sqrt(Y) ** sp.sqrt(X), sp.sqrt(Y - 3),
 ]  # fmt: skip
 
 

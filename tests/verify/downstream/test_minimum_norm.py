@@ -105,6 +105,18 @@ def test_closed_form_experiment_on_flattest_pairs() -> None:
         assert torch.equal(result.mse <= 1e-12, result.exact)
 
 
+def test_closed_form_labelled_contexts_have_their_law() -> None:
+    prob = torch.tensor([0.5, 0.3, 0.2, 0.0], dtype=torch.float64)
+    labels = torch.tensor([1.0, -1.0, 1.0, -1.0], dtype=torch.float64)
+    result = transfer_experiment(
+        torch.eye(4, dtype=torch.float64), labels, prob, 5, 4000, torch.Generator().manual_seed(0)
+    )
+    share = torch.bincount(result.contexts.flatten(), minlength=4) / 20_000
+    assert share[3] == 0
+    # Hoeffding: a share of so many draws is off by more than this with probability below 2e-9
+    assert float((share - prob).abs().max()) <= 3.2 / 20_000**0.5
+
+
 def test_mutant_random_features_do_not_transfer() -> None:
     model, _, labels = pair_task(6, 10)
     w = torch.randn(6, 30, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
