@@ -21,7 +21,12 @@ POWER = 0.9
 FEWEST = 4
 """Conditions that can be ranked: ranks of three are determined by a third variable or free of it."""
 
-MEASURES = {"trace": "tr F", "invariant": "Σθ²F", "roots": "tr Diag(F)^{1/2}"}
+MEASURES = {
+    "trace": "tr F",
+    "invariant": "Σθ²F",
+    "roots": "tr Diag(F)^{1/2}",
+    "orbit_trace": "the least tr F of the orbit",
+}
 """What may be ranked: columns of the rows, in words."""
 
 WORDS = {

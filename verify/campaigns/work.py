@@ -191,6 +191,7 @@ def _rows(cohort: Cohort, conditions: Sequence[str]) -> list[dict[str, Any]]:
             "trace": sharpness.trace,
             "invariant": sharpness.invariant,
             "roots": sharpness.roots,
+            "orbit_trace": sharpness.orbit_trace,
             "alignment": bench.alignment(point.network),
             "raw_excess": raw.excess,
             "raw_accuracy": raw.accuracy,
