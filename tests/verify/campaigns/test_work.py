@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.verify.campaigns.examples import written
-from verify.campaigns import Run, finished, load, perform, runs
+from verify.campaigns import Run, finished, load, perform, progress, runs
 from verify.cohorts import Bench, Cohort, Comparison
 from verify.runs import RunStore
 
@@ -20,11 +20,12 @@ def run(tmp_path: Path) -> Run:
 
 
 def test_rows_are_what_a_comparison_measures(tmp_path: Path, run: Run) -> None:
-    assert finished(run, tmp_path / "store") is None
+    assert (finished(run, tmp_path / "store"), progress(run, tmp_path / "store")) == (None, 0)
     outcome = perform(run, tmp_path / "store")
     assert outcome.status == "finished", outcome.report
     assert finished(run, tmp_path / "store") == outcome == perform(run, tmp_path / "store")
     assert outcome.content["whole"]
+    assert progress(run, tmp_path / "store") == 1
 
     cohort = Cohort(run.family, run.scale, run.root_seed)
     compared = Comparison.of(Bench(cohort), run.conditions)

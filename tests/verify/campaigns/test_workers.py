@@ -1,6 +1,7 @@
 """Mutant: workers that die, and executors that are not to be had."""
 
 import sys
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -23,6 +24,13 @@ def test_a_task_goes_on_after_its_worker_died_and_is_given_up_in_the_end(
     assert isinstance(found["raises"], ArithmeticError)
     begun = {task: len(list(tmp_path.glob(f"{task}-*"))) for task in tasks}
     assert begun == {"once": 2, "always": 2, "fine": 1, "raises": 1}
+
+
+def test_something_is_said_while_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = threading.Event()
+    monkeypatch.setattr(workers, "IDLE", 0.01)
+    monkeypatch.setattr(Workers, "open", lambda self: ThreadPoolExecutor(1))
+    assert list(completed(lambda _: said.wait(), [1], Workers(), said.set)) == [(1, True)]
 
 
 def test_nothing_is_opened_for_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
