@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,7 +16,7 @@ X = torch.tensor([[0, MASK, 3, PAD], [MASK, 4, 1, 2], [2, 0, MASK, PAD]])
 
 
 @pytest.mark.parametrize("config", [{}, {"tied": True, "padded": True, "activation": "relu"}], ids=str)
-def test_cross_library_the_encoder_of_torch_with_the_same_weights(config: dict[str, bool | str]) -> None:
+def test_cross_library_the_encoder_of_torch_with_the_same_weights(config: dict[str, Any]) -> None:
     generator = torch.Generator().manual_seed(0)
     own = Transformer(TransformerConfig(5, 4, width=8, heads=2, mlp_ratio=2, **config), (), [generator]).double()
     activation = own.config.activation
