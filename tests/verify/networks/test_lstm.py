@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from synthetic import MASK, PAD
@@ -22,7 +22,7 @@ def test_cross_library_states_are_those_of_torch_with_the_same_weights(padded: b
     with torch.no_grad():
         for parameter in own.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
-    weights = {}
+    weights: dict[str, Tensor] = {}
     for k, layer in enumerate(own.layers):
         assert isinstance(layer, Layer)
         for direction, end in enumerate((f"l{k}", f"l{k}_reverse")):
