@@ -160,6 +160,14 @@ def test_property_random_minimisers_extend_each_other() -> None:
     assert long.rejected == 0
 
 
+def test_closed_form_random_minimisers_are_retracted_gaussians_of_the_scale() -> None:
+    model, generator = PairModel(4, 12, 1.5), torch.Generator().manual_seed(7)
+    drawn = random_minimiser(model, torch.Generator().manual_seed(7), 3, scale=0.6)
+    assert drawn.rejected == 0
+    rows = [torch.randn(model.n_parameters, generator=generator, dtype=torch.float64) for _ in range(3)]
+    assert torch.allclose(drawn.theta, retract(model, 0.6 * torch.stack(rows)), rtol=0, atol=1e-11)
+
+
 def test_mutant_a_projection_that_forgets_a_constraint_is_caught() -> None:
     model = PairModel(3, 6, 1.0)
     theta = points(model, 3)

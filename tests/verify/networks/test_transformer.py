@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,14 +13,14 @@ from verify.networks import Transformer, TransformerConfig
 from verify.networks.transformer import Block
 
 X = torch.tensor([[0, MASK, 3, PAD], [MASK, 4, 1, 2], [2, 0, MASK, PAD]])
+PLAIN = TransformerConfig(5, 4, width=8, heads=2, mlp_ratio=2)
 
 
-@pytest.mark.parametrize("config", [{}, {"tied": True, "padded": True, "activation": "relu"}], ids=str)
-def test_cross_library_the_encoder_of_torch_with_the_same_weights(config: dict[str, Any]) -> None:
+@pytest.mark.parametrize("config", [PLAIN, replace(PLAIN, tied=True, padded=True, activation="relu")])
+def test_cross_library_the_encoder_of_torch_with_the_same_weights(config: TransformerConfig) -> None:
     generator = torch.Generator().manual_seed(0)
-    own = Transformer(TransformerConfig(5, 4, width=8, heads=2, mlp_ratio=2, **config), (), [generator]).double()
-    activation = own.config.activation
-    layer = nn.TransformerEncoderLayer(8, 2, 16, 0.0, activation, norm_first=True, batch_first=True)
+    own = Transformer(config, (), [generator]).double()
+    layer = nn.TransformerEncoderLayer(8, 2, 16, 0.0, config.activation, norm_first=True, batch_first=True)
     encoder = nn.TransformerEncoder(layer, 2, nn.LayerNorm(8), enable_nested_tensor=False).double()
     with torch.no_grad():  # gains and biases that are not one and zero
         for parameter in own.parameters():
@@ -38,11 +38,11 @@ def test_cross_library_the_encoder_of_torch_with_the_same_weights(config: dict[s
         ):
             weights |= {f"layers.{k}.{name}weight": map_.weight.mT, f"layers.{k}.{name}bias": map_.bias}
     encoder.load_state_dict(weights)
-    x = X if own.config.padded else X.where(X != PAD, 4)
+    x = X if config.padded else X.where(X != PAD, 4)
     embedded = own.token[torch.where(x < 0, 5, x)] + own.position
     state = encoder(embedded, src_key_padding_mask=x == PAD)[x == MASK]
     # A tied head is divided by √width, so that embeddings of size 1 give logits of size 1.
-    logits = state @ own.token[:5].mT / 8**0.5 + own.head_bias if own.config.tied else own.unembedding(state)
+    logits = state @ own.token[:5].mT / 8**0.5 + own.head_bias if config.tied else own.unembedding(state)
     expected = torch.log_softmax(logits, -1)
     # Some hundred roundings in a row, of numbers of the size of the largest logit.
     atol = 1000 * torch.finfo(torch.float64).eps * float(expected.detach().abs().max())
