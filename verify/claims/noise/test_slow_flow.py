@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -57,27 +58,33 @@ Close to the flattest minimum a little noise in tr H is a long time of the flow.
 """
 
 
-SPREAD, SPREAD_WIDE = 0.16, 0.3
-"""Planned standard deviation of one replica's extrapolated constant over its prediction."""
+SPREAD, SPREAD_WIDE = 0.36, 0.55
+"""Planned standard deviation of one replica's extrapolated constant over its prediction, times √(τ) tr H.
+
+A run is the longer, in slow times 1/(tr H)² of relaxation, the steeper its start, and noise averages over it.
+"""
 GROUPS, QUIET_REPLICAS = 64, 4
 """Groups of replicas, the replicates of the designs; replicas in a group of a run without noise."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """Margin, replicas in a group and (B, β) of the instances, for the headline and for batch and momentum."""
+    """Margin, replicas of a group times τ(tr H)², and (B, β) of the instances, for the headline and for the others.
+
+    Replicas times τ(tr H)² are replica-steps in units of 1/(η tr H)²: an instance takes as long as any other.
+    """
 
     margin: float
-    replicas: int
+    work: int
     plain: int
-    wide_replicas: int
+    wide_work: int
     kinds: tuple[tuple[int, float], ...]
 
 
 SIZES: dict[Profile, Size] = {
-    "quick": Size(0.03, 32, 1, 80, ((1, 0.5),)),
-    "default": Size(0.01, 360, 1, 100, ((1, 0.0), (2, 0.5), (1, 0.9))),
-    "full": Size(0.01, 480, 4, 256, ((2, 0.0), (4, 0.0), (1, 0.5), (1, 0.9), (2, 0.5))),
+    "quick": Size(0.03, 160, 1, 280, ((1, 0.5),)),
+    "default": Size(0.01, 2200, 1, 400, ((1, 0.0), (2, 0.5), (1, 0.9))),
+    "full": Size(0.01, 3000, 4, 1600, ((2, 0.0), (4, 0.0), (1, 0.5), (1, 0.9), (2, 0.5))),
 }
 
 
@@ -87,9 +94,9 @@ def designs(profile: Profile) -> tuple[Design, ...]:
     justification = (
         "A replicate is the mean of tr H over a group of independent replicas, extrapolated to η = 0 and turned into a "
         "constant by the flow. Along Γ iterates spread by O(√η), the martingale part of Φ(θ_k). In pilots at root "
-        "seeds 3001 to 3040, of starts drawn as here, one replica's extrapolant had a standard deviation of 0.02 to "
-        f"0.15 of the constant at the headline's rates and of 0.05 to 0.23 at the others; {SPREAD} and {SPREAD_WIDE} "
-        f"are planned. In earlier pilots up to the rate {SHARPNESS_WIDE} the mean extrapolant "
+        "seeds 3001 to 3040, of starts drawn as here, the standard deviation of one replica's extrapolant, times "
+        "√(τ) tr H, was 0.13 to 0.32 of the constant at the headline's rates and 0.23 to 0.47 at the others; "
+        f"{SPREAD} and {SPREAD_WIDE} are planned, and replicas in inverse proportion to τ(tr H)². In earlier pilots up to the rate {SHARPNESS_WIDE} the mean extrapolant "
         "was off by 0.009 at most; 0.01 is the systematic error planned for batches and momentum. It falls with the "
         "cube of the rate: 0.0015 is planned for the headline. The start is chosen from 64 random minimisers by "
         "conditioning and speed of the flow, τ is the time in which tr H falls by 35%, and where the flow is by then "
@@ -108,13 +115,13 @@ def designs(profile: Profile) -> tuple[Design, ...]:
             instances=instances,
             statistic=f"constant of the flow ÷ ¼, at η → 0{what}",
             bound="student-t",
-            spread=spread / replicas**0.5,
+            spread=spread / work**0.5,
             systematic=systematic,
             justification=justification,
         )
-        for what, margin, instances, replicas, spread, systematic in (
-            ("", size.margin, size.plain, size.replicas, SPREAD, 0.0015),
-            (", with batches and momentum", 0.05, len(size.kinds), size.wide_replicas, SPREAD_WIDE, 0.01),
+        for what, margin, instances, work, spread, systematic in (
+            ("", size.margin, size.plain, size.work, SPREAD, 0.0015),
+            (", with batches and momentum", 0.05, len(size.kinds), size.wide_work, SPREAD_WIDE, 0.01),
         )
     )
 
@@ -131,6 +138,10 @@ class Instance:
     tau: float
     batch_size: int
     momentum: float
+
+    def replicas(self, work: int) -> int:
+        """Return the replicas of a group whose number times τ(tr H)² is `work`, or next above it."""
+        return math.ceil(work / (self.tau * self.trace**2))
 
     @property
     def parameters(self) -> dict[str, float | int | str]:
@@ -241,14 +252,14 @@ def constants(
 def test_constant(trial: Trial) -> None:
     size = SIZES[trial.profile]
     sharp, wide = trial.declare(designs(trial.profile))
-    kinds = [(sharp, size.replicas, SHARPNESS, (1, 0.0))] * size.plain
-    kinds += [(wide, size.wide_replicas, SHARPNESS_WIDE, kind) for kind in size.kinds]
+    kinds = [(sharp, size.work, SHARPNESS, (1, 0.0))] * size.plain
+    kinds += [(wide, size.wide_work, SHARPNESS_WIDE, kind) for kind in size.kinds]
     trial.plan(len(LADDER) * (len(kinds) + 2 + (trial.profile == "full")))
     predicted = trial.claim.predict()
-    for i, (design, replicas, sharpness, kind) in enumerate(kinds):
+    for i, (design, work, sharpness, kind) in enumerate(kinds):
         instance = draw(trial, kind, "instance", i)
         sgd = Sgd(learning_rate=1.0, batch_size=kind[0], momentum=kind[1])
-        rates, traces = mean_traces(trial, instance, sgd, replicas, sharpness, "replicas", i)
+        rates, traces = mean_traces(trial, instance, sgd, instance.replicas(work), sharpness, "replicas", i)
         values = constants(instance, rates, traces, predicted)
         trial.decide(design, values, parameters=instance.parameters, prediction=predicted, systematic=design.systematic)
         wrong_constants = (0.5, 0.125, predicted * (1 + 2 * size.margin)) if i == 0 else ()
@@ -272,7 +283,7 @@ def test_constant(trial: Trial) -> None:
         isotropic = Sgd(1.0, gradient="isotropic", noise_scale=scale)
         controls.append(("isotropic noise", "same total variance, but Σ is not H: it drifts elsewhere", isotropic))
     for name, broken, sgd in controls:
-        replicas = size.wide_replicas if sgd.gradient == "isotropic" else QUIET_REPLICAS
+        replicas = instance.replicas(size.wide_work) if sgd.gradient == "isotropic" else QUIET_REPLICAS
         rates, traces = mean_traces(trial, instance, sgd, replicas, SHARPNESS_WIDE, "control", name, scatter=1e-3)
         values = constants(instance, rates, traces, predicted)
         trial.control(name, broken, wide, values, parameters=instance.parameters, systematic=wide.systematic)
