@@ -97,10 +97,11 @@ def designs(profile: Profile) -> tuple[Design, ...]:
         "seeds 3001 to 3040, of starts drawn as here, the standard deviation of one replica's extrapolant, times "
         "√(τ) tr H, was 0.13 to 0.32 of the constant at the headline's rates and 0.23 to 0.47 at the others; "
         f"{SPREAD} and {SPREAD_WIDE} are planned, and replicas in inverse proportion to τ(tr H)². In earlier pilots up "
-        f"to the rate {SHARPNESS_WIDE} the mean extrapolant was off by 0.009 at most; 0.01 is the systematic error planned for batches and momentum. It falls with the "
-        "cube of the rate: 0.0015 is planned for the headline. The start is chosen from 64 random minimisers by "
-        "conditioning and speed of the flow, τ is the time in which tr H falls by 35%, and where the flow is by then "
-        "slower than half its mean another language is drawn: all this is fixed by the theory before SGD is run."
+        f"to the rate {SHARPNESS_WIDE} the mean extrapolant was off by 0.009 at most; 0.01 is the systematic error "
+        "planned for batches and momentum. It falls with the cube of the rate: 0.0015 is planned for the headline. The "
+        "start is chosen from 64 random minimisers by conditioning and speed of the flow, τ is the time in which tr H "
+        "falls by 35%, and where the flow is by then slower than half its mean another language is drawn: all this is "
+        "fixed by the theory before SGD is run."
     )
     return tuple(
         Design(
