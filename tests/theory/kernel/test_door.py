@@ -345,7 +345,8 @@ def test_property_every_step_is_attacked_or_evaluated_in_a_model() -> None:
     checked = [s for d in derivations.values() for s in d.steps if s.checked and s.kind != "lemma"]
     attacked = [step for step in checked if "; attacked at" in step.evidence]
     assert all("; not attacked: " in step.evidence for step in checked if step not in attacked)
-    assert len(attacked) >= 0.9 * len(checked) > 250
+    # At no drawn point do matrices satisfy A A⁻¹ = 1, or another equation for every pair of indices: models do.
+    assert len(attacked) >= 0.85 * len(checked) > 300
     modelled = {
         (d.claim, name) for d in derivations.values() for found in d.models for name, n in found.points.items() if n
     }
