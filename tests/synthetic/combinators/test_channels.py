@@ -23,6 +23,15 @@ def test_floats_are_taken_exactly_and_normalised() -> None:
     assert exact_distribution([HALF, 0.5], "the weights") == (HALF, HALF)
 
 
+def test_closed_form_a_symmetric_channel_shares_the_rest_among_the_other_tokens() -> None:
+    quarter = Fraction(1, 4)
+    assert symmetric_channel(3, HALF) == (
+        (HALF, quarter, quarter),
+        (quarter, HALF, quarter),
+        (quarter, quarter, HALF),
+    )
+
+
 @given(st.integers(1, 4).flatmap(lambda c: st.tuples(channels(c), channels(c))))
 @settings(max_examples=30, deadline=None)
 def test_composition_is_the_law_of_two_steps(pair: tuple[tuple[tuple[Fraction, ...], ...], ...]) -> None:

@@ -55,8 +55,8 @@ def dense_fisher(network: Transformer, reference: Reference) -> Tensor:
     return total
 
 
-def test_enumeration_of_offsets_gives_the_law_of_contexts(table: ContextTable) -> None:
-    points, offsets = 16, 64
+@pytest.mark.parametrize(("points", "offsets"), [(16, 64), (512, 4)])  # contexts are hit once, or several times
+def test_enumeration_of_offsets_gives_the_law_of_contexts(table: ContextTable, points: int, offsets: int) -> None:
     mean = torch.zeros_like(table.prob)
     for k in range(offsets):
         sample = systematic_sample(table, points, (k + 0.5) / offsets)
