@@ -217,7 +217,7 @@ class _Printer(PrettyPrinter):  # type: ignore[misc]  # sympy is untyped
         return beside(signs, form if isinstance(of, AppliedUndef) else _parenthesised(form), binding=prettyForm.FUNC)
 
     def _applied(self, name: str, arguments: Sequence[sp.Expr]) -> prettyForm:
-        inside = _parenthesised(prettyForm(*self._print_seq(arguments, delimiter=", ")))
+        inside = _parenthesised(self._print_seq(arguments, delimiter=", "))
         return beside(name, inside, binding=prettyForm.FUNC)
 
     def _print_Function(self, call: sp.Expr, **_: object) -> prettyForm:

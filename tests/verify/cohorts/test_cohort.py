@@ -119,7 +119,7 @@ def test_training_two_families_together_is_training_each(bench: Bench, cohort: C
 
 
 def test_languages_that_are_not_written_out_are_sampled(cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("verify.cohorts.families.table_if_small", lambda language: None)
+    monkeypatch.setattr("verify.cohorts.families.family.table_if_small", lambda language: None)
     monkeypatch.setattr("verify.training.tables.table_if_small", lambda language: None)
     sampled = Cohort("hmm", TINY, 11)
     assert sampled.languages[0].entropy_floor() == cohort.languages[0].entropy_floor()

@@ -27,6 +27,7 @@ CHANGES: dict[str, tuple[Any, tuple[int, ...] | range]] = {
     "width": (8, ALL),
     "layers": (2, ALL),
     "heads": (1, ALL),
+    "initial_scale": (2.0, ALL),
     "reference": (32, ALL),
     "pretraining": (11, ALL),
     "batch": (23, ALL),
