@@ -145,16 +145,6 @@ class Curve:
     point: Mapping[str, Any]
     answers: tuple[Answer, ...]
 
-    @property
-    def decided_from(self) -> dict[str, float]:
-        """Return, for each verdict, the least slow time from which on all answers have it."""
-        found: dict[str, float] = {}
-        for answer in reversed(self.answers):
-            if answer.verdict != self.answers[-1].verdict:
-                break
-            found = {answer.verdict: answer.slow_time}
-        return found
-
     @cached_property
     def trend(self) -> Trend | None:
         """Whether the statistic rises or falls with the dose; None below 3 doses."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 from verify.campaigns.answers import Curve
@@ -72,7 +73,7 @@ def _panel(axes: Axes, curves: Sequence[Curve]) -> None:
     style: dict[str, Any] = {"marker": "o", "ms": 3, "lw": 1, "capsize": 2}
     axes.set_xscale("log")
     axes.axhline(0, color=_GREY, lw=0.6)
-    for colour, (label, line) in zip(_COLOURS, _lines(curves).items(), strict=False):
+    for colour, (label, line) in zip(cycle(_COLOURS), _lines(curves).items(), strict=False):
         x, mean, low, high = (list(own) for own in zip(*sorted(line), strict=True))
         ends = [[m - a for m, a in zip(mean, low, strict=True)], [b - m for m, b in zip(mean, high, strict=True)]]
         axes.errorbar(x, mean, ends, color=colour, label=label, **style)

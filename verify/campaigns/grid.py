@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from synthetic.typed import TypedDataError, build, fitted
-from verify.cohorts import CONDITIONS, FAMILIES, SCALES, Cohort, Scale, anneal
+from verify.cohorts import CONDITIONS, FAMILIES, SCALES, Cohort, Scale
 from verify.cohorts.cohort import MEASURES, SOURCES
 from verify.cohorts.conditions import Size
 from verify.cohorts.families import AUTHORS_GRAMMAR
@@ -153,7 +153,8 @@ def trainings(cohort: Cohort, conditions: Sequence[str]) -> dict[tuple[Size, Tra
             place = own.stream, own.start, own.size, own.training
             steps[place] = max(own.steps, steps.get(place, 0))
             if not own.anneals:
-                steps["descent", at, own.size, anneal(cohort.scale)] = cohort.scale.anneal
+                descent = own.descent(cohort.scale)
+                steps["descent", at, own.size, descent] = descent.decay
             at = own.start
     found: Counter[tuple[Size, Training]] = Counter()
     for (_, _, size, training), number in steps.items():

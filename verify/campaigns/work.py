@@ -192,7 +192,7 @@ def _rows(cohort: Cohort, conditions: Sequence[str]) -> list[dict[str, Any]]:
             "invariant": sharpness.invariant,
             "roots": sharpness.roots,
             "orbit_trace": sharpness.orbit_trace,
-            "alignment": bench.alignment(point.network),
+            "alignment": bench.alignment(point.network, own.size),
             "raw_excess": raw.excess,
             "raw_accuracy": raw.accuracy,
             "raw_trace": raw.log_trace.exp(),

@@ -17,6 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     parser.add_argument("--rows", type=Path, metavar="DIR", help="of NAME.csv (default: rows that come with flatproof)")
     parser.add_argument(
+        "--languages", action="store_true", help="print the table of campaign symmetry, language by language, instead"
+    )
+    parser.add_argument(
         "--figures", type=Path, metavar="DIR", help="draw each campaign into DIR/turns_NAME.svg as well"
     )
 
@@ -26,10 +29,15 @@ def act(arguments: argparse.Namespace) -> int:
     # Imported here: the other verbs need no torch.
     from verify.campaigns import CampaignError, page
     from verify.campaigns.answers import TableError
-    from verify.campaigns.shipped import ROWS, answered
+    from verify.campaigns.shipped import ROWS, answered, by_language_table
 
+    folder = arguments.rows or ROWS
     try:
-        found = list(answered(arguments.rows or ROWS))
+        if arguments.languages:
+            table = by_language_table(folder)
+            print_json("map", table) if arguments.json else print(table)
+            return 0
+        found = list(answered(folder))
         if arguments.figures is not None:
             _draw(found, arguments.figures)
     except (CampaignError, TableError, OSError, ValueError) as error:

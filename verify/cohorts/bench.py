@@ -92,9 +92,9 @@ class Bench:
 
         return Sharpness.of(cohort.measured("sharpness", network, measure, probes=probes))
 
-    def alignment(self, network: Network) -> Float[Tensor, " member"]:
+    def alignment(self, network: Network, size: Size = "large") -> Float[Tensor, " member"]:
         """Return how far features are still those before training, `verify.downstream.alignment`: near 1 is lazy."""
-        return alignment(self.features(self.untrained["large"]), self.features(network))
+        return alignment(self.features(self.untrained[size]), self.features(network))
 
     @cached_property
     def accuracy_slope(self) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from verify.cohorts.conditions import CONDITIONS, Condition, Size, anneal, relaxation
+from verify.cohorts.conditions import CONDITIONS, Condition, Size
 from verify.cohorts.families import FAMILIES
 from verify.cohorts.path import Path
 from verify.cohorts.phase import Found, MeasuringWork, Phase
@@ -170,7 +170,7 @@ class Cohort:
             training, steps, stream = own.training, own.steps, own.stream
             if not own.anneals:
                 start, _ = self._phase(name, start, training, steps, stream, [])
-                training, stream = (relaxation if own.relaxes else anneal)(self.scale), "descent"
+                training, stream = own.descent(self.scale), "descent"
                 steps = training.decay
             keep = list(range(0, steps + 1, max(1, steps // self.scale.checkpoints)))
             end, found = self._phase(name, start, training, steps, stream, keep)

@@ -45,6 +45,10 @@ class Condition:
     anneals: bool = False
     relaxes: bool = False
 
+    def descent(self, scale: Scale) -> Training:
+        """Return the training that brings the networks down after this one."""
+        return relaxation(scale) if self.relaxes else anneal(scale)
+
     @property
     def slow_time(self) -> float:
         """τ = kη²/(B(1 − μ)²) after k steps of SGD, μ its momentum; 0 for AdamW, whose steps have no such clock."""
@@ -141,7 +145,6 @@ CONDITIONS: Mapping[str, Callable[[Scale, Family], Condition]] = MappingProxyTyp
         "sampled": lambda s, f: _continuation(s, "base", "sampled"),
         "soft": lambda s, f: _continuation(s, "base", "soft"),
         "isotropic": lambda s, f: _continuation(s, "base", "isotropic"),
-        "penalised": lambda s, f: _continuation(s, "base", "soft", share=1.0),
         "plain": lambda s, f: _intervention(s),
         "flat": lambda s, f: _intervention(s, trace=s.trace_weight),
         "sharp": lambda s, f: _intervention(s, trace=-s.trace_weight),
@@ -161,10 +164,9 @@ CONDITIONS: Mapping[str, Callable[[Scale, Family], Condition]] = MappingProxyTyp
 
 base: AdamW on soft labels to a minimum. small: the same at half the width. polished: that minimum, brought down as
 continuations are, without one. sampled, soft, isotropic: SGD from that
-minimum with labels y ~ p*, with p* itself, and with p* and isotropic noise of the same norm. penalised: with p* and the
-penalty λ tr F, λ = η/4B, which as η → 0 is what label noise is equal to. plain: AdamW on from the minimum. flat, sharp:
-the same with a penalty ±λ tr F. adversarial: the same against a head for the downstream task;
+minimum with labels y ~ p*, with p* itself, and with p* and isotropic noise of the same norm. plain: AdamW on from the
+minimum. flat, sharp: the same with a penalty ±λ tr F. adversarial: the same against a head for the downstream task;
 then SGD from there, as from the minimum, and AdamW on sampled labels at a constant rate, for as long on as many
 examples. relaxed-…: continuations brought down by `relaxation`: runs on sampled labels, soft labels, and soft labels
-with the penalty, half of it, and twice.
+with the penalty λ tr F, λ = η/4B, which as η → 0 is what label noise is equal to, half of it, and twice.
 """

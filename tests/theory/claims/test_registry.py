@@ -38,7 +38,10 @@ CONJECTURES = {
     "noise-is-a-penalty": ["as-far"],
 }
 """Pinned by name; the status of a claim that is not listed is held by its stored evidence."""
-BRIDGES = {"slow-flow": ["third-derivatives"]}
+BRIDGES = {
+    "slow-flow": ["third-derivatives"],
+    "noise-balance": ["second-moment-queries", "second-moment-keys"],
+}
 UNCHECKED = {"hypothesis", "bridge", "definition", "citation", "conjecture"}
 
 

@@ -9,6 +9,7 @@ from tests.verify.campaigns.examples import written
 from verify.campaigns import CampaignError, load, runs
 from verify.campaigns.grid import trainings
 from verify.cohorts import SCALES, Cohort, anneal
+from verify.cohorts.conditions import relaxation
 
 
 def test_the_runs_are_the_product_of_points_root_seeds_and_families(tmp_path: Path) -> None:
@@ -65,13 +66,14 @@ def test_property_a_run_is_told_by_all_that_its_rows_depend_on(
 def test_steps_of_a_shorter_dose_are_part_of_a_longer_one() -> None:
     cohort = Cohort("hmm", replace(SCALES["small"], members=1), 3)
     scale, base = cohort.scale, cohort.condition("base")
-    found = trainings(cohort, ["polished", "sampled@30", "sampled@70", "soft@30"])
+    found = trainings(cohort, ["polished", "sampled@30", "sampled@70", "soft@30", "relaxed-soft"])
     labels = {name: cohort.condition(name).training for name in ("sampled", "soft")}
     assert found == {
         ("large", base.training): scale.pretraining,
         ("large", labels["sampled"]): 70,
-        ("large", labels["soft"]): 30,
+        ("large", labels["soft"]): scale.continuation,
         ("large", anneal(scale)): 4 * scale.anneal,
+        ("large", relaxation(scale)): 2 * scale.anneal,
     }
 
 

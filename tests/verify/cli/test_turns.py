@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.verify.campaigns.test_by_language import CAMPAIGN as SYMMETRY
+from tests.verify.campaigns.test_by_language import planted
 from tests.verify.campaigns.test_questions import CAMPAIGN, rows
 from verify.campaigns import shipped
+from verify.campaigns.by_language import markdown
 from verify.cli.main import main
 
 PAGE = Path(__file__).parents[3] / "paper_notes" / "language_models" / "where_it_turns.md"
@@ -47,6 +50,20 @@ def test_rows_of_a_folder_make_a_page_and_pictures(written: Path, capsys: pytest
         "high": 0,
         "verdict": "supported",
     }
+
+
+def test_the_table_by_language_needs_the_rows_of_its_campaign(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["map", "--languages", "--rows", str(tmp_path)]) == 2
+    assert "finish the campaign" in capsys.readouterr().err
+    table = list(planted(0.05, cohorts=1))
+    lines = [",".join(table[0]), *(",".join(map(str, row.values())) for row in table)]
+    (tmp_path / "symmetry.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert main(["map", "--languages", "--rows", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{markdown(SYMMETRY, table)}\n"
+    assert main(["map", "--languages", "--rows", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["map"] == markdown(SYMMETRY, table)
 
 
 def test_error_rows_that_lack_a_column(written: Path, capsys: pytest.CaptureFixture[str]) -> None:

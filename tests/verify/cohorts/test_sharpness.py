@@ -73,7 +73,7 @@ def test_enumeration_on_one_context_the_mean_over_all_signs_is_exact() -> None:
         assert float(low + high) / 2 == pytest.approx(expected, abs=rounding)
 
 
-def test_enumeration_the_least_trace_of_the_orbit_is_known_to_3_percent_and_bounded_from_above() -> None:
+def test_enumeration_the_least_trace_of_the_orbit_is_known_to_3_percent() -> None:
     """Copies of one network: 400 batches, whose deviation is about their mean, leave 5% of noise to each of 64 copies.
 
     Four standard errors are 2.5%; the least of a mean of 400 is too low by less than 0.5%, a few parts in 400.
@@ -93,18 +93,14 @@ def test_enumeration_the_least_trace_of_the_orbit_is_known_to_3_percent_and_boun
     least = float(exact.least)
     assert abs(float(found.orbit_trace.mean()) / least - 1) < 0.03
     assert least < 0.9 * float(exact.trace)
-    few = sharpness(networks, reference, range(64), batches=8, contexts=8)
-    assert float(few.orbit[0].mean()) < float(few.orbit[1].mean())
-    assert bool((few.orbit[0] < few.trace).all())
-    single = sharpness(networks, reference, range(64), batches=1, contexts=8)
-    torch.testing.assert_close(single.orbit[1], single.trace, rtol=1e-13, atol=0)  # summed in another order
+    assert bool((found.orbit_trace < found.trace).all())
 
 
 def test_property_what_a_store_keeps_of_sharpness_is_all_of_it() -> None:
     numbers = torch.arange(6.0).reshape(2, 3)
-    found = Sharpness(numbers, {"attention": numbers + 1}, numbers[0] + 3, numbers + 2)
+    found = Sharpness(numbers, {"attention": numbers + 1}, numbers[0] + 3, numbers[0] + 2)
     again = Sharpness.of(found.tensors())
     assert torch.equal(again.invariants, found.invariants)
     assert torch.equal(again.traces, found.traces)
     assert torch.equal(again.roots, found.roots)
-    assert torch.equal(again.orbit_trace, found.orbit[0])
+    assert torch.equal(again.orbit_trace, found.orbit_trace)

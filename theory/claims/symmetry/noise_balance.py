@@ -119,7 +119,11 @@ def _drift(d: Derivation) -> None:
     d.lemma("noise", noise_covariance.CLAIM.derivation, because="on Γ a batch gradient has covariance H/B and mean 0")
     expected = [over(b, batches, probability[b] * square) for square in (query_square(), key_square())]
     for symbol, name, moment, mean in zip(sides, ("queries", "keys"), moments, expected, strict=True):
-        d.assume(f"on Γ, {name}", sp.Eq(mean, moment[i, k] / batch), "E GᵀG of a batch is S/B, by noise-covariance")
+        d.bridge(
+            f"second-moment-{name}",
+            sp.Eq(mean, moment[i, k] / batch),
+            "E GᵀG of a batch is S/B on Γ: a mean of B independent samples of mean 0; proof in the note",
+        )
         d.define(f"moment, {name}", sp.Eq(symbol, moment[i, k]), "entry (i, k) of S")
     stepped = tuple(f"moved {name}{other}" for name in ("queries", "keys") for other in ("", ", other feature"))
     d.define("drift", sp.Eq(drift, over(b, batches, probability[b] * moved_by())), "E Δ(QᵀQ − KᵀK)")
@@ -133,7 +137,7 @@ def _drift(d: Derivation) -> None:
         "on-gamma",
         sp.Eq(drift, eta**2 / batch * (sides[0] - sides[1])),
         "in slow time τ = kη²/B: S_Q − S_K",
-        given=("mean", "on Γ, queries", "on Γ, keys", "moment, queries", "moment, keys"),
+        given=("mean", "second-moment-queries", "second-moment-keys", "moment, queries", "moment, keys"),
     )
     d.identity(
         "gap",
@@ -188,7 +192,7 @@ def models() -> Iterator[Model]:
             f"through products, {which}", f"moved {which}", _head(weighed=side), f"{which} enter the loss otherwise"
         )
         yield model.control(f"step, {which}", f"moved {which}", _head(momentum=side), f"{which} have momentum")
-        yield model.control(f"on Γ, {which}", "on-gamma", _head(off=side), f"second moments of {which} off Γ")
+        yield model.control(f"second-moment-{which}", "on-gamma", _head(off=side), f"second moments of {which} off Γ")
 
 
 def _head(weighed: int | None = None, momentum: int | None = None, off: int | None = None) -> dict[Any, Any]:

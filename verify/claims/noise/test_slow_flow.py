@@ -171,7 +171,10 @@ def draw(trial: Trial, kind: tuple[int, float], *path: str | int) -> Instance:
         flow = SlowFlow(model, constant=1.0)
         speed = flow.velocity(points.theta).square().sum(-1) / points.trace.square()
         best = int(speed.where(points.condition_number <= CONDITION, -1).argmax())
-        start, trace = points.theta[best], float(points.trace[best])
+        start, trace, condition_number = points.theta[best], float(points.trace[best]), points.condition_number[best]
+        least = find("flattest-pairs").predict(d=d, m=model.m, alpha=model.alpha)
+        if condition_number > CONDITION or (1 - FALL) * trace <= least:
+            continue
         horizon = 1 / (float(speed[best]) * trace)
         result = flow.integrate(start[None], [horizon])
         while float(result.trace[-1]) > (1 - FALL) * trace:
@@ -180,9 +183,8 @@ def draw(trial: Trial, kind: tuple[int, float], *path: str | int) -> Instance:
         time = float(time_of_trace(result, (1 - FALL) * trace)[0])
         longer = flow.integrate(start[None], [time, 2.5 * time])
         last_speed = float(flow.velocity(longer.theta[0]).square().sum())
-        condition_number = float(points.condition_number[best])
-        if condition_number <= CONDITION and last_speed >= SLOWEST * FALL * trace / time:
-            return Instance(model, start, trace, condition_number, longer, time / trial.claim.predict(), *kind)
+        if last_speed >= SLOWEST * FALL * trace / time:
+            return Instance(model, start, trace, float(condition_number), longer, time / trial.claim.predict(), *kind)
 
 
 def nearly_projected(

@@ -166,35 +166,25 @@ def test_copies_of_minimisers(trial: Trial) -> None:
         trial.decide(minimal, apart, parameters=instance.parameters, prediction=0.0)
         trial.advance()
     seed = int(trial.rng("control").integers(2**31))
-    skewed = Instance(seed, "relu", 3, skewed=True)
-    trial.control(
-        "a law that sees the order",
-        "contexts of one orbit differ in probability",
-        flat,
-        skewed.measure()[0],
-        parameters=skewed.parameters,
-    )
-    square = Instance(seed, "square", 3)
-    trial.control(
-        "degree 1 in place of 2",
-        "squares are asked to be as flat as relu units",
-        flat,
-        square.measure(share=0.5)[0],
-        parameters=square.parameters,
-    )
-    slanted = Instance(seed, "relu", 3, slanted=True)
-    trial.control(
-        "a target that sees the order",
-        "f* is not invariant: the mean of the permuted outputs is another function",
-        minimal,
-        slanted.measure()[1],
-        parameters=slanted.parameters,
-    )
-    fewer = Instance(seed, "relu", 3)
-    trial.control(
-        "a copy is missing",
-        "five of six permutations are no group",
-        minimal,
-        fewer.measure(missing=1)[1],
-        parameters=fewer.parameters,
-    )
+    skewed, slanted = (Instance(seed, "relu", 3, **{what: True}) for what in ("skewed", "slanted"))
+    square, whole = Instance(seed, "square", 3), Instance(seed, "relu", 3)
+    for name, broken, design, instance, found in (
+        ("a law that sees the order", "contexts of one orbit differ in probability", flat, skewed, skewed.measure()),
+        (
+            "degree 1 in place of 2",
+            "squares are asked to be as flat as relu units",
+            *(flat, square, square.measure(share=0.5)),
+        ),
+        (
+            "a target that sees the order",
+            "f* is not invariant: the mean of the permuted outputs is another function",
+            *(minimal, slanted, slanted.measure()),
+        ),
+        (
+            "a copy is missing",
+            "five of six permutations are no group",
+            *(minimal, whole, whole.measure(missing=1)),
+        ),
+    ):
+        measured = found[design is minimal]
+        trial.control(name, broken, design, measured, parameters=instance.parameters)

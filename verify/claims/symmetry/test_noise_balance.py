@@ -10,7 +10,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from theory.claims import find
-from verify.claims.symmetry.test_trace_is_not_invariant import LENGTH, TOKENS
 from verify.curvature import Population
 from verify.curvature.orbit import orbit
 from verify.environment import Profile
@@ -27,6 +26,7 @@ CLAIM = "noise-balance"
 OUTLOOK = Outlook(
     finding="Label noise alone balances a network's symmetric weights, by a known amount in every step.",
 )
+TOKENS, LENGTH = 4, 3
 INSTANCES: dict[Profile, int] = {"quick": 4, "default": 16, "full": 160}
 MEMBERS: dict[Profile, int] = {"quick": 96, "default": 384, "full": 1536}
 MARGIN: dict[Profile, float] = {"quick": 0.3, "default": 0.15, "full": 0.1}
@@ -38,6 +38,8 @@ LARGE = 0.5
 """Rate of the single steps: what changes is of order η², the products of order 1."""
 ERROR = 1e-8
 """Bound of the relative rounding error of a change."""
+SPREAD = 0.25
+"""Planned standard deviation of one network's drift as a share of its prediction."""
 
 
 def designs(profile: Profile) -> tuple[Design, ...]:
@@ -83,10 +85,6 @@ def designs(profile: Profile) -> tuple[Design, ...]:
             n=MEMBERS[profile],
         ),
     )
-
-
-SPREAD = 0.25
-"""Of one network's drift as a share of its prediction."""
 
 
 def networks(seed: int, stack: tuple[int, ...], activation: str, away: float = 0.3) -> Transformer:
